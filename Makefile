@@ -1,0 +1,72 @@
+# Every target is self-sufficient: it makes .venv and installs what it needs, once.
+# To use a CPU build of torch, point pip at it (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL).
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
+PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+BENCHMARKS = $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
+
+.PHONY: help venv demo test lint format benchmark constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+venv: $(VENV)/.dev ## the development environment in .venv
+
+demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
+	$(BIN)/edgekit demo
+
+test: lint ## what CI runs: lint, then every test with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflows
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/actionlint
+
+format: $(VENV)/.dev ## fix what ruff can fix
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+benchmark: $(VENV)/.dev ## run every script of benchmarks/
+	@test -n "$(BENCHMARKS)" || { echo "make benchmark: benchmarks/ holds no script" >&2; exit 1; }
+	for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script"; done
+
+constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line to renew it
+	$(INSTALL) uv
+	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	sed 's/^requires-python = .*/requires-python = ">=3.10,<3.14"/' pyproject.toml > "$$scratch/pyproject.toml"; \
+	cp constraints.txt "$$scratch/"; \
+	(cd "$$scratch"; "$(CURDIR)/$(BIN)/uv" pip compile --quiet --universal --python-version 3.10 --all-extras --no-header \
+	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml); \
+	head -n 1 constraints.txt > .constraints.partial; \
+	cat "$$scratch/constraints.txt" >> .constraints.partial; \
+	mv .constraints.partial constraints.txt
+
+clean: ## remove .venv, caches and results
+	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "edgekit needs Python 3.10 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1): run 'make PYTHON=/path/to/python'" >&2; exit 3; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)" >&2; exit 3; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.demo $@

@@ -1,0 +1,245 @@
+"""Bundles: everything a target needs to run, judge and trust an engine, in one folder or file.
+
+    manifest.json       hash of every file and input, tool versions, device, seed
+    bundle.json         inputs, preprocess, task, data, KPIs, engine configuration
+    models/*.onnx       the typed model, and the FP32 control
+    engines/*           what the backend built from them
+    golden.npz          inputs, PyTorch outputs, typed-ONNX outputs
+    calibration.json    how the ranges were found
+    parity.json         engines against golden, at build time
+    signature.json      Ed25519 over the manifest; only in signed bundles
+
+Opening a bundle checks manifest, hashes, signature and device before anything in
+it is deserialised.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgekit.core import plugins
+from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
+from edgekit.core.errors import BundleError, DataError
+from edgekit.core.spec import DataSection, EngineSection, InputTransform, Kpi, TaskSection
+from edgekit.core.tensors import Array, TensorSpec
+from edgekit.data import Dataset
+from edgekit.engine import Engine
+from edgekit.preprocess import Preprocess
+from edgekit.tasks import Task
+
+FORMAT = "edgekit-bundle"
+VERSION = 1
+MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+SINGLE_FILE = ".edgekit"
+
+
+class EngineFile(BaseModel):
+    """One engine of a bundle and the typed model it was built from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    model: str
+    precision: str
+
+
+class Contents(BaseModel):
+    """``bundle.json``: how to feed the engine, read it and judge it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    target: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: dict[str, InputTransform]
+    task: TaskSection
+    evaluation: DataSection = None
+    kpis: dict[str, Kpi]
+    engine: EngineSection
+    candidate: EngineFile
+    control: EngineFile | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its files are the ones that were written."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    contents: Contents
+
+    @property
+    def name(self) -> str:
+        """Model and target, e.g. ``camvid-seg-cpu``."""
+        return f"{self.contents.name}-{self.contents.target}"
+
+    @property
+    def digest(self) -> str:
+        """Identity of the bundle: the hash over its manifest."""
+        return str(self.manifest["digest"])
+
+    def engine(self, which: EngineFile | None = None) -> Engine:
+        """The candidate's engine (or ``which``), not yet active.
+
+        Raises:
+            BundleError: it was built for another machine or runtime; names both
+                sides and the command that rebuilds it.
+        """
+        module = plugins.load("engine", self.contents.engine.engine)
+        here, there = module.fingerprint(self.contents.engine), self.manifest["device"]
+        for key in sorted(set(here) | set(there)):
+            if here.get(key) != there.get(key):
+                raise BundleError(
+                    f"{self.path}: the engine was built for {key} {there.get(key)!r}, this machine has {here.get(key)!r}; "
+                    f"build it here: edgekit build edgekit.yaml --target {self.contents.target}"
+                )
+        engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)
+        return engine
+
+    def preprocess(self) -> Preprocess:
+        """The preprocessing, as calibration and evaluation used it."""
+        return Preprocess(self.contents.preprocess)
+
+    def task(self) -> Task:
+        """The task that decodes the outputs."""
+        task: Task = self.contents.task.create()
+        return task
+
+    def dataset(self, root: Path | None = None) -> Dataset:
+        """The evaluation data; ``root`` replaces the folder it was on when the bundle was made."""
+        config = self.contents.evaluation
+        if config is None:
+            raise DataError(f"{self.path}: the spec named no data.evaluation; add it and run edgekit build again")
+        if root is not None:
+            if "root" not in type(config).model_fields:
+                raise DataError(f"--root: the dataset format {config.format!r} has no root folder")
+            config = config.model_copy(update={"root": root})
+        dataset: Dataset = config.open()
+        return dataset
+
+    def golden(self) -> dict[str, Array]:
+        """Arrays of ``golden.npz``."""
+        with np.load(self.path / "golden.npz", allow_pickle=False) as stored:
+            return dict(stored)
+
+    def size_mib(self) -> float:
+        """Size of the candidate's engine file."""
+        return (self.path / self.contents.candidate.file).stat().st_size / 2**20
+
+
+def write_bundle(final: Path, contents: Contents, files: Mapping[str, Path], manifest: Mapping[str, Any]) -> Bundle:
+    """Write a bundle folder atomically, replacing an older one.
+
+    Args:
+        final: the folder.
+        contents: becomes ``bundle.json``.
+        files: path inside the bundle to the file to copy.
+        manifest: ``inputs``, ``tools``, ``device``, ``seed`` and ``command``.
+    """
+    with atomic_directory(final) as folder:
+        for inside, source in files.items():
+            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / inside)
+        write_json(folder / "bundle.json", contents.model_dump(mode="json"))
+        document = {"format": FORMAT, "version": VERSION, "name": contents.name, "target": contents.target}
+        document |= dict(manifest) | {"files": tree_hashes(folder)}
+        write_json(folder / MANIFEST, document | {"digest": sha256_of(document)})
+    return open_bundle(final)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Check and open a bundle folder, or a single ``.edgekit`` file (unpacked to a temporary folder).
+
+    Raises:
+        BundleError: not a bundle, or a file is missing, added, truncated or edited.
+    """
+    if path.is_file():
+        path = _unpack(path)
+    manifest = _read_manifest(path)
+    _check_files(path, manifest)
+    try:
+        contents = Contents.model_validate_json((path / "bundle.json").read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path}/bundle.json: {place}: {first['msg']}; made by another edgekit? build it again") from error
+    return Bundle(path, manifest, contents)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not path.exists():
+        raise BundleError(f"{path}: no such bundle; make one with: edgekit build edgekit.yaml --target NAME")
+    if not file.is_file():
+        raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edgekit build prints the folder it wrote")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file}: damaged ({error}); build or copy the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{file}: not a manifest of an edgekit bundle")
+    if manifest.get("version") != VERSION:
+        raise BundleError(f"{file}: bundle version {manifest.get('version')!r}; this edgekit reads {VERSION}: build it again")
+    body = {key: value for key, value in manifest.items() if key != "digest"}
+    if sha256_of(body) != manifest.get("digest"):
+        raise BundleError(f"{file}: the manifest was edited (its digest does not match); build or copy the bundle again")
+    return manifest
+
+
+def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
+    wanted: dict[str, str] = manifest["files"]
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() or p.is_symlink()}
+    present -= {MANIFEST, SIGNATURE}
+    for problem, names in (("is missing", set(wanted) - present), ("is not in the manifest", present - set(wanted))):
+        if names:
+            raise BundleError(f"{path}: {min(names)} {problem}; build or copy the bundle again")
+    for name, digest in wanted.items():
+        file = path / name
+        if file.is_symlink() or sha256_file(file) != digest:
+            raise BundleError(f"{path}: {name} was truncated or edited (hash differs); build or copy the bundle again")
+
+
+def pack(bundle: Bundle, target: Path) -> Path:
+    """Write the bundle as one uncompressed zip file, atomically; returns its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "bundle.zip"
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(p for p in bundle.path.rglob("*") if p.is_file()):
+                # A fixed date: the same bundle packs to the same bytes.
+                entry = zipfile.ZipInfo(file.relative_to(bundle.path).as_posix(), (1980, 1, 1, 0, 0, 0))
+                archive.writestr(entry, file.read_bytes())
+        write_bytes(target, whole.read_bytes())
+    return target
+
+
+def _unpack(file: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="edgekit-bundle-"))
+    _delete_at_exit(folder)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                inside = PurePosixPath(name)
+                if inside.is_absolute() or ".." in inside.parts:
+                    raise BundleError(f"{file}: {name!r} points outside the bundle; do not trust this file")
+            archive.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{file}: not a bundle, or truncated ({error}); copy it again") from error
+    return folder
+
+
+def _delete_at_exit(folder: Path) -> None:
+    import atexit
+
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,71 @@
+"""``edgekit bundle``: inspect, create, sign, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from edgekit.cli.console import BundleArgument, JsonOption, command_of, print_json, print_table
+
+KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
+PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]
+FileArgument = Annotated[Path, typer.Argument(help="The single file to write, e.g. model.edgekit.")]
+
+
+def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
+    """Show what is in a bundle: device, tools, inputs, parity, files."""
+    from edgekit.bundle import SIGNATURE, open_bundle
+
+    opened = open_bundle(bundle)
+    signed = (opened.path / SIGNATURE).is_file()
+    if as_json:
+        print_json({"manifest": dict(opened.manifest), "contents": opened.contents.model_dump(mode="json"), "signed": signed})
+        return
+    contents, manifest = opened.contents, opened.manifest
+    rows = [("name", contents.name), ("target", contents.target), ("digest", opened.digest), ("signed", "yes" if signed else "no")]
+    rows += [(f"input {s.name}", str(s)) for s in contents.inputs] + [(f"output {s.name}", str(s)) for s in contents.outputs]
+    for group in ("device", "tools", "inputs"):
+        rows += [(f"{group} {key}", str(value)) for key, value in manifest[group].items()]
+    rows += [("made by", manifest["command"])]
+    rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
+    print_table(str(bundle), ("", "every hash matches"), rows)
+
+
+def create(bundle: BundleArgument, file: FileArgument, as_json: JsonOption = False) -> None:
+    """Pack a bundle folder into one file."""
+    from edgekit.bundle import open_bundle, pack
+
+    written = pack(open_bundle(bundle), file)
+    print_json({"file": str(written)}) if as_json else print(f"wrote {written}")
+
+
+def sign(bundle: BundleArgument, key: KeyOption, as_json: JsonOption = False) -> None:
+    """Sign a bundle folder's manifest."""
+    from edgekit.bundle import open_bundle
+    from edgekit.signing import sign as sign_bundle
+
+    path = sign_bundle(open_bundle(bundle), key)
+    print_json({"signature": str(path)}) if as_json else print(f"wrote {path}")
+
+
+def check(bundle: BundleArgument, public_key: PublicKeyOption, as_json: JsonOption = False) -> None:
+    """Check a bundle's hashes and that the holder of a trusted key signed it."""
+    from edgekit.bundle import open_bundle
+    from edgekit.signing import check as check_signature
+
+    opened = open_bundle(bundle)
+    check_signature(opened, public_key)
+    print_json({"bundle": opened.name, "digest": opened.digest, "signature": "valid"}) if as_json else print(
+        f"{bundle}: every hash matches, the signature is valid"
+    )
+
+
+def command() -> click.Command:
+    """The click group."""
+    group = click.Group("bundle", help="Inspect, pack, sign and check bundles.")
+    for function in (inspect, create, sign, check):
+        group.add_command(command_of(function), function.__name__)
+    return group

@@ -1,0 +1,82 @@
+"""What the commands share: progress bars, tables, JSON, errors, common options."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from edgekit.core.errors import EdgekitError, SpecError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder for the results; default: artifacts beside the spec.")]
+RootOption = Annotated[Path | None, typer.Option(help="Where the evaluation data are on this machine.")]
+SpecArgument = Annotated[Path, typer.Argument(help="The spec file, or the folder it is in.")]
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle folder or .edgekit file.")]
+
+
+def command_of(function: Callable[..., None]) -> click.Command:
+    """The click command of a typer-style function."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return typer.main.get_command(app)
+
+
+class Bars:
+    """Progress bars on stderr for a person, nothing for a pipe; ``-v`` logs instead."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        if verbose:
+            logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._log = logging.getLogger("edgekit")
+
+    @contextlib.contextmanager
+    def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+        """See :class:`edgekit.core.progress.Progress`."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._log.info("%s%s", title, f" ({total})" if total else "")
+        console = Console(stderr=True)
+        if not console.is_terminal or self.verbose:
+            yield lambda: None
+            return
+        counted = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total else (SpinnerColumn(),)
+        columns = (TextColumn("{task.description:<22}"), *counted, TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bars:
+            task = bars.add_task(title, total=total)
+            yield lambda: bars.advance(task)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; all columns but the first are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show_error(error: EdgekitError) -> None:
+    """``error: ...`` on stderr; a spec's further mistakes one a line."""
+    lines = error.problems if isinstance(error, SpecError) and error.problems else (str(error),)
+    for line in lines:
+        click.echo(f"error: {line}", err=True)

@@ -1,0 +1,32 @@
+"""``edgekit schema``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import click
+import typer
+
+from edgekit.cli.console import command_of, print_json
+
+OfOption = Annotated[str, typer.Option("--of", help="spec, evaluate, profile, verify or gate.")]
+
+
+def schema(of: OfOption = "spec") -> None:
+    """Print the JSON Schema of the spec, or of a command's --json document."""
+    from pydantic import TypeAdapter
+
+    from edgekit.core.errors import InputError
+    from edgekit.core.plugins import allowed
+    from edgekit.core.reports import DOCUMENTS
+    from edgekit.core.spec import Spec
+
+    documents: dict[str, type] = {"spec": Spec, **DOCUMENTS}
+    if of not in documents:
+        raise InputError(f"--of: no document {of!r}; {allowed(of, tuple(documents))}")
+    print_json(TypeAdapter(documents[of]).json_schema())
+
+
+def command() -> click.Command:
+    """The click command."""
+    return command_of(schema)

@@ -1,0 +1,30 @@
+"""``edgekit verify``."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.cli.console import BundleArgument, JsonOption, VerboseOption, command_of, print_json, print_table
+
+
+def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    """Check every file of a bundle, and its engine against its golden outputs."""
+    from edgekit import pipeline
+
+    report = pipeline.verify(bundle)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        rows = [
+            (o.output, f"{o.max_abs:.3g}", f"{o.rel_l2:.3g}", f"{o.limit_rel_l2:g}", f"{o.rel_l2_fp32:.3g}", o.verdict)
+            for o in report.outputs
+        ]
+        header = ("output", "max abs", "rel L2", "limit", "rel L2 to PyTorch", "verdict")
+        print_table(f"{report.bundle}: {report.engine} on {report.frames} golden frames", header, rows)
+    if report.verdict != "pass":
+        raise SystemExit(1)
+
+
+def command() -> click.Command:
+    """The click command."""
+    return command_of(verify)

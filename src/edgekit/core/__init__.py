@@ -1,0 +1,1 @@
+"""Shared data classes: what the stages hand to each other."""

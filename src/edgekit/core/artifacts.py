@@ -1,0 +1,136 @@
+"""Files on disk: hashes, and writes that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import OutputError
+
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Any) -> str:  # Python 3.10 has no hashlib.file_digest
+    total = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        total.update(block)
+    return total.hexdigest()
+
+
+def sha256_of(document: object) -> str:
+    """Hex SHA-256 of a JSON document, independent of key order."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def tree_hashes(root: Path) -> dict[str, str]:
+    """``{relative POSIX path: sha256}`` of every file below ``root``, sorted."""
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    return {p.relative_to(root).as_posix(): sha256_file(p) for p in files}
+
+
+@contextlib.contextmanager
+def translated_writes(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into an :class:`OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write {path}: {reason}; free space or choose another folder with --out") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: temporary file, fsync, rename."""
+    with translated_writes(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a JSON document atomically, with sorted keys."""
+    write_bytes(path, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
+
+
+@contextlib.contextmanager
+def atomic_directory(final: Path) -> Iterator[Path]:
+    """A folder to fill that becomes ``final`` when the block ends, or is removed.
+
+    An older ``final`` is replaced.  A process killed inside the block leaves only
+    a hidden ``.<name>.*.partial`` folder, which the next call for the same
+    ``final`` removes.
+    """
+    with translated_writes(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(final)
+        partial = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.{os.getpid()}.", suffix=".partial"))
+        try:
+            yield partial
+            for file in partial.rglob("*"):
+                if file.is_file():
+                    _fsync(file)
+            os.chmod(partial, 0o755)
+            _swap(partial, final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def _swap(partial: Path, final: Path) -> None:
+    if final.is_dir():
+        old = final.with_name(f".{final.name}.{os.getpid()}.old.partial")
+        os.rename(final, old)
+        os.rename(partial, final)
+        shutil.rmtree(old)
+    else:
+        os.rename(partial, final)
+    _fsync(final.parent)
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(final: Path) -> None:
+    for stale in final.parent.glob(f".{final.name}.*.partial"):
+        owner = stale.name.removeprefix(f".{final.name}.").split(".")[0]
+        if not (owner.isdigit() and _alive(int(owner))):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()

@@ -1,0 +1,220 @@
+"""The spec: what a user writes in ``edgekit.yaml``, checked.
+
+Plugin sections (task, data, compress steps, targets) are validated by the
+``Config`` of the plugin they name, so a new plugin needs no change here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from edgekit.core import plugins
+
+
+class Section(BaseModel):
+    """A mapping of the spec: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _beside_the_spec(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None or path.is_absolute() else Path(base) / path
+
+
+SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
+"""A path; a relative one is taken from the folder of the spec file."""
+
+
+class PluginSection:
+    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        self.kind = kind
+        self.key = key
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        configs = [plugins.load(self.kind, name).Config for name in plugins.names(self.kind)]
+        return {"oneOf": [config.model_json_schema() for config in configs]}
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        known = plugins.names(self.kind)
+        if isinstance(value, BaseModel):
+            return value
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a mapping with the key {self.key!r}; {plugins.allowed('', known)}")
+        if self.key not in value:
+            raise ValueError(f"the key {self.key!r} is missing; allowed values: {', '.join(known)}")
+        name = value[self.key]
+        if name not in known:
+            raise ValueError(f"{self.key}: {name!r} is unknown; {plugins.allowed(name, known)}")
+        return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
+
+
+def _dump(value: BaseModel) -> Any:
+    return value.model_dump(mode="json")
+
+
+class TensorShape(Section):
+    """Shape (batch first; fixed sizes) and dtype of one model input."""
+
+    shape: tuple[Annotated[int, Field(ge=1)], ...]
+    dtype: Literal["float32", "float16", "uint8", "int32", "int64", "bool"] = "float32"
+
+
+class ModelConfig(Section):
+    """Where the trained model is: a factory with weights, a ``.pt2`` file, or an ONNX file."""
+
+    factory: str | None = Field(None, description="file.py:callable or package.module:callable")
+    args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
+    exported: SpecPath | None = Field(None, description="a torch.export .pt2 file")
+    onnx: SpecPath | None = Field(None, description="an ONNX file, taken as it is")
+    weights: SpecPath | None = Field(None, description="a state_dict, read with weights_only=True")
+    strip_prefix: str | None = Field(None, description="removed from the keys of the state_dict, e.g. 'module.'")
+    inputs: dict[str, TensorShape] = Field(min_length=1)
+    outputs: tuple[str, ...] = Field(min_length=1)
+    base: SpecPath = Field(Path(), exclude=True, validate_default=True, description="folder that factory files are relative to")
+
+    @field_validator("factory")
+    @classmethod
+    def _has_callable(cls, value: str | None) -> str | None:
+        if value is not None and value.count(":") != 1:
+            raise ValueError("expected 'file.py:callable' or 'package.module:callable'")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelConfig:
+        given = [name for name in ("factory", "exported", "onnx") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of factory, exported, onnx; found {', '.join(given) or 'none'}")
+        if self.factory is None and (self.weights is not None or self.args or self.strip_prefix):
+            raise ValueError(f"weights, strip_prefix and args belong to a factory; {given[0]} holds its own weights")
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ValueError(f"outputs has a name twice: {', '.join(self.outputs)}")
+        return self
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+class InputTransform(Section):
+    """How one camera image becomes one model input; see :mod:`edgekit.preprocess`."""
+
+    source: str = Field("image", description="which image of the sample")
+    resize: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)] = Field(
+        description="(height, width) of the input in pixels"
+    )
+    mode: Literal["stretch", "letterbox", "letterbox-topleft"] = "stretch"
+    color: Literal["rgb", "bgr"] = "rgb"
+    scale: float = Field(1.0, gt=0, description="multiplies the 0..255 pixel values first")
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0, 1.0)
+    pad_value: int = Field(114, ge=0, le=255, description="grey of the letterbox border, before scale")
+    layout: Literal["nchw", "nhwc"] = "nchw"
+
+
+DataSection = Annotated[Any, PluginSection("data", "format")]
+TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
+EngineSection = Annotated[Any, PluginSection("engine", "engine")]
+TechniqueSection = Annotated[Any, PluginSection("quantize", "method")]
+
+
+class DataSections(Section):
+    """The datasets of the stages."""
+
+    calibration: DataSection = None
+    evaluation: DataSection = None
+    training: DataSection = None
+
+
+class CompressStep(Section):
+    """One step of the compression; steps run in the order of the list."""
+
+    quantize: TechniqueSection
+
+
+class Kpi(Section):
+    """Limits on one metric; ``max_drop`` is against the FP32 control on the same frames."""
+
+    min: float | None = None
+    max: float | None = None
+    max_drop: float | None = Field(None, ge=0)
+    target: str | None = Field(None, description="applies to this target only")
+
+    @model_validator(mode="after")
+    def _has_limit(self) -> Kpi:
+        if self.min is None and self.max is None and self.max_drop is None:
+            raise ValueError("a KPI needs a limit: min, max or max_drop")
+        return self
+
+
+def _misfit(at: tuple[str, ...], message: str) -> PydanticCustomError:
+    """A mistake between sections, with the place to point at."""
+    # Braces would be read as a template's fields.
+    return PydanticCustomError("misfit", "{text}", {"text": message, "at": at})
+
+
+class Spec(Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: ModelConfig
+    preprocess: dict[str, InputTransform]
+    task: TaskSection
+    data: DataSections
+    compress: tuple[CompressStep, ...] = ()
+    targets: dict[str, EngineSection] = Field(min_length=1)
+    kpis: dict[str, Kpi] = Field(default_factory=dict)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _references(self) -> Spec:
+        for name in self.preprocess:
+            if name not in self.model.inputs:
+                known = plugins.allowed(name, tuple(self.model.inputs))
+                raise _misfit(("preprocess", name), f"no model input {name!r}; {known}")
+        for name in self.model.inputs:
+            if name not in self.preprocess:
+                raise _misfit(("model", "inputs", name), "this input has no entry under preprocess")
+            self._check_size(name)
+        for name, kpi in self.kpis.items():
+            if kpi.target is not None and kpi.target not in self.targets:
+                known = plugins.allowed(kpi.target, tuple(self.targets))
+                raise _misfit(("kpis", name, "target"), f"{kpi.target!r} is no target; {known}")
+        return self
+
+    def _check_size(self, name: str) -> None:
+        transform, shape = self.preprocess[name], self.model.inputs[name].shape
+        height, width = transform.resize
+        made = (1, 3, height, width) if transform.layout == "nchw" else (1, height, width, 3)
+        if shape != made:
+            raise _misfit(
+                ("preprocess", name, "resize"),
+                f"{height}x{width} in {transform.layout} makes {list(made)}, "
+                f"but model.inputs.{name}.shape is {list(shape)}",
+            )
+
+    @property
+    def base(self) -> Path:
+        """Folder of the spec file."""
+        return self.model.base

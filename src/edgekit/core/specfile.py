@@ -1,0 +1,186 @@
+"""Read ``edgekit.yaml``; report each mistake with its line, value, expectation and nearest name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from edgekit.core import plugins
+from edgekit.core.errors import SpecError
+from edgekit.core.spec import Spec
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+Location = tuple[int | str, ...]
+
+
+def read_spec(path: Path) -> Spec:
+    """The checked spec.
+
+    Relative paths are taken from the file's folder; ``$NAME``, ``${NAME}`` and
+    ``${NAME:-default}`` expand in every string.
+
+    Raises:
+        SpecError: the file is missing, is no YAML mapping, or has mistakes; all
+            mistakes are listed, each with its line.
+    """
+    if path.is_dir():
+        path = path / "edgekit.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; write one with: edgekit init my-project --task segmentation") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    tree = _parse(path, text)
+    document = _expand(path, tree, tree, ())
+    base = path.parent
+    try:
+        return Spec.model_validate(_with_base(document, base), context={"base": base})
+    except ValidationError as error:
+        problems = tuple(_describe(path, tree, loc, kind) for loc, kind in _flatten(error, ()))
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SpecError(problems[0] + more, problems) from error
+
+
+def _with_base(document: Any, base: Path) -> Any:
+    """``model.base`` is ours, not the user's: filled in here, refused in the file."""
+    model = document.get("model")
+    if isinstance(model, dict) and "base" not in model:
+        return {**document, "model": {**model, "base": base.resolve()}}
+    return document
+
+
+def _parse(path: Path, text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError
+
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(tree, dict):
+        raise SpecError(f"{path}:1: expected a mapping with the keys {', '.join(Spec.model_fields)}")
+    return tree
+
+
+def _expand(path: Path, root: Any, node: Any, where: Location) -> Any:
+    """Plain Python values with environment variables replaced."""
+    if isinstance(node, dict):
+        return {str(key): _expand(path, root, value, (*where, key)) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_expand(path, root, value, (*where, i)) for i, value in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    if isinstance(node, int):
+        return int(node)
+    if isinstance(node, float):
+        return float(node)
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        value = os.environ.get(name, match[2])
+        if value is None:
+            at = _line(root, where)
+            raise SpecError(f"{path}:{at}: environment variable {name} is not set; export it or write ${{{name}:-default}}")
+        return value
+
+    return _VARIABLE.sub(value_of, str(node))
+
+
+def _flatten(error: ValidationError, prefix: Location) -> Iterator[tuple[Location, Any]]:
+    """Every mistake with its place; those of a plugin's own Config keep theirs."""
+    for item in error.errors():
+        where = (*prefix, *item["loc"])
+        context = item.get("ctx", {})
+        where = (*where, *context.get("at", ()))
+        inner = context.get("error")
+        if isinstance(inner, ValidationError):
+            yield from _flatten(inner, where)
+        else:
+            yield where, item
+
+
+def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
+    if where == ("model", "base"):
+        item = {**item, "type": "extra_forbidden"}
+    place = ".".join(str(part) for part in where) or "the file"
+    start = f"{path}:{_line(tree, where)}: {place}"
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(tree, where[:-1])
+        hint = f"; {plugins.allowed(where[-1], known)}" if known else ""
+        return f"{start}: unknown key {str(where[-1])!r}{hint}"
+    if item["type"] == "missing":
+        return f"{start}: this key is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "literal_error":
+        message = f"expected {item['ctx']['expected']}{_nearest(item)}"
+    value = item.get("input")
+    shown = "" if isinstance(value, dict | list | tuple | BaseModel) else f"; found {value!r}"
+    return f"{start}: {message}{shown}"
+
+
+def _nearest(item: Any) -> str:
+    choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+    near = difflib.get_close_matches(str(item.get("input")), choices, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _line(tree: Any, where: Sequence[int | str]) -> int:
+    """1-based line of the deepest part of ``where`` that stands in the file."""
+    line, node = 1, tree
+    for part in where:
+        try:
+            found = node.lc.key(part)[0] if isinstance(node, dict) else node.lc.item(part)[0]
+            line, node = found + 1, node[part]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _keys_at(tree: Any, where: Sequence[int | str]) -> tuple[str, ...]:
+    """Keys that the mapping at ``where`` may have, found by walking the models."""
+    current: Any = Spec
+    node = tree
+    for part in where:
+        node = node[part]
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            if part not in current.model_fields:
+                return ()
+            field = current.model_fields[str(part)]
+            section = next((m for m in field.metadata if hasattr(m, "kind") and hasattr(m, "key")), None)
+            current = section or field.annotation
+        else:
+            current = _element(current)
+        current = _resolve(current, node)
+    return _fields(current)
+
+
+def _resolve(current: Any, node: Any) -> Any:
+    if hasattr(current, "kind") and hasattr(current, "key"):
+        if isinstance(node, dict) and node.get(current.key) in plugins.names(current.kind):
+            return plugins.load(current.kind, node[current.key]).Config
+        return None
+    return current
+
+
+def _element(annotation: Any) -> Any:
+    """The value type of ``dict[str, X]`` or ``tuple[X, ...]``, or its plugin section."""
+    for argument in get_args(annotation):
+        if argument in (str, ...):
+            continue
+        metadata = getattr(argument, "__metadata__", ())
+        return metadata[0] if metadata else argument
+    return None
+
+
+def _fields(current: Any) -> tuple[str, ...]:
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return tuple(name for name, field in current.model_fields.items() if not field.exclude)
+    return ()

@@ -1,0 +1,56 @@
+"""The content-addressed work folder: a stage that did not change is not run again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
+
+RECORD = "stage.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its folder, and whether this call ran it."""
+
+    path: Path
+    key: str
+    reused: bool
+    seconds: float
+
+
+class Workspace:
+    """Results of stages in ``<root>/<stage>-<key>/``; a folder there is complete.
+
+    The key hashes everything that decides the result.  A folder whose files no
+    longer have their recorded hashes is made again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stage(self, name: str, inputs: Mapping[str, Any], fill: Callable[[Path], None]) -> Stage:
+        """Reuse the stage's result for ``inputs``, or run ``fill(folder)`` and keep what it writes."""
+        key = sha256_of(dict(inputs))[:16]
+        final = self.root / f"{name}-{key}"
+        if _intact(final):
+            return Stage(final, key, True, 0.0)
+        start = time.monotonic()
+        with atomic_directory(final) as folder:
+            fill(folder)
+            write_json(folder / RECORD, {"stage": name, "inputs": json.loads(json.dumps(dict(inputs), default=str)), "files": tree_hashes(folder)})
+        return Stage(final, key, False, time.monotonic() - start)
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files = {name: digest for name, digest in tree_hashes(folder).items() if name != RECORD}
+        return bool(record["files"] == files)
+    except (OSError, ValueError, KeyError):
+        return False

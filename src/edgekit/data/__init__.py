@@ -1,0 +1,59 @@
+"""Datasets and sample sources, one file per format.
+
+A format is a module with a frozen ``Config`` (its keys in the spec) whose
+``open()`` returns a :class:`Dataset`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.core.tensors import Array
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame: ``images`` maps a source name to a uint8 RGB ``(H, W, 3)`` array.
+
+    ``truth`` is what the dataset knows of the frame, in the task's own form
+    (segmentation: a uint8 ``(H, W)`` mask), or None for frames without labels.
+    """
+
+    id: str
+    images: Mapping[str, Array]
+    truth: Any = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dataset(ABC):
+    """Frames by index.  Reading is lazy: one frame is in memory at a time."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over everything that decides the samples' content."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+
+class DataConfig(BaseModel):
+    """Base of every dataset's ``Config``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str
+
+    def open(self) -> Dataset:
+        """The dataset; raises :class:`~edgekit.core.errors.DataError` when it cannot be used."""
+        raise TypeError(f"{type(self).__module__}.Config does not define open()")

@@ -1,0 +1,92 @@
+"""CamVid: real driving frames with masks, in the layout of the SegNet tutorial.
+
+    root/<split>.txt                one stem a line, in the order of the drive
+    root/images/<split>/<stem>.jpg
+    root/labels/<split>/<stem>.png  8-bit class ids
+
+Source: Brostow, Fauqueur and Cipolla, "Semantic object classes in video: a high-definition ground
+truth database", Pattern Recognition Letters 2009.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgekit.core.errors import DataError
+from edgekit.core.spec import SpecPath
+from edgekit.data import DataConfig, Dataset, Sample, _files
+
+
+class Config(DataConfig):
+    """One split; ``limit`` takes that many frames, evenly spaced over it."""
+
+    format: Literal["camvid"] = "camvid"
+    root: SpecPath
+    split: Literal["train", "val", "test"]
+    limit: int | None = Field(default=None, ge=1)
+
+    def open(self) -> CamVid:
+        return CamVid(self.root, self.split, self.limit)
+
+
+class CamVid(Dataset):
+    """Frames ``image`` ``(H, W, 3)`` uint8 RGB, truth ``(H, W)`` uint8; metadata ``drive`` names the recording.
+
+    Raises:
+        DataError: the root or the split's list is missing or empty, names a frame twice, or names
+            one whose image or label is missing.
+    """
+
+    def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
+        self.root = _files.require_folder(root, "root")
+        self.split = split
+        stems = self._listed(root / f"{split}.txt")
+        for stem in stems:
+            for path in self._paths(stem):
+                if not path.is_file():
+                    raise DataError(f"{path}: no such file, but {split}.txt lists {stem!r}; restore it")
+        self.stems = _files.evenly_spaced(stems, limit)
+
+    @staticmethod
+    def _listed(path: Path) -> list[str]:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; expected the list of the split's frames, one stem a line") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        first: dict[str, int] = {}
+        for number, stem in enumerate(map(str.strip, lines), start=1):
+            if stem in first:
+                raise DataError(f"{path}:{number}: lists {stem!r} again, after line {first[stem]}; remove it")
+            if stem:
+                first[stem] = number
+        if not first:
+            raise DataError(f"{path}: lists no frame; expected one stem a line")
+        return list(first)
+
+    def _paths(self, stem: str) -> tuple[Path, Path]:
+        return self.root / "images" / self.split / f"{stem}.jpg", self.root / "labels" / self.split / f"{stem}.png"
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Frame ``index``.
+
+        Raises:
+            IndexError: ``index`` is not in 0 .. len - 1.
+            DataError: the image or the label is damaged, or their sizes differ.
+        """
+        if not 0 <= index < len(self.stems):
+            raise IndexError(f"camvid {self.split}: index {index} is not in 0..{len(self.stems) - 1}")
+        stem = self.stems[index]
+        image, mask = _files.read_pair(*self._paths(stem))
+        return Sample(id=stem, images={"image": image}, truth=mask, metadata={"drive": stem.split("_")[0]})
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the names and contents of the chosen frames' files."""
+        return _files.fingerprint("camvid", self.root, (path for stem in self.stems for path in self._paths(stem)))

@@ -1,0 +1,69 @@
+"""A folder of images and a folder of masks with the same stems: most segmentation datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgekit.core.errors import DataError
+from edgekit.core.spec import SpecPath
+from edgekit.data import DataConfig, Dataset, Sample, _files
+
+
+class Config(DataConfig):
+    """Images and their masks, sorted by name; ``limit`` takes that many pairs, evenly spaced."""
+
+    format: Literal["image_mask"] = "image_mask"
+    images: SpecPath
+    masks: SpecPath
+    limit: int | None = Field(default=None, ge=1)
+
+    def open(self) -> ImageMask:
+        return ImageMask(self.images, self.masks, self.limit)
+
+
+class ImageMask(Dataset):
+    """Frames ``image`` ``(H, W, 3)`` uint8 RGB, truth ``(H, W)`` uint8 class ids; the id is the stem.
+
+    Raises:
+        DataError: a folder is missing or empty, two files of a folder have one stem, or an image
+            has no mask or a mask no image.
+    """
+
+    def __init__(self, images: Path, masks: Path, limit: int | None = None) -> None:
+        self.images, self.masks = images, masks
+        pictures = {path.stem: path for path in _files.list_images(images, "images")}
+        labels = {path.stem: path for path in _files.list_images(masks, "masks")}
+        _same_stems(pictures, labels, f"has no mask of that stem in {masks}; add it or remove the image")
+        _same_stems(labels, pictures, f"has no image of that stem in {images}; add it or remove the mask")
+        self.pairs = _files.evenly_spaced([(path, labels[stem]) for stem, path in pictures.items()], limit)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Pair ``index``.
+
+        Raises:
+            IndexError: ``index`` is not in 0 .. len - 1.
+            DataError: a file is damaged, the mask does not hold 8-bit class ids, or the sizes differ.
+        """
+        if not 0 <= index < len(self.pairs):
+            raise IndexError(f"image_mask: index {index} is not in 0..{len(self.pairs) - 1}")
+        path, label = self.pairs[index]
+        image, mask = _files.read_pair(path, label)
+        return Sample(id=path.stem, images={"image": image}, truth=mask)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the names and contents of the chosen files."""
+        pictures = _files.fingerprint("images", self.images, (path for path, _ in self.pairs))
+        return _files.fingerprint(f"image_mask {pictures}", self.masks, (label for _, label in self.pairs))
+
+
+def _same_stems(these: dict[str, Path], others: dict[str, Path], problem: str) -> None:
+    lone = [path for stem, path in these.items() if stem not in others]
+    if lone:
+        more = f" (and {len(lone) - 1} more)" if len(lone) > 1 else ""
+        raise DataError(f"{lone[0]}{more}: {problem}")

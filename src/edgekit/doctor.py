@@ -1,0 +1,71 @@
+"""What this machine can really do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from edgekit.core import plugins
+from edgekit.engine import Probe
+from edgekit.profiling import machine
+
+COMPRESS = 'pip install "edgekit[compress]"'
+
+
+def examine() -> list[Probe]:
+    """Every finding; nothing is changed on the machine."""
+    facts = machine()
+    found = [
+        Probe("python", sys.version_info >= (3, 10), f"{platform.python_version()} on {facts['system']} {facts['machine']}"),
+        Probe("cpu", True, f"{facts['cpu']}, {facts['cpus']} usable CPUs, load {facts['load_average_1min']}"),
+        _clocks(str(facts["governor"])),
+    ]
+    for name in plugins.names("engine"):
+        found += plugins.load("engine", name).probe()
+    found += [_package("compress (PyTorch)", "torch", COMPRESS), _package("compress (onnx)", "onnx", COMPRESS)]
+    found += [_package("demo (rendered scenes)", "panda3d", 'pip install "edgekit[demo]"'), _gpu(), _ros()]
+    return found
+
+
+def _clocks(governor: str) -> Probe:
+    if governor == "unknown":
+        return Probe("clocks", False, "no frequency governor to read (a virtual machine?); latencies may drift")
+    steady = governor == "performance"
+    fix = None if steady else "sudo cpupower frequency-set -g performance"
+    return Probe("clocks", steady, f"governor {governor}", fix)
+
+
+def _package(title: str, module: str, install: str) -> Probe:
+    """Proven by an import in a process of its own: it costs this one nothing, and a crash is a finding."""
+    if importlib.util.find_spec(module) is None:
+        return Probe(title, False, "not installed", install)
+    code = f"import {module}; print(getattr({module}, '__version__', ''))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if child.returncode != 0:
+        last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        return Probe(title, False, f"installed, but the import fails: {last}", install)
+    return Probe(title, True, f"{module} {child.stdout.strip()}".strip())
+
+
+def _gpu() -> Probe:
+    release = Path("/etc/nv_tegra_release")
+    if release.exists():
+        return Probe("gpu", True, release.read_text().splitlines()[0].strip("# "))
+    try:
+        query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        child = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    except FileNotFoundError:
+        return Probe("gpu", False, "no NVIDIA driver found")
+    except subprocess.TimeoutExpired:
+        return Probe("gpu", False, "nvidia-smi did not answer within 20 s")
+    return Probe("gpu", child.returncode == 0, child.stdout.strip() or child.stderr.strip())
+
+
+def _ros() -> Probe:
+    if importlib.util.find_spec("rclpy") is None:
+        return Probe("ros 2", False, "rclpy is not importable", "source /opt/ros/<distro>/setup.bash")
+    return Probe("ros 2", True, f"rclpy, ROS_DISTRO={os.environ.get('ROS_DISTRO', 'not set')}")

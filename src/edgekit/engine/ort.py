@@ -1,0 +1,285 @@
+"""ONNX Runtime: the embedded default, on the CPU or through the CUDA provider when it really runs.
+
+``build`` saves the graph that ONNX Runtime optimised for this processor and
+``open`` loads it with optimisation off, which starts twice as fast.  Such a file
+fits one ONNX Runtime version and instruction set: :func:`fingerprint`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from edgekit.core.artifacts import write_bytes
+from edgekit.core.errors import BundleError, MissingRequirement, ModelError, TensorError
+from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.engine import Engine, EngineConfig, Probe
+
+INSTALL = "pip install edgekit"
+INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
+SUFFIX = ".ort.onnx"
+QDQ_PROFILE = "ort-x86"
+# Instruction sets that decide which kernels and memory layouts an optimised graph holds.
+_ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+class Config(EngineConfig):
+    """An ONNX Runtime target."""
+
+    engine: Literal["ort"]
+    precision: Literal["int8", "fp32"] | None = Field(None, description="default: int8 when the spec quantizes, else fp32")
+    threads: int = Field(1, ge=1, description="threads of one query")
+    provider: Literal["cpu", "cuda"] = "cpu"
+    pin: tuple[int, ...] = Field((), description="one CPU number per thread")
+    spinning: bool = Field(False, description="threads burn CPU while they wait: a little faster, and CPU time lies")
+
+    @field_validator("pin")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value) or any(cpu < 0 for cpu in value):
+            raise ValueError("pin takes different CPU numbers >= 0")
+        return value
+
+    @model_validator(mode="after")
+    def _one_cpu_a_thread(self) -> Config:
+        if self.pin and len(self.pin) != self.threads:
+            raise ValueError(f"pin names {len(self.pin)} CPUs for {self.threads} threads; give one CPU per thread")
+        return self
+
+
+def fingerprint(config: Config) -> dict[str, Any]:
+    """What an engine file depends on; a file made under another fingerprint is refused."""
+    return {
+        "engine": "ort",
+        "onnxruntime": _runtime().__version__,
+        "provider": config.provider,
+        "machine": platform.machine(),
+        "isa": _instruction_sets(),
+    }
+
+
+def build(source: Path, target: Path, config: Config) -> None:
+    """Write the graph of ``source`` as ONNX Runtime optimises it for this machine.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the model.
+        MissingRequirement: the provider does not run here.
+    """
+    runtime = _runtime()
+    options = _options(config)
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    with tempfile.TemporaryDirectory() as folder:
+        optimised = Path(folder) / "model.onnx"
+        options.optimized_model_filepath = str(optimised)
+        _session(source, options, config)
+        write_bytes(target, optimised.read_bytes())
+
+
+def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:  # noqa: A001  the backends' common name
+    """The engine in ``path``: a file made by :func:`build`, or, with ``optimised=False``, a plain
+    ONNX file that runs exactly as it is written (the reference of a parity check)."""
+    if optimised and not path.name.endswith(SUFFIX):
+        raise BundleError(f"{path}: not an engine of the ort backend (expected a name ending in {SUFFIX})")
+    return OrtEngine(path, config)
+
+
+def probe() -> list[Probe]:
+    """Run a one-node model on every provider this build of ONNX Runtime offers."""
+    try:
+        runtime = _runtime()
+    except MissingRequirement as missing:
+        return [Probe("ort", False, "not importable", missing.install)]
+    found = [_probe_provider("cpu", f"ONNX Runtime {runtime.__version__}, {', '.join(_instruction_sets()) or 'no SIMD found'}")]
+    if "CUDAExecutionProvider" in runtime.get_available_providers():
+        found.append(_probe_provider("cuda", f"ONNX Runtime {runtime.__version__}"))
+    else:
+        found.append(Probe("ort/cuda", False, "this build of ONNX Runtime has no CUDA provider", INSTALL_CUDA))
+    return found
+
+
+def _probe_provider(provider: Literal["cpu", "cuda"], detail: str) -> Probe:
+    name = f"ort/{provider}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.onnx"
+        path.write_bytes(_PROBE_MODEL)
+        try:
+            with open(path, Config(engine="ort", provider=provider), optimised=False) as engine:
+                result = engine.infer({"x": np.ones((1, 4), np.float32)})["y"]
+        except MissingRequirement as missing:
+            return Probe(name, False, "installed, but it does not run (driver or libraries missing)", missing.install)
+    works = bool((result == 2.0).all())
+    return Probe(name, works, f"{detail}; ran a model" if works else f"{detail}; WRONG result {result}")
+
+
+class OrtEngine(Engine):
+    """One ONNX Runtime session with bound inputs and outputs.
+
+    Output buffers are reused only when the caller has dropped them, so results
+    stay valid and a steady loop allocates nothing.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self._session: Any = None
+        self._buffers: list[dict[str, Array]] = []
+        self._affinity: set[int] | None = None
+
+    def activate(self) -> None:
+        runtime = _runtime()
+        options = _options(self.config)
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if self.config.pin:
+            self._affinity = _pin(self.config.pin)
+        try:
+            self._session = _session(self.path, options, self.config)
+            self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+            self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        except BaseException:
+            self.deactivate()
+            raise
+
+    def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        if any(size is None for spec in self.outputs for size in spec.shape):
+            return self._infer_dynamic(binding)
+        results = self._free_buffers()
+        for spec in self.outputs:
+            array = results[spec.name]
+            binding.bind_output(spec.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self._run(binding)
+        return results
+
+    def _infer_dynamic(self, binding: Any) -> dict[str, Array]:
+        for spec in self.outputs:
+            binding.bind_output(spec.name, "cpu")
+        self._run(binding)
+        return dict(zip((spec.name for spec in self.outputs), binding.copy_outputs_to_cpu(), strict=True))
+
+    def _run(self, binding: Any) -> None:
+        with _translated(f"{self.path.name}: inference failed", TensorError):
+            self._session.run_with_iobinding(binding)
+
+    def _free_buffers(self) -> dict[str, Array]:
+        for index, held in enumerate(self._buffers):
+            # 2: the dictionary's own reference and getrefcount's argument.
+            if all(sys.getrefcount(held[name]) == 2 for name in held):
+                self._buffers.append(self._buffers.pop(index))
+                return dict(held)
+        made: dict[str, Array] = {s.name: np.empty(_fixed(s), s.dtype) for s in self.outputs}
+        self._buffers.append(made)
+        del self._buffers[:-4]
+        return dict(made)
+
+    def deactivate(self) -> None:
+        self._session = None
+        self._buffers.clear()
+        if self._affinity is not None:
+            os.sched_setaffinity(0, self._affinity)
+            self._affinity = None
+
+    def describe(self) -> dict[str, Any]:
+        facts = {"engine": "ort", "version": _runtime().__version__, "threads": self.config.threads, "pin": list(self.config.pin)}
+        if self._session is not None:
+            facts["provider"] = self._session.get_providers()[0]
+        return facts
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingRequirement("ONNX Runtime", INSTALL) from error
+    return onnxruntime
+
+
+def _options(config: Config) -> Any:
+    options = _runtime().SessionOptions()
+    options.intra_op_num_threads = config.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
+    if config.pin[1:]:
+        # The calling thread is the first worker; the runtime counts processors from 1.
+        options.add_session_config_entry("session.intra_op_thread_affinities", ";".join(str(cpu + 1) for cpu in config.pin[1:]))
+    return options
+
+
+def _session(path: Path, options: Any, config: Config) -> Any:
+    runtime = _runtime()
+    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.provider]
+    if wanted not in runtime.get_available_providers():
+        raise MissingRequirement(f"ONNX Runtime's {wanted}", INSTALL_CUDA)
+    with _translated(f"{path}: ONNX Runtime refuses the model", ModelError):
+        session = runtime.InferenceSession(str(path), options, providers=[wanted])
+    # A session falls back to the CPU without a word when the driver is missing.
+    if session.get_providers()[0] != wanted:
+        raise MissingRequirement(f"{wanted} (the session fell back to {session.get_providers()[0]})", INSTALL_CUDA)
+    return session
+
+
+@contextlib.contextmanager
+def _translated(what: str, error: type[ModelError] | type[TensorError]) -> Iterator[None]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    failures = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile)
+    try:
+        yield
+    except (*failures, state.NotImplemented, state.RuntimeException) as problem:
+        raise error(f"{what}: {problem}") from problem
+
+
+def _spec(node: Any) -> TensorSpec:
+    if node.type not in _DTYPES:
+        raise ModelError(f"tensor {node.name!r} has type {node.type}; supported: {', '.join(_DTYPES.values())}")
+    return TensorSpec(node.name, tuple(d if isinstance(d, int) else None for d in node.shape), _DTYPES[node.type])
+
+
+def _fixed(spec: TensorSpec) -> tuple[int, ...]:
+    return tuple(size for size in spec.shape if size is not None)
+
+
+def _pin(cpus: tuple[int, ...]) -> set[int]:
+    before = os.sched_getaffinity(0)
+    missing = sorted(set(cpus) - before)
+    if missing:
+        raise MissingRequirement(f"CPU {missing[0]} (this process may use {sorted(before)})", "a pin list with those CPUs")
+    os.sched_setaffinity(0, {cpus[0]})
+    return before
+
+
+def _instruction_sets() -> list[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return []
+    flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
+    return [name for name in _ISA if name in flags]
+
+
+# y = x + x for float32 [1, 4], opset 17: small enough to write out, so that probing needs no onnx package.
+_PROBE_MODEL = bytes.fromhex(
+    "08083a3d0a0e0a01780a017812017922034164641201705a130a0178120e0a0c080112080a0208010a02080462130a017912"
+    "0e0a0c080112080a0208010a02080442040a001011"
+)

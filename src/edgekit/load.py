@@ -1,0 +1,393 @@
+"""A trained model, from a Python factory with a state_dict, a ``.pt2`` file or an ONNX file.
+
+Weights are tensors only: nothing is unpickled, whatever a file holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import inspect
+import io
+import json
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit import flatten, onnxfile, usercode
+from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
+from edgekit.core.spec import ModelConfig
+from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_INSTALL = 'pip install "edgekit[compress]"'
+_STATE_KEYS = ("state_dict", "model", "model_state_dict")
+_LISTED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model with flat, named inputs and outputs; exactly one of ``module`` and ``onnx`` is set.
+
+    ``module`` takes the inputs as tensors in the order of ``inputs`` and returns a tuple of
+    tensors in the order of ``outputs``; the user's own network is ``module.network``.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    module: nn.Module | None = None
+    onnx: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.module is None) == (self.onnx is None):
+            raise ModelError("a loaded model is either a PyTorch module or an ONNX file")
+
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """Outputs (the model's own dtypes; bfloat16 as float32) for one set of inputs, on the CPU.
+
+        Raises :class:`TensorError` for feeds that do not fit ``inputs`` and
+        :class:`ModelError` when the model fails or returns other outputs.
+        """
+        check_feeds(feeds, self.inputs)
+        try:
+            return self._run_onnx(feeds) if self.module is None else self._run_module(self.module, feeds)
+        except EdgekitError:
+            raise
+        except Exception as error:  # the user's forward may raise anything
+            given = ", ".join(str(spec) for spec in self.inputs)
+            raise ModelError(
+                f"the model failed on inputs {given}: {usercode.blame(error)}{usercode.describe(error)}"
+            ) from error
+
+    def _run_module(self, module: nn.Module, feeds: Arrays) -> dict[str, Array]:
+        import torch
+
+        tensors = [torch.tensor(feeds[spec.name]) for spec in self.inputs]  # copies: a forward may work in place
+        with torch.inference_mode():
+            results = module(*tensors)
+        return {name: _array(value) for name, value in zip(self.outputs, results, strict=True)}
+
+    def _run_onnx(self, feeds: Arrays) -> dict[str, Array]:
+        values = self._session.run(list(self.outputs), dict(feeds))
+        return dict(zip(self.outputs, values, strict=True))
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(self.onnx), options, providers=["CPUExecutionProvider"])
+
+
+def load_model(config: ModelConfig) -> LoadedModel:
+    """Load the model in eval mode and run it once on zeros, so that a wrong spec shows here.
+
+    Raises :class:`ModelError` for a factory, file, weight or output that does not fit
+    (NaN or Inf in a weight included), and :class:`MissingRequirement` without PyTorch.
+    A factory's modules are imported once per process, as everywhere in Python.
+    """
+    inputs = tuple(TensorSpec(name, shape.shape, shape.dtype) for name, shape in config.inputs.items())
+    if config.onnx is not None:
+        onnxfile.check(config.onnx, inputs, config.outputs)
+        model = LoadedModel(inputs, config.outputs, onnx=config.onnx)
+    else:
+        _require_torch()
+        code: usercode.UserCode | None = None
+        if config.exported is not None:
+            network = _read_exported(config.exported)
+        else:
+            network, code = _build(config)
+        model = LoadedModel(inputs, config.outputs, module=_flatten(network, inputs, config.outputs, code))
+    model.run({spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in inputs})
+    return model
+
+
+def _require_torch() -> None:
+    try:
+        importlib.import_module("torch")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingRequirement("PyTorch", _INSTALL) from error
+
+
+# --- one module with flat inputs and outputs ----------------------------------
+
+
+def _flatten(
+    network: nn.Module, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], code: usercode.UserCode | None
+) -> nn.Module:
+    from torch import nn
+
+    names = [spec.name for spec in inputs]
+    accepted = inspect.signature(network.forward).parameters.values()
+    by_keyword = set(names) <= {p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+    class FlatModel(nn.Module):
+        # What forward needs besides the network stays in this closure: attributes would be copied with the module.
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.training = False  # set directly: a module from torch.export refuses eval()
+
+        def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            with contextlib.nullcontext() if code is None else code.imports():
+                if by_keyword:
+                    result = self.network(**dict(zip(names, tensors, strict=True)))
+                else:
+                    result = self.network(*tensors)
+            flat: list[torch.Tensor] = []
+            for value in flatten.pick(result, outputs):
+                # One tensor under two names, or an input returned as it is, would share its ONNX name.
+                shared = any(value is other for other in (*tensors, *flat))
+                flat.append(value.clone() if shared else value)
+            return tuple(flat)
+
+    return FlatModel()
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    import torch
+
+    tensor = tensor.detach().cpu()
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
+    return np.array(tensor.numpy(), order="C")  # a copy: an output may be a view of the model's own buffer
+
+
+# --- factory -----------------------------------------------------------------
+
+
+def _build(config: ModelConfig) -> tuple[nn.Module, usercode.UserCode]:
+    import torch
+
+    assert config.factory is not None
+    target, _, attribute = config.factory.partition(":")
+    is_file = target.endswith(".py") or "/" in target
+    file = config.base / target if is_file else None
+    if file is not None and not file.is_file():
+        raise ModelError(f"model.factory: no file {file}{_nearest_file(file)}")
+    if config.strip_prefix is not None and config.weights is None:
+        raise ModelError("model.strip_prefix needs model.weights: it renames the keys of that file")
+    code = usercode.UserCode(config.base, file)
+
+    def make(module: ModuleType) -> Any:
+        function = _callable(module, attribute, target)
+        try:
+            return function(**config.args)
+        except TypeError as error:
+            if usercode.blame(error):
+                raise
+            place = getattr(function, "__code__", None)
+            where = f"{place.co_filename}:{place.co_firstlineno}: " if place else ""
+            raise ModelError(
+                f"model.factory {config.factory}: {where}{usercode.describe(error)}; see model.args"
+            ) from error
+
+    try:
+        with code.imports():
+            network = _import_and(make, code, target, is_file)
+            if isinstance(network, torch.nn.Module):
+                network = network.to("cpu").eval()
+    except EdgekitError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's module and factory may raise anything, or exit
+        advice = "; install it in this environment" if isinstance(error, ModuleNotFoundError) else ""
+        raise ModelError(
+            f"model.factory {config.factory}: {usercode.blame(error)}{usercode.describe(error)}{advice}"
+        ) from error
+    if not isinstance(network, torch.nn.Module):
+        raise ModelError(
+            f"model.factory {config.factory} returned {type(network).__name__}; expected a torch.nn.Module"
+        )
+    if config.weights is not None:
+        _load_weights(network, config.weights, config.strip_prefix)
+    _check_finite(network, config.weights or config.factory)
+    return network, code
+
+
+def _import_and(make: Callable[[ModuleType], Any], code: usercode.UserCode, target: str, is_file: bool) -> Any:
+    if not is_file:
+        importlib.invalidate_caches()
+        return make(importlib.import_module(target))
+    names = list(code.import_candidates())
+    for name in names[:-1]:
+        try:
+            return make(code.import_file(name))
+        except ImportError as error:
+            if "relative import" not in str(error):
+                raise
+    return make(code.import_file(names[-1]))
+
+
+def _callable(module: ModuleType, attribute: str, target: str) -> Callable[..., Any]:
+    found = getattr(module, attribute, None)
+    if callable(found):
+        return found  # type: ignore[no-any-return]
+    if found is not None:
+        raise ModelError(f"model.factory: {attribute!r} in {target} is {type(found).__name__}; expected a callable")
+    names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    near = difflib.get_close_matches(attribute, names, n=1, cutoff=0.0)
+    advice = f"; did you mean {near[0]!r}?" if near else ": it defines no callable"
+    raise ModelError(f"model.factory: no callable {attribute!r} in {target}{advice}")
+
+
+def _nearest_file(file: Path) -> str:
+    near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.py")], n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; a relative path starts at the folder of the spec"
+
+
+# --- weights -----------------------------------------------------------------
+
+
+def _load_weights(network: nn.Module, path: Path, strip_prefix: str | None) -> None:
+    state = _find_state(_read_tensors(path), path)
+    if strip_prefix:
+        if not any(key.startswith(strip_prefix) for key in state):
+            raise ModelError(
+                f"model.strip_prefix: no key of {path} begins with {strip_prefix!r}; the first keys are "
+                f"{_some(list(state)[:3])}"
+            )
+        state = {key.removeprefix(strip_prefix): value for key, value in state.items()}
+    try:
+        # The model's own load hooks may rename keys, so PyTorch decides what fits.
+        network.load_state_dict(state, strict=True)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        problem = _mismatch(state, network.state_dict(), strip_prefix or "") or usercode.describe(error)
+        raise ModelError(f"weights {path} do not fit the model: {problem}") from error
+
+
+def _read_tensors(path: Path) -> Any:
+    import torch
+
+    if not path.is_file():
+        raise ModelError(f"model.weights: no file {path}; a relative path starts at the folder of the spec")
+    try:
+        with usercode.quiet():
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # corrupt bytes make the unpickler raise anything, KeyError too
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused or "TorchScript" in str(error):
+            what = refused.group(1) if refused else "a TorchScript archive"
+            raise ModelError(
+                f"weights {path} hold more than tensors ({what}), which is never unpickled; "
+                "save them with torch.save(model.state_dict(), path)"
+            ) from error
+        size = path.stat().st_size
+        raise ModelError(
+            f"weights {path} ({size} bytes) are not a complete PyTorch file; "
+            "copy or download it again, or save it with torch.save(model.state_dict(), path)"
+        ) from error
+
+
+def _find_state(content: Any, path: Path) -> dict[str, Any]:
+    if isinstance(content, Mapping):
+        for key in _STATE_KEYS:
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping):
+        raise ModelError(f"weights {path} hold {type(content).__name__}; expected a state_dict")
+    if not any(hasattr(value, "shape") for value in content.values()):
+        raise ModelError(
+            f"weights {path} hold no state_dict: found keys {_some(list(content)) or '(none)'}; expected tensors "
+            f"by name, or a state_dict under one of {', '.join(_STATE_KEYS)}"
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def _mismatch(state: dict[str, Any], expected: dict[str, Any], stripped: str) -> str:
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} is {list(state[key].shape)}, expected {list(value.shape)}"
+        for key, value in expected.items()
+        if hasattr(state.get(key), "shape") and state[key].shape != value.shape
+    ]
+    groups = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", shapes)]
+    text = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in groups if keys)
+    prefix = next(iter(state), "").partition(".")[0] + "."
+    if missing and all(key.startswith(prefix) for key in state):
+        fits = any(key.removeprefix(prefix) in expected for key in state)
+        if fits or prefix == "module.":
+            text += f"; every key begins with {prefix!r}: add strip_prefix: {stripped}{prefix}"
+    return text
+
+
+def _some(keys: Sequence[object]) -> str:
+    listed = ", ".join(str(key) for key in keys[:_LISTED])
+    return listed if len(keys) <= _LISTED else f"{listed} and {len(keys) - _LISTED} more"
+
+
+def _check_finite(network: nn.Module, source: object) -> None:
+    import torch
+
+    parameters = dict(network.named_parameters())
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            continue
+        bad = ~torch.isfinite(tensor.detach())
+        if name not in parameters:
+            bad &= tensor != -math.inf  # attention masks are buffers of -inf
+        if bad.any():
+            raise ModelError(
+                f"{source}: {int(bad.sum())} of {tensor.numel()} values of {name!r} are NaN or Inf; "
+                "use a checkpoint from before the training diverged"
+            )
+
+
+# --- .pt2 --------------------------------------------------------------------
+
+
+def _read_exported(path: Path) -> nn.Module:
+    import torch
+
+    if not path.is_file():
+        raise ModelError(f"model.exported: no file {path}; a relative path starts at the folder of the spec")
+    _refuse_pickles(path)
+    try:
+        with usercode.quiet():
+            network: nn.Module = torch.export.load(path).module()
+    except Exception as error:  # the reader raises whatever a damaged or newer archive leads to
+        raise ModelError(
+            f"{path} cannot be read by PyTorch {torch.__version__}: {usercode.describe(error)}; "
+            "write it again with torch.export.save and this version"
+        ) from error
+    _check_finite(network, path)
+    return network
+
+
+def _refuse_pickles(path: Path) -> None:
+    """PyTorch unpickles parts of a ``.pt2`` that are not plain tensors; such a file could run any code."""
+    import torch
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pt"):
+                    torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="cpu")
+                elif name.endswith("_config.json"):
+                    entries = json.loads(archive.read(name)).get("config", {}).values()
+                    if any(entry.get("use_pickle") for entry in entries):
+                        raise pickle.UnpicklingError(name)
+                elif "custom_obj" in name.rpartition("/")[2]:
+                    raise pickle.UnpicklingError(name)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds pickled Python objects, which are never unpickled; export a model of plain tensors"
+        ) from error
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f"{path} is not a complete .pt2 file; write it again with torch.export.save") from error

@@ -1,0 +1,32 @@
+"""New projects: a spec with every section explained, and a model file to replace."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from edgekit.core.artifacts import write_bytes
+from edgekit.core.errors import InputError
+from edgekit.core.plugins import allowed
+
+
+def scaffold(folder: Path, task: str) -> list[Path]:
+    """Write the template of ``task`` into ``folder``; returns the files.
+
+    Raises:
+        InputError: no template for the task, or the folder already holds one of its files.
+    """
+    templates = resources.files("edgekit") / "templates"
+    known = tuple(sorted(entry.name for entry in templates.iterdir() if entry.is_dir() and not entry.name.startswith("_")))
+    if task not in known:
+        raise InputError(f"--task: no template for {task!r}; {allowed(task, known)}")
+    sources = sorted((templates / task).iterdir(), key=lambda entry: entry.name)
+    targets = [folder / entry.name.removesuffix(".txt") for entry in sources]
+    for target in targets:
+        if target.exists():
+            raise InputError(f"{target} exists already; choose another folder")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._") or "my-model"
+    for source, target in zip(sources, targets, strict=True):
+        write_bytes(target, source.read_text(encoding="utf-8").replace("@NAME@", name).encode())
+    return targets

@@ -1,0 +1,283 @@
+"""The cached stages behind ``compress`` and ``build``: export, quantize, engines, bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.bundle import Bundle, Contents, EngineFile, write_bundle
+from edgekit.core import plugins
+from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
+from edgekit.core.errors import DataError, ModelError, SpecError
+from edgekit.core.progress import Progress
+from edgekit.core.spec import Spec
+from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.core.workspace import Stage, Workspace
+from edgekit.data import Dataset
+from edgekit.engine import Engine, EngineConfig
+from edgekit.preprocess import Preprocess
+from edgekit.verify import compare, feeds_of, frames_of, require
+
+GOLDEN_FRAMES = 2
+TOOLS = ("edgekit", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What ``compress`` made: ``models`` maps a precision to its typed ONNX file."""
+
+    path: Path
+    models: Mapping[str, Path]
+    golden: Path
+    calibration: Path | None
+    reused: bool
+
+    @property
+    def precision(self) -> str:
+        """The precision that the compress steps lead to."""
+        return "int8" if "int8" in self.models else "fp32"
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the installed packages that decide results."""
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def calibration_data(spec: Spec) -> Dataset:
+    """The calibration frames.
+
+    Raises:
+        SpecError: the spec names none.
+        DataError: they are empty.
+    """
+    if spec.data.calibration is None:
+        raise SpecError("data.calibration is missing; golden outputs and INT8 ranges come from real frames")
+    dataset: Dataset = spec.data.calibration.open()
+    if len(dataset) == 0:
+        raise DataError("the calibration set is empty; give data.calibration at least one frame")
+    return dataset
+
+
+def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Progress) -> Stage:
+    """FP32 ONNX file and golden inputs and outputs of the PyTorch model."""
+    inputs = {
+        "model": spec.model.model_dump(mode="json"),
+        "files": _model_files(spec),
+        "preprocess": _preprocess(spec),
+        "frames": frames.fingerprint(),
+        "tools": tool_versions(),
+    }
+
+    def fill(folder: Path) -> None:
+        from edgekit import export, load
+
+        with progress.track("load model"):
+            model = load.load_model(spec.model)
+        with progress.track("export to ONNX"):
+            export.export(model, folder / "fp32.onnx")
+            golden = export.golden(model, list(_feeds(spec, frames, GOLDEN_FRAMES)))
+        _write_arrays(folder / "golden.npz", golden)
+
+    return workspace.stage("export", inputs, fill)
+
+
+def quantize_model(spec: Spec, workspace: Workspace, exported: Stage, frames: Dataset, progress: Progress) -> Stage:
+    """Typed INT8 ONNX file, calibration record, and golden outputs of the typed model."""
+    source = exported.path / "fp32.onnx"
+    (step,) = spec.compress
+    inputs = {
+        "source": sha256_file(source),
+        "golden": sha256_file(exported.path / "golden.npz"),
+        "step": step.quantize.model_dump(mode="json"),
+        "preprocess": _preprocess(spec),
+        "frames": frames.fingerprint(),
+        "tools": tool_versions(),
+    }
+
+    def fill(folder: Path) -> None:
+        technique = plugins.load("quantize", step.quantize.method)
+        with progress.track("calibrate", len(frames)) as advance:
+            quantized = technique.apply(source, _feeds(spec, frames), step.quantize, advance)
+        write_bytes(folder / "int8.onnx", quantized.model)
+        data = spec.data.calibration.model_dump(mode="json")
+        write_json(folder / "calibration.json", quantized.record | {"data": data, "fingerprint": frames.fingerprint()})
+        golden = _read_arrays(exported.path / "golden.npz")
+        _write_arrays(folder / "golden.npz", golden | typed_outputs(folder / "int8.onnx", "int8", golden))
+
+    return workspace.stage("quantize", inputs, fill)
+
+
+def publish_compressed(final: Path, exported: Stage, quantized: Stage | None) -> Compressed:
+    """Copy the results where the user finds them, atomically."""
+    sources = {"fp32.onnx": exported.path, "golden.npz": (quantized or exported).path}
+    if quantized is not None:
+        sources |= {"int8.onnx": quantized.path, "calibration.json": quantized.path}
+    with atomic_directory(final) as folder:
+        for name, source in sources.items():
+            shutil.copyfile(source / name, folder / name)
+    models = {p: final / f"{p}.onnx" for p in ("fp32", "int8") if f"{p}.onnx" in sources}
+    calibration = final / "calibration.json" if quantized is not None else None
+    reused = exported.reused and (quantized is None or quantized.reused)
+    return Compressed(final, models, final / "golden.npz", calibration, reused)
+
+
+def build_engines(target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress) -> Stage:
+    """Engines of the wanted precision and of the FP32 control, each proven against golden."""
+    module = plugins.load("engine", config.engine)
+    wanted = config.precision or compressed.precision
+    if wanted not in compressed.models:
+        steps = "the spec has no quantize step" if wanted == "int8" else f"compress made {', '.join(compressed.models)}"
+        raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
+    precisions = list(dict.fromkeys((wanted, "fp32")))
+    inputs = {
+        "models": {p: sha256_file(compressed.models[p]) for p in precisions},
+        "golden": sha256_file(compressed.golden),
+        "config": config.model_dump(mode="json"),
+        "device": module.fingerprint(config),
+    }
+
+    def fill(folder: Path) -> None:
+        golden = _read_arrays(compressed.golden)
+        reports = []
+        for precision in precisions:
+            file = folder / f"{precision}{module.SUFFIX}"
+            with progress.track(f"build {precision} engine"):
+                module.build(compressed.models[precision], file, config)
+                with module.open(file, config) as engine:
+                    reports.append(compare(engine, golden, precision))
+            require(reports[-1])
+        write_json(folder / "parity.json", [report.to_dict() for report in reports])
+
+    return workspace.stage(f"engine-{target}", inputs, fill)
+
+
+def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed, built: Stage) -> Bundle:
+    """Write the bundle of one target.
+
+    Raises:
+        SpecError: the model's outputs do not fit the task.
+    """
+    config: EngineConfig = spec.targets[target]
+    module = plugins.load("engine", config.engine)
+    wanted = config.precision or compressed.precision
+    roles = {p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p) for p in {wanted, "fp32"}}
+    with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
+        inputs, outputs = engine.inputs, engine.outputs
+    check_interface(spec, inputs, outputs)
+    contents = Contents(
+        name=spec.name,
+        target=target,
+        inputs=inputs,
+        outputs=outputs,
+        preprocess=spec.preprocess,
+        task=spec.task,
+        evaluation=spec.data.evaluation,
+        kpis=spec.kpis,
+        engine=config,
+        candidate=roles[wanted],
+        control=roles["fp32"] if wanted != "fp32" else None,
+    )
+    files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
+    if compressed.calibration is not None:
+        files["calibration.json"] = compressed.calibration
+    for precision, role in roles.items():
+        files |= {role.file: built.path / f"{precision}{module.SUFFIX}", role.model: compressed.models[precision]}
+    manifest = {
+        "inputs": _model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
+        "tools": tool_versions(),
+        "device": module.fingerprint(config),
+        "seed": spec.seed,
+        "command": f"edgekit build edgekit.yaml --target {target}",
+    }
+    return write_bundle(final, contents, files, manifest)
+
+
+def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Raise unless preprocess makes what the engine takes and the task reads what it gives."""
+    made = {s.name: s for s in Preprocess(spec.preprocess).tensor_specs()}
+    for wanted in inputs:
+        if made.get(wanted.name) != wanted:
+            raise SpecError(f"preprocess makes {made.get(wanted.name)}, but the engine takes {wanted}")
+    spec.task.create().check_outputs(outputs)
+
+
+def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of a typed ONNX file run as it is written: the reference that engines must meet."""
+    from edgekit.engine import ort
+
+    found: dict[str, Array] = {}
+    engine: Engine
+    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+        for frame in range(frames_of(golden)):
+            for name, array in engine.infer(feeds_of(golden, frame)).items():
+                if not np.isfinite(array).all():
+                    raise ModelError(f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess")
+                found[f"{precision}.{frame}.{name}"] = array.copy()
+    return found
+
+
+def _feeds(spec: Spec, frames: Dataset, limit: int | None = None) -> Iterator[Arrays]:
+    preprocess = Preprocess(spec.preprocess)
+    count = len(frames) if limit is None else min(limit, len(frames))
+    # Golden frames are spread over the set: neighbours in a drive look alike.
+    for position in range(count):
+        yield preprocess(frames[position * len(frames) // count].images).feeds
+
+
+def _preprocess(spec: Spec) -> dict[str, Any]:
+    return {name: transform.model_dump(mode="json") for name, transform in spec.preprocess.items()}
+
+
+def _model_files(spec: Spec) -> dict[str, str]:
+    """Hashes of the files that decide the model: code, weights, graph."""
+    model = spec.model
+    named = {"weights": model.weights, "exported": model.exported, "onnx": model.onnx}
+    hashes = {}
+    for role, path in named.items():
+        if path is None:
+            continue
+        if not path.is_file():
+            raise ModelError(f"model.{role}: {path}: no such file")
+        hashes[role] = sha256_file(path)
+    if model.factory is not None:
+        hashes["code"] = _code_hash(model.factory.split(":")[0], model.base)
+    return hashes
+
+
+def _code_hash(module: str, base: Path) -> str:
+    """Hash over the Python files that a factory can import from its own folder or package."""
+    from edgekit.core.artifacts import sha256_of
+
+    if module.endswith(".py"):
+        root = (base / module).parent
+    else:
+        local = base / module.split(".")[0]
+        root = local if local.is_dir() else base
+    skipped = {".venv", "venv", "site-packages", ".git", "__pycache__"}
+    files = sorted(p for p in root.rglob("*.py") if not skipped & set(p.relative_to(root).parts))
+    return sha256_of({p.relative_to(root).as_posix(): sha256_file(p) for p in files})
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    import io
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
