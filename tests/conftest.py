@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,31 @@ def camvid_root() -> Path:
     if not (root / "test.txt").is_file():
         pytest.skip(f"CamVid is not at {root}; set EDGEKIT_CAMVID to its folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def _tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.projects import write_project
+
+    return write_project(tmp_path_factory.mktemp("tiny") / "project").parent
+
+
+@pytest.fixture
+def tiny_project(_tiny_source: Path, tmp_path: Path) -> Path:
+    """A fresh copy of the tiny project's folder (see tests/projects.py), nothing built."""
+    return Path(shutil.copytree(_tiny_source, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def _tiny_built(_tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import edgekit
+
+    folder = Path(shutil.copytree(_tiny_source, tmp_path_factory.mktemp("built") / "project"))
+    edgekit.build(folder / "edgekit.yaml", "cpu")
+    return folder
+
+
+@pytest.fixture
+def tiny_bundle(_tiny_built: Path, tmp_path: Path) -> Path:
+    """A fresh copy of the tiny project's bundle folder, to read or to damage."""
+    return Path(shutil.copytree(_tiny_built / "artifacts" / "tiny-cpu", tmp_path / "tiny-cpu"))

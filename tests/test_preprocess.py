@@ -107,7 +107,7 @@ def test_geometry_brings_points_back(
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox", "letterbox-topleft"])
 def test_a_marked_point_is_where_the_geometry_says(mode: str) -> None:
-    # A smooth spot (bilinear resizing does not smooth a sharp one) around the corner between pixels 199|200 and 399|400.
+    # A smooth spot (bilinear resizing skips parts of a sharp one) around the corner between pixels 199|200 and 399|400.
     y, x = np.arange(300)[:, None] + 0.5, np.arange(520)[None] + 0.5
     spot = 255 * np.exp(-((y - 200) ** 2 + (x - 400) ** 2) / (2 * 20**2))
     image = np.repeat(np.rint(spot).astype(np.uint8)[..., None], 3, axis=2)

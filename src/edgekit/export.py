@@ -12,7 +12,7 @@ import importlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,17 +24,29 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgekit.load import LoadedModel
-
 MODULE_KEY = "edgekit.module"
 """Node metadata: dotted name of the PyTorch module that the node comes from, as in ``named_modules()``."""
 
-_WRAPPER = "network"  # the attribute of LoadedModel.module that holds the user's network
+_WRAPPER = "network"  # the attribute of the loaded module that holds the user's network
 _MAX_BYTES = 2**31 - 1  # of one protobuf message
 _INSTALL = 'pip install "edgekit[compress]"'
 
 
-def export(model: LoadedModel, path: Path, opset: int = 20) -> None:
+class Exportable(Protocol):
+    """What :func:`export` and :func:`golden` need of :class:`edgekit.load.LoadedModel`; stages do not import each other."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def module(self) -> nn.Module | None: ...
+    @property
+    def onnx(self) -> Path | None: ...
+    def run(self, feeds: Arrays) -> dict[str, Array]: ...
+
+
+def export(model: Exportable, path: Path, opset: int = 20) -> None:
     """Write ``model`` as one ONNX file with fixed shapes, the names of the spec, and every shape inferred.
 
     The same model gives the same bytes: no paths, no stack traces.  Initializers
@@ -65,7 +77,7 @@ def export(model: LoadedModel, path: Path, opset: int = 20) -> None:
     write_bytes(path, _finish(_convert(model, model.module, opset), model))
 
 
-def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> dict[str, Array]:
+def golden(model: Exportable, feeds: Sequence[Arrays]) -> dict[str, Array]:
     """Inputs and outputs of the model as it was loaded: ``input.<i>.<name>`` and ``output.<i>.<name>``.
 
     Contiguous arrays; every floating-point output is float32, inputs and other outputs keep their dtype.
@@ -89,7 +101,7 @@ def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> dict[str, Array]:
     return arrays
 
 
-def _check_repeatable(model: LoadedModel) -> None:
+def _check_repeatable(model: Exportable) -> None:
     """A trace freezes Python state and randomness at their value of that moment: refuse what depends on them."""
     rng = np.random.default_rng(0)
     feed = {
@@ -115,7 +127,7 @@ def _sizes(spec: TensorSpec) -> tuple[int, ...]:
     return tuple(size or 1 for size in spec.shape)
 
 
-def _convert(model: LoadedModel, module: nn.Module, opset: int) -> Any:
+def _convert(model: Exportable, module: nn.Module, opset: int) -> Any:
     import torch
 
     arguments = tuple(torch.zeros(_sizes(s), dtype=getattr(torch, s.dtype)) for s in model.inputs)
@@ -198,7 +210,7 @@ def _failing_node(error: BaseException) -> Any:
     return found
 
 
-def _finish(proto: Any, model: LoadedModel) -> bytes:
+def _finish(proto: Any, model: Exportable) -> bytes:
     import onnx
 
     _rename(proto, model)
@@ -236,7 +248,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(inner)
 
 
-def _rename(proto: Any, model: LoadedModel) -> None:
+def _rename(proto: Any, model: Exportable) -> None:
     """Give inputs and outputs the names of the spec, and initializers those of the user's own state_dict.
 
     Whatever else the exporter gave one of these names gets another one.

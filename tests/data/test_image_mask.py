@@ -109,7 +109,10 @@ FIX = "save class ids as an 8-bit single-channel PNG"
         (np.zeros((20, 30, 3), np.uint8), "the mask has 3 channels; expected 1 that holds class ids"),
         (np.zeros((20, 30, 4), np.uint8), "the mask has 4 channels; expected 1 that holds class ids"),
         (np.zeros((20, 30), np.uint16), "the mask is uint16; expected uint8"),
-        (png(30, 20, 8, 3, bytes(31 * 20), bytes(6)), "the mask is a palette PNG; expected class ids in one grey channel"),
+        (
+            png(30, 20, 8, 3, bytes(31 * 20), bytes(6)),
+            "the mask is a palette PNG; expected class ids in one grey channel",
+        ),
         (png(30, 20, 4, 0, bytes(16 * 20)), "the mask has 4 bits a pixel; expected 8"),
     ],
 )

@@ -42,7 +42,9 @@ def test_reads_every_format_as_rgb(tmp_path: Path) -> None:
         image = sample.images["image"]
         assert image.dtype == np.uint8
         assert image.shape == (24, 32, 3)
-        assert np.abs(image.astype(int) - RED).max() <= 4  # JPEG and WebP are lossy; swapped channels would differ by 190
+        assert (
+            np.abs(image.astype(int) - RED).max() <= 4
+        )  # JPEG and WebP are lossy; swapped channels would differ by 190
         assert sample.truth is None
     np.testing.assert_array_equal(samples[2].images["image"], RED)
 

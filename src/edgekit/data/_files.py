@@ -1,8 +1,8 @@
 """Image files on disk, shared by the dataset formats: list, subset, read, fingerprint.
 
-OpenCV fills the missing part of a truncated JPEG with grey and, depending on its version, reports
-success for other broken files.  A dataset must not score such a frame, so the structure of a file
-is checked before it is decoded.  Damage inside the compressed data of a whole JPEG cannot be seen.
+OpenCV fills the missing part of a truncated JPEG with grey and reports success (``imread`` always,
+``imdecode`` before version 5).  A dataset must not score such a frame, so the structure of a file is
+checked before it is decoded.  Damage inside the compressed data of a whole JPEG cannot be seen.
 """
 
 from __future__ import annotations

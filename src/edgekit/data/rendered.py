@@ -265,7 +265,8 @@ class _Renderer:
     @staticmethod
     def _clearness(points: NDArray[np.float32], scene: Scene) -> NDArray[np.uint8]:
         far = np.hypot(points[:, 0] - scene.view.x, np.maximum(points[:, 1], 0))
-        return np.rint(255 * np.exp(-scene.weather.fog_per_m * far)).astype(np.uint8)
+        clear: NDArray[np.uint8] = np.rint(255 * np.exp(-scene.weather.fog_per_m * far)).astype(np.uint8)
+        return clear
 
 
 @cache
@@ -282,7 +283,7 @@ def _noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) -> NDA
         step = size // grid
         fine = cv2.resize(coarse, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
         total += fine[2 * step : 2 * step + size, 2 * step : 2 * step + size]
-    return total / len(octaves)
+    return (total / len(octaves)).astype(np.float32)
 
 
 def _pool() -> dict[str, NDArray[np.uint8]]:
