@@ -1,6 +1,6 @@
 """Peak resident memory of calibration with few frames and with many, each in its own process.
 
-    python benchmarks/calibration_memory.py examples/camvid --frames 32 367 --json
+python benchmarks/calibration_memory.py examples/camvid --frames 32 367 --json
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 CHILD = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from edgekit.core.specfile import read_spec
 from edgekit.preprocess import Preprocess
@@ -21,10 +21,11 @@ spec = read_spec(Path(sys.argv[1]))
 frames = spec.data.calibration.model_copy(update={"limit": int(sys.argv[3])}).open()
 preprocess = Preprocess(spec.preprocess)
 feeds = (preprocess(sample.images).feeds for sample in frames)
+start = time.monotonic()
 record = ptq.apply(Path(sys.argv[2]), feeds, spec.compress[0].quantize).record
 status = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
-print(json.dumps({"frames": record["frames"], "peak_rss_mib": peak / 1024, "calibration_s": record["seconds"]}))
+print(json.dumps({"frames": record["frames"], "peak_rss_mib": peak / 1024, "quantize_s": round(time.monotonic() - start, 2)}))
 """
 
 
@@ -44,7 +45,7 @@ def main() -> None:
         print(json.dumps({"runs": runs, "ratio": ratio}, indent=2))
     else:
         for run in runs:
-            print("{frames} frames: peak {peak_rss_mib:.0f} MiB, {calibration_s:.1f} s".format(**run))
+            print("{frames} frames: peak {peak_rss_mib:.0f} MiB, {quantize_s:.1f} s".format(**run))
         print(f"ratio {ratio:.3f}")
 
 

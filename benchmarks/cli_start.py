@@ -1,6 +1,6 @@
 """CPU seconds of `edgekit --help` (best and median of runs), and the heavy modules `import edgekit` loads.
 
-    python benchmarks/cli_start.py --json
+python benchmarks/cli_start.py --json
 """
 
 from __future__ import annotations
@@ -30,11 +30,17 @@ def main() -> None:
     times = [cpu_seconds([sys.executable, "-m", "edgekit", "--help"]) for _ in range(args.runs)]
     listing = f"import sys, edgekit; print([m for m in {HEAVY} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", listing], check=True, capture_output=True, text=True).stdout.strip()
-    result = {"help_cpu_s_min": min(times), "help_cpu_s_median": statistics.median(times), "heavy_modules_loaded": loaded}
+    result = {
+        "help_cpu_s_min": min(times),
+        "help_cpu_s_median": statistics.median(times),
+        "heavy_modules_loaded": loaded,
+    }
     if args.json:
         print(json.dumps(result, indent=2))
     else:
-        print(f"edgekit --help: {result['help_cpu_s_median']:.3f} s CPU (median of {args.runs}); import edgekit loads {loaded}")
+        print(
+            f"edgekit --help: {result['help_cpu_s_median']:.3f} s CPU (median of {args.runs}); import edgekit loads {loaded}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 HEIGHT, WIDTH = 32, 48
 CLASSES = ("floor", "red", "green")
 
-MODEL = '''
+MODEL = """
 import torch
 from torch import nn
 
@@ -29,7 +29,7 @@ class Net(nn.Module):
 
 def build(channels: int = 8):
     return Net(channels)
-'''
+"""
 
 SPEC = """\
 name: tiny

@@ -36,7 +36,9 @@ sys.exit(f"cannot import without {blocked}: {failed}" if failed else 0)
 
 
 def _python(script: str, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def _modules(name: str) -> Iterator[str]:

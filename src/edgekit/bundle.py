@@ -174,7 +174,9 @@ def open_bundle(path: Path) -> Bundle:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{path}/bundle.json: {place}: {first['msg']}; made by another edgekit? build it again") from error
+        raise BundleError(
+            f"{path}/bundle.json: {place}: {first['msg']}; made by another edgekit? build it again"
+        ) from error
     return Bundle(path, manifest, contents)
 
 
@@ -191,10 +193,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{file}: not a manifest of an edgekit bundle")
     if manifest.get("version") != VERSION:
-        raise BundleError(f"{file}: bundle version {manifest.get('version')!r}; this edgekit reads {VERSION}: build it again")
+        raise BundleError(
+            f"{file}: bundle version {manifest.get('version')!r}; this edgekit reads {VERSION}: build it again"
+        )
     body = {key: value for key, value in manifest.items() if key != "digest"}
     if sha256_of(body) != manifest.get("digest"):
-        raise BundleError(f"{file}: the manifest was edited (its digest does not match); build or copy the bundle again")
+        raise BundleError(
+            f"{file}: the manifest was edited (its digest does not match); build or copy the bundle again"
+        )
     return manifest
 
 

@@ -20,7 +20,11 @@ def examine() -> list[Probe]:
     """Every finding; nothing is changed on the machine."""
     facts = machine()
     found = [
-        Probe("python", sys.version_info >= (3, 10), f"{platform.python_version()} on {facts['system']} {facts['machine']}"),
+        Probe(
+            "python",
+            sys.version_info >= (3, 10),
+            f"{platform.python_version()} on {facts['system']} {facts['machine']}",
+        ),
         Probe("cpu", True, f"{facts['cpu']}, {facts['cpus']} usable CPUs, load {facts['load_average_1min']}"),
         _clocks(str(facts["governor"])),
     ]

@@ -43,7 +43,9 @@ def evaluate(
     return {name: total.compute() for name, total in totals.items()}
 
 
-def report(bundle: str, dataset: str, frames: int, metrics: Mapping[str, dict[str, float]], candidate: str) -> EvaluateReport:
+def report(
+    bundle: str, dataset: str, frames: int, metrics: Mapping[str, dict[str, float]], candidate: str
+) -> EvaluateReport:
     """The document of :func:`evaluate`'s numbers; the other engine, if any, is the control."""
     control = next((values for name, values in metrics.items() if name != candidate), None)
     return EvaluateReport(bundle, candidate, dataset, frames, metrics[candidate], control)

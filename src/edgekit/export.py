@@ -33,7 +33,7 @@ _INSTALL = 'pip install "edgekit[compress]"'
 
 
 class Exportable(Protocol):
-    """What :func:`export` and :func:`golden` need of :class:`edgekit.load.LoadedModel`; stages do not import each other."""
+    """The part of :class:`edgekit.load.LoadedModel` that is needed here; stages do not import each other."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]: ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.core.errors import SpecError
 from edgekit.core.plugins import allowed
-from edgekit.core.reports import EvaluateReport, GateReport, KpiResult, Metric, ProfileReport
+from edgekit.core.reports import EvaluateReport, GateReport, KpiResult, Metric, ProfileReport, Verdict
 from edgekit.core.spec import Kpi
 
 PROFILE_METRICS = (
@@ -37,7 +37,9 @@ def measured(evaluation: EvaluateReport, profile: ProfileReport, metrics: tuple[
     """Every number that a KPI can name."""
     control = evaluation.control or {}
     table = {
-        m.name: Measured(m, evaluation.metrics[m.name], control.get(m.name)) for m in metrics if m.name in evaluation.metrics
+        m.name: Measured(m, evaluation.metrics[m.name], control.get(m.name))
+        for m in metrics
+        if m.name in evaluation.metrics
     }
     values = profile_values(profile)
     table.update({m.name: Measured(m, values[m.name]) for m in PROFILE_METRICS if m.name in values})
@@ -73,7 +75,7 @@ def judge(kpis: Mapping[str, Kpi], target: str, numbers: Mapping[str, Measured],
         results += _judge(name, kpi, numbers[name])
     if not results:
         raise SpecError(f"no KPI applies to target {target!r}; add one under kpis, e.g. latency_p99_ms: {{max: 33.3}}")
-    verdict = "pass" if all(r.verdict == "pass" for r in results) else "fail"
+    verdict: Verdict = "pass" if all(r.verdict == "pass" for r in results) else "fail"
     return GateReport(bundle, target, verdict, tuple(results), elsewhere)
 
 

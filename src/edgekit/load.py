@@ -16,7 +16,7 @@ import math
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit import flatten, onnxfile, usercode
+from edgekit import flatten, onnxfile, statedict, usercode
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _INSTALL = 'pip install "edgekit[compress]"'
-_STATE_KEYS = ("state_dict", "model", "model_state_dict")
-_LISTED = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,10 +106,16 @@ def load_model(config: ModelConfig) -> LoadedModel:
         _require_torch()
         code: usercode.UserCode | None = None
         if config.exported is not None:
-            network = _read_exported(config.exported)
+            network, positional, keywords = _read_exported(config.exported)
         else:
             network, code = _build(config)
-        model = LoadedModel(inputs, config.outputs, module=_flatten(network, inputs, config.outputs, code))
+            positional, keywords = [], _parameters(network)
+        names = config.inputs.keys()
+        if not names <= {*positional, *keywords}:
+            positional, keywords = list(names), []
+        call = _Call([n for n in positional if n in names], [n for n in keywords if n in names], config.outputs, code)
+        module = _flatten(network, tuple(names), call)
+        model = LoadedModel(inputs, config.outputs, module=module)
     model.run({spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in inputs})
     return model
 
@@ -128,14 +132,23 @@ def _require_torch() -> None:
 # --- one module with flat inputs and outputs ----------------------------------
 
 
-def _flatten(
-    network: nn.Module, inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], code: usercode.UserCode | None
-) -> nn.Module:
-    from torch import nn
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """How ``forward`` takes the inputs, and what it needs while it runs."""
 
-    names = [spec.name for spec in inputs]
-    accepted = inspect.signature(network.forward).parameters.values()
-    by_keyword = set(names) <= {p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    positional: Sequence[str]
+    keywords: Sequence[str]
+    outputs: tuple[str, ...]
+    code: usercode.UserCode | None
+
+
+def _parameters(network: nn.Module) -> list[str]:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, p in inspect.signature(network.forward).parameters.items() if p.kind in named]
+
+
+def _flatten(network: nn.Module, names: tuple[str, ...], call: _Call) -> nn.Module:
+    from torch import nn
 
     class FlatModel(nn.Module):
         # What forward needs besides the network stays in this closure: attributes would be copied with the module.
@@ -145,13 +158,11 @@ def _flatten(
             self.training = False  # set directly: a module from torch.export refuses eval()
 
         def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            with contextlib.nullcontext() if code is None else code.imports():
-                if by_keyword:
-                    result = self.network(**dict(zip(names, tensors, strict=True)))
-                else:
-                    result = self.network(*tensors)
+            given = dict(zip(names, tensors, strict=True))
+            with contextlib.nullcontext() if call.code is None else call.code.imports():
+                result = self.network(*(given[n] for n in call.positional), **{n: given[n] for n in call.keywords})
             flat: list[torch.Tensor] = []
-            for value in flatten.pick(result, outputs):
+            for value in flatten.pick(result, call.outputs):
                 # One tensor under two names, or an input returned as it is, would share its ONNX name.
                 shared = any(value is other for other in (*tensors, *flat))
                 flat.append(value.clone() if shared else value)
@@ -254,19 +265,14 @@ def _nearest_file(file: Path) -> str:
 
 
 def _load_weights(network: nn.Module, path: Path, strip_prefix: str | None) -> None:
-    state = _find_state(_read_tensors(path), path)
+    state = statedict.find(_read_tensors(path), path)
     if strip_prefix:
-        if not any(key.startswith(strip_prefix) for key in state):
-            raise ModelError(
-                f"model.strip_prefix: no key of {path} begins with {strip_prefix!r}; the first keys are "
-                f"{_some(list(state)[:3])}"
-            )
-        state = {key.removeprefix(strip_prefix): value for key, value in state.items()}
+        state = statedict.strip(state, strip_prefix, path)
     try:
         # The model's own load hooks may rename keys, so PyTorch decides what fits.
         network.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        problem = _mismatch(state, network.state_dict(), strip_prefix or "") or usercode.describe(error)
+        problem = statedict.mismatch(state, network.state_dict(), strip_prefix or "") or usercode.describe(error)
         raise ModelError(f"weights {path} do not fit the model: {problem}") from error
 
 
@@ -279,9 +285,8 @@ def _read_tensors(path: Path) -> Any:
         with usercode.quiet():
             return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # corrupt bytes make the unpickler raise anything, KeyError too
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused or "TorchScript" in str(error):
-            what = refused.group(1) if refused else "a TorchScript archive"
+        what = _refused(path, error)
+        if what:
             raise ModelError(
                 f"weights {path} hold more than tensors ({what}), which is never unpickled; "
                 "save them with torch.save(model.state_dict(), path)"
@@ -293,43 +298,15 @@ def _read_tensors(path: Path) -> Any:
         ) from error
 
 
-def _find_state(content: Any, path: Path) -> dict[str, Any]:
-    if isinstance(content, Mapping):
-        for key in _STATE_KEYS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping):
-        raise ModelError(f"weights {path} hold {type(content).__name__}; expected a state_dict")
-    if not any(hasattr(value, "shape") for value in content.values()):
-        raise ModelError(
-            f"weights {path} hold no state_dict: found keys {_some(list(content)) or '(none)'}; expected tensors "
-            f"by name, or a state_dict under one of {', '.join(_STATE_KEYS)}"
-        )
-    return {str(key): value for key, value in content.items()}
-
-
-def _mismatch(state: dict[str, Any], expected: dict[str, Any], stripped: str) -> str:
-    missing = [key for key in expected if key not in state]
-    unexpected = [key for key in state if key not in expected]
-    shapes = [
-        f"{key} is {list(state[key].shape)}, expected {list(value.shape)}"
-        for key, value in expected.items()
-        if hasattr(state.get(key), "shape") and state[key].shape != value.shape
-    ]
-    groups = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", shapes)]
-    text = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in groups if keys)
-    prefix = next(iter(state), "").partition(".")[0] + "."
-    if missing and all(key.startswith(prefix) for key in state):
-        fits = any(key.removeprefix(prefix) in expected for key in state)
-        if fits or prefix == "module.":
-            text += f"; every key begins with {prefix!r}: add strip_prefix: {stripped}{prefix}"
-    return text
-
-
-def _some(keys: Sequence[object]) -> str:
-    listed = ", ".join(str(key) for key in keys[:_LISTED])
-    return listed if len(keys) <= _LISTED else f"{listed} and {len(keys) - _LISTED} more"
+def _refused(path: Path, error: Exception) -> str:
+    """What a weights file holds besides tensors; ``""`` when it is damaged instead."""
+    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return found.group(1)
+    if "TorchScript" in str(error):
+        return "a TorchScript archive"
+    with path.open("rb") as stream:
+        head = stream.read(2)
+    return "a Python pickle" if head[:1] == b"\x80" and head[1:] > b"\x02" else ""  # PyTorch writes protocol 2
 
 
 def _check_finite(network: nn.Module, source: object) -> None:
@@ -352,7 +329,8 @@ def _check_finite(network: nn.Module, source: object) -> None:
 # --- .pt2 --------------------------------------------------------------------
 
 
-def _read_exported(path: Path) -> nn.Module:
+def _read_exported(path: Path) -> tuple[nn.Module, list[str], list[str]]:
+    """The module, and the names it takes by position and by keyword: it accepts no other way than it was exported with."""
     import torch
 
     if not path.is_file():
@@ -360,14 +338,17 @@ def _read_exported(path: Path) -> nn.Module:
     _refuse_pickles(path)
     try:
         with usercode.quiet():
-            network: nn.Module = torch.export.load(path).module()
+            program = torch.export.load(path)
+            network: nn.Module = program.module()
     except Exception as error:  # the reader raises whatever a damaged or newer archive leads to
         raise ModelError(
             f"{path} cannot be read by PyTorch {torch.__version__}: {usercode.describe(error)}; "
             "write it again with torch.export.save and this version"
         ) from error
     _check_finite(network, path)
-    return network
+    in_spec: Any = program.call_spec.in_spec
+    by_keyword = [str(name) for name in in_spec.children()[1].context or []]
+    return network, [name for name in _parameters(network) if name not in by_keyword], by_keyword
 
 
 def _refuse_pickles(path: Path) -> None:

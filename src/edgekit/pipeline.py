@@ -72,10 +72,14 @@ def evaluate(bundle: Bundle | Path, root: Path | None = None, progress: Progress
     with _engines(bundle) as engines, progress.track("evaluate", len(dataset)) as advance:
         metrics = evaluation.evaluate(engines, bundle.preprocess(), bundle.task(), dataset, advance)
     name = bundle.contents.evaluation.format
-    return evaluation.report(bundle.name, f"{name}:{dataset.fingerprint()[:16]}", len(dataset), metrics, _candidate(bundle))
+    return evaluation.report(
+        bundle.name, f"{name}:{dataset.fingerprint()[:16]}", len(dataset), metrics, _candidate(bundle)
+    )
 
 
-def profile(bundle: Bundle | Path, load: Load | None = None, root: Path | None = None, progress: Progress = SILENT) -> ProfileReport:
+def profile(
+    bundle: Bundle | Path, load: Load | None = None, root: Path | None = None, progress: Progress = SILENT
+) -> ProfileReport:
     """Latency by stage, engine and control timed in turn; memory in a process of its own for each."""
     bundle, load = _bundle(bundle), load or Load()
     dataset = bundle.dataset(root)
@@ -89,14 +93,21 @@ def profile(bundle: Bundle | Path, load: Load | None = None, root: Path | None =
     config = bundle.contents.engine
     with progress.track("measure memory", len(latency)) as advance:
         for name in latency:
-            memory[name] = profiling.measure_memory(config.engine, bundle.path / name, config.model_dump(mode="json"), feeds)
+            memory[name] = profiling.measure_memory(
+                config.engine, bundle.path / name, config.model_dump(mode="json"), feeds
+            )
             size[name] = (bundle.path / name).stat().st_size / 2**20
             advance()
     candidate = _candidate(bundle)
     control = next((name for name in latency if name != candidate), None)
     beside = None
     if control is not None:
-        beside = {"engine": control, "latency_ms": asdict(latency[control]["infer"]), "memory_mib": memory[control], "size_mib": size[control]}
+        beside = {
+            "engine": control,
+            "latency_ms": asdict(latency[control]["infer"]),
+            "memory_mib": memory[control],
+            "size_mib": size[control],
+        }
     return ProfileReport(
         bundle=bundle.name,
         engine=candidate,

@@ -100,7 +100,9 @@ def summarise(times_ms: Array) -> Latency:
     return Latency(p50, p90, p99, float(times_ms.mean()), len(times_ms))
 
 
-def measure_memory(backend: str, engine: Path, config: Mapping[str, Any], feeds: Arrays, queries: int = 20) -> dict[str, float]:
+def measure_memory(
+    backend: str, engine: Path, config: Mapping[str, Any], feeds: Arrays, queries: int = 20
+) -> dict[str, float]:
     """Memory in MiB of a fresh process that opens one engine and runs ``queries`` queries.
 
     Returns ``peak_rss`` (of the whole process), ``imports`` (resident before the
@@ -111,8 +113,14 @@ def measure_memory(backend: str, engine: Path, config: Mapping[str, Any], feeds:
     """
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "feeds.npz"
-        np.savez(arrays, **dict(feeds))
-        order = {"backend": backend, "engine": str(engine), "config": dict(config), "feeds": str(arrays), "queries": queries}
+        np.savez(arrays, allow_pickle=False, **dict(feeds))
+        order = {
+            "backend": backend,
+            "engine": str(engine),
+            "config": dict(config),
+            "feeds": str(arrays),
+            "queries": queries,
+        }
         child = subprocess.run(
             [sys.executable, "-c", "from edgekit.profiling import _child; _child()"],
             input=json.dumps(order),
@@ -152,7 +160,11 @@ def _resident_mib(field: str) -> float:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    facts: dict[str, Any] = {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version()}
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
     facts["cpu"] = _cpu_model()
     facts["cpus"] = len(os.sched_getaffinity(0))
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

@@ -13,7 +13,9 @@ from edgekit.core.tensors import Array
 Row = tuple[str, str, str, str]
 
 
-def comparison(evaluation: EvaluateReport, profile: ProfileReport, gate: GateReport | None, headline: Iterable[str]) -> list[Row]:
+def comparison(
+    evaluation: EvaluateReport, profile: ProfileReport, gate: GateReport | None, headline: Iterable[str]
+) -> list[Row]:
     """Rows (what, control, candidate, change) of the FP32-against-candidate table."""
     before = evaluation.control or {}
     rows = [

@@ -18,7 +18,9 @@ def scaffold(folder: Path, task: str) -> list[Path]:
         InputError: no template for the task, or the folder already holds one of its files.
     """
     templates = resources.files("edgekit") / "templates"
-    known = tuple(sorted(entry.name for entry in templates.iterdir() if entry.is_dir() and not entry.name.startswith("_")))
+    known = tuple(
+        sorted(entry.name for entry in templates.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
+    )
     if task not in known:
         raise InputError(f"--task: no template for {task!r}; {allowed(task, known)}")
     sources = sorted((templates / task).iterdir(), key=lambda entry: entry.name)

@@ -42,14 +42,18 @@ def check(bundle: Bundle, public_key: Path) -> None:
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise BundleError(f"{file}: damaged; sign the bundle again") from error
     except InvalidSignature as error:
-        raise BundleError(f"{bundle.path}: the signature is not from the holder of {public_key}; do not run it") from error
+        raise BundleError(
+            f"{bundle.path}: the signature is not from the holder of {public_key}; do not run it"
+        ) from error
 
 
 def _read_key(path: Path, read: Any, kind: type) -> Any:
     try:
         key = read(path.read_bytes())
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a readable PEM key ({error}); make one with: openssl genpkey -algorithm ed25519") from error
+        raise InputError(
+            f"{path}: not a readable PEM key ({error}); make one with: openssl genpkey -algorithm ed25519"
+        ) from error
     if not isinstance(key, kind):
         raise InputError(f"{path}: a {type(key).__name__}; expected {kind.__name__}")
     return key

@@ -133,7 +133,9 @@ def publish_compressed(final: Path, exported: Stage, quantized: Stage | None) ->
     return Compressed(final, models, final / "golden.npz", calibration, reused)
 
 
-def build_engines(target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress) -> Stage:
+def build_engines(
+    target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
+) -> Stage:
     """Engines of the wanted precision and of the FP32 control, each proven against golden."""
     module = plugins.load("engine", config.engine)
     wanted = config.precision or compressed.precision
@@ -172,7 +174,10 @@ def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed,
     config: EngineConfig = spec.targets[target]
     module = plugins.load("engine", config.engine)
     wanted = config.precision or compressed.precision
-    roles = {p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p) for p in {wanted, "fp32"}}
+    roles = {
+        p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p)
+        for p in {wanted, "fp32"}
+    }
     with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
         inputs, outputs = engine.inputs, engine.outputs
     check_interface(spec, inputs, outputs)
@@ -223,7 +228,9 @@ def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> d
         for frame in range(frames_of(golden)):
             for name, array in engine.infer(feeds_of(golden, frame)).items():
                 if not np.isfinite(array).all():
-                    raise ModelError(f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess")
+                    raise ModelError(
+                        f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess"
+                    )
                 found[f"{precision}.{frame}.{name}"] = array.copy()
     return found
 
@@ -274,7 +281,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     import io
 
     buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
     write_bytes(path, buffer.getvalue())
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
-from edgekit.cli.console import BundleArgument, JsonOption, command_of, print_json, print_table
+from edgekit.cli.console import BundleArgument, JsonOption, APP_OPTIONS, print_json, print_table
 
 KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
 PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]
@@ -22,11 +21,20 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     opened = open_bundle(bundle)
     signed = (opened.path / SIGNATURE).is_file()
     if as_json:
-        print_json({"manifest": dict(opened.manifest), "contents": opened.contents.model_dump(mode="json"), "signed": signed})
+        print_json(
+            {"manifest": dict(opened.manifest), "contents": opened.contents.model_dump(mode="json"), "signed": signed}
+        )
         return
     contents, manifest = opened.contents, opened.manifest
-    rows = [("name", contents.name), ("target", contents.target), ("digest", opened.digest), ("signed", "yes" if signed else "no")]
-    rows += [(f"input {s.name}", str(s)) for s in contents.inputs] + [(f"output {s.name}", str(s)) for s in contents.outputs]
+    rows = [
+        ("name", contents.name),
+        ("target", contents.target),
+        ("digest", opened.digest),
+        ("signed", "yes" if signed else "no"),
+    ]
+    rows += [(f"input {s.name}", str(s)) for s in contents.inputs] + [
+        (f"output {s.name}", str(s)) for s in contents.outputs
+    ]
     for group in ("device", "tools", "inputs"):
         rows += [(f"{group} {key}", str(value)) for key, value in manifest[group].items()]
     rows += [("made by", manifest["command"])]
@@ -63,9 +71,6 @@ def check(bundle: BundleArgument, public_key: PublicKeyOption, as_json: JsonOpti
     )
 
 
-def command() -> click.Command:
-    """The click group."""
-    group = click.Group("bundle", help="Inspect, pack, sign and check bundles.")
-    for function in (inspect, create, sign, check):
-        group.add_command(command_of(function), function.__name__)
-    return group
+command = typer.Typer(help="Inspect, pack, sign and check bundles.", **APP_OPTIONS)
+for _function in (inspect, create, sign, check):
+    command.command()(_function)

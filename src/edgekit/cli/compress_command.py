@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
-from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, command_of, print_json
+from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, single, print_json
 
 
-def compress(spec: SpecArgument, out: OutOption = None, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+def compress(
+    spec: SpecArgument, out: OutOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
     """Load the model, quantize and export it: typed ONNX, golden inputs and outputs, calibration record."""
     from edgekit import pipeline
 
@@ -15,11 +15,19 @@ def compress(spec: SpecArgument, out: OutOption = None, as_json: JsonOption = Fa
     if as_json:
         models = {precision: str(path) for precision, path in made.models.items()}
         calibration = str(made.calibration) if made.calibration else None
-        print_json({"path": str(made.path), "models": models, "golden": str(made.golden), "calibration": calibration, "reused": made.reused})
+        print_json(
+            {
+                "path": str(made.path),
+                "models": models,
+                "golden": str(made.golden),
+                "calibration": calibration,
+                "reused": made.reused,
+            }
+        )
         return
-    print(f"{'unchanged' if made.reused else 'wrote'} {made.path}: {', '.join(sorted(p.name for p in made.path.iterdir()))}")
+    print(
+        f"{'unchanged' if made.reused else 'wrote'} {made.path}: {', '.join(sorted(p.name for p in made.path.iterdir()))}"
+    )
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(compress)
+command = single(compress)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from edgekit.core.errors import EdgekitError, SpecError
@@ -23,11 +22,20 @@ SpecArgument = Annotated[Path, typer.Argument(help="The spec file, or the folder
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle folder or .edgekit file.")]
 
 
-def command_of(function: Callable[..., None]) -> click.Command:
-    """The click command of a typer-style function."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(context_settings={"help_option_names": ["-h", "--help"]})(function)
-    return typer.main.get_command(app)
+APP_OPTIONS: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
+}
+
+
+def single(function: Callable[..., None]) -> typer.Typer:
+    """A command of its own from a typer-style function."""
+    app = typer.Typer(**APP_OPTIONS)
+    # A given short help is not cut off in the list of commands.
+    app.command(short_help=(function.__doc__ or "").strip().splitlines()[0])(function)
+    return app
 
 
 class Bars:
@@ -36,14 +44,24 @@ class Bars:
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         if verbose:
-            logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+            logging.basicConfig(
+                level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+            )
         self._log = logging.getLogger("edgekit")
 
     @contextlib.contextmanager
     def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
         """See :class:`edgekit.core.progress.Progress`."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._log.info("%s%s", title, f" ({total})" if total else "")
         console = Console(stderr=True)
@@ -79,4 +97,4 @@ def show_error(error: EdgekitError) -> None:
     """``error: ...`` on stderr; a spec's further mistakes one a line."""
     lines = error.problems if isinstance(error, SpecError) and error.problems else (str(error),)
     for line in lines:
-        click.echo(f"error: {line}", err=True)
+        typer.echo(f"error: {line}", err=True)

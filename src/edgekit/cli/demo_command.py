@@ -6,10 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
-from edgekit.cli.console import Bars, JsonOption, VerboseOption, command_of, print_json, print_table
+from edgekit.cli.console import Bars, JsonOption, VerboseOption, single, print_json, print_table
 
 OutOption = Annotated[Path, typer.Option(help="Folder for the demo project and its results.")]
 PICTURES = 6
@@ -32,7 +31,11 @@ def demo(out: OutOption = Path("edgekit-demo"), as_json: JsonOption = False, ver
     frames = bundle.contents.evaluation.model_copy(update={"count": PICTURES}).open()
     pictures = pipeline.run(bundle, frames, out / "overlays", bars)
     if as_json:
-        documents: dict[str, Any] = {"evaluate": evaluated.to_dict(), "profile": profiled.to_dict(), "gate": gated.to_dict()}
+        documents: dict[str, Any] = {
+            "evaluate": evaluated.to_dict(),
+            "profile": profiled.to_dict(),
+            "gate": gated.to_dict(),
+        }
         print_json({"bundle": str(bundle.path), "pictures": [str(p) for p in pictures], **documents})
     else:
         title = f"Demo on {evaluated.frames} rendered scenes, ONNX Runtime, {bundle.contents.engine.threads} thread"
@@ -58,6 +61,4 @@ def _copy_project(out: Path) -> None:
             write_bytes(target, content)
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(demo)
+command = single(demo)

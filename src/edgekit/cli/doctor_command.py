@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from edgekit.cli.console import JsonOption, command_of, print_json, print_table
+from edgekit.cli.console import JsonOption, single, print_json, print_table
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -17,10 +15,11 @@ def doctor(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
         return
-    rows = [(f.name, "yes" if f.works else "no", f.detail if f.works or not f.install else f"{f.detail}: {f.install}") for f in findings]
+    rows = [
+        (f.name, "yes" if f.works else "no", f.detail if f.works or not f.install else f"{f.detail}: {f.install}")
+        for f in findings
+    ]
     print_table("edgekit doctor", ("what", "works", "detail"), rows)
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(doctor)
+command = single(doctor)

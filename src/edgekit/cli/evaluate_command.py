@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import click
+from edgekit.cli.console import (
+    Bars,
+    BundleArgument,
+    JsonOption,
+    RootOption,
+    VerboseOption,
+    single,
+    print_json,
+    print_table,
+)
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, RootOption, VerboseOption, command_of, print_json, print_table
 
-
-def evaluate(bundle: BundleArgument, root: RootOption = None, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+def evaluate(
+    bundle: BundleArgument, root: RootOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
     """Accuracy of the engine on the bundle's evaluation data, beside its FP32 control on the same frames."""
     from edgekit import pipeline
 
@@ -24,6 +33,4 @@ def evaluate(bundle: BundleArgument, root: RootOption = None, as_json: JsonOptio
     print_table(f"{report.bundle} on {report.frames} frames", ("metric", "FP32 control", "engine", "change"), rows)
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(evaluate)
+command = single(evaluate)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, RootOption, VerboseOption, command_of, print_json, print_table
+from edgekit.cli.console import (
+    Bars,
+    BundleArgument,
+    JsonOption,
+    RootOption,
+    VerboseOption,
+    single,
+    print_json,
+    print_table,
+)
 
-EvaluationOption = Annotated[Path | None, typer.Option(help="Judge this `evaluate --json` document instead of measuring.")]
+EvaluationOption = Annotated[
+    Path | None, typer.Option(help="Judge this `evaluate --json` document instead of measuring.")
+]
 ProfileOption = Annotated[Path | None, typer.Option(help="Judge this `profile --json` document instead of measuring.")]
 
 
@@ -34,7 +44,9 @@ def gate(
     if as_json:
         print_json(report.to_dict())
     else:
-        rows = [(k.name, f"{k.value:.4g} {k.unit}", _limit(k.limit), f"{k.margin:+.4g}", k.verdict) for k in report.kpis]
+        rows = [
+            (k.name, f"{k.value:.4g} {k.unit}", _limit(k.limit), f"{k.margin:+.4g}", k.verdict) for k in report.kpis
+        ]
         print_table(f"{report.bundle}: {report.verdict.upper()}", ("KPI", "value", "limit", "margin", "verdict"), rows)
         for name in report.not_applicable:
             print(f"{name}: for another target, not judged")
@@ -57,16 +69,18 @@ def _read(path: Path | None, kind: type, bundle: str) -> Any:
     from edgekit.core.errors import InputError
 
     try:
-        report = TypeAdapter(kind).validate_json(path.read_bytes())
+        report: Any = TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write it with: edgekit evaluate|profile BUNDLE --json > {path}") from None
+        raise InputError(
+            f"{path}: no such file; write it with: edgekit evaluate|profile BUNDLE --json > {path}"
+        ) from None
     except ValidationError as error:
-        raise InputError(f"{path}: not a {kind.__name__} document ({error.error_count()} problems); write it again with --json") from error
+        raise InputError(
+            f"{path}: not a {kind.__name__} document ({error.error_count()} problems); write it again with --json"
+        ) from error
     if report.bundle != bundle:
         raise InputError(f"{path}: measured on bundle {report.bundle!r}, not on {bundle!r}; measure this bundle")
     return report
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(gate)
+command = single(gate)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
-from edgekit.cli.console import JsonOption, command_of, print_json
+from edgekit.cli.console import JsonOption, single, print_json
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder to make; its name becomes the project's name.")]
 TaskOption = Annotated[str, typer.Option(help="The perception task.")]
@@ -27,6 +26,4 @@ def init(folder: FolderArgument, task: TaskOption = "segmentation", as_json: Jso
     print(f"next: put your model, weights and data in, then: edgekit build {folder}/edgekit.yaml --target cpu")
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(init)
+command = single(init)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import click
 import typer
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, RootOption, VerboseOption, command_of, print_json, print_table
+from edgekit.cli.console import (
+    Bars,
+    BundleArgument,
+    JsonOption,
+    RootOption,
+    VerboseOption,
+    single,
+    print_json,
+    print_table,
+)
 
 QueriesOption = Annotated[int, typer.Option(help="Queries that count.")]
 WarmupOption = Annotated[int, typer.Option(help="Queries before them that do not.")]
@@ -32,11 +40,13 @@ def profile(
     rows = [(stage, *(f"{v:.2f}" for v in (t.p50, t.p90, t.p99))) for stage, t in report.stages_ms.items()]
     print_table(f"{report.bundle}: milliseconds over {queries} queries", ("stage", "p50", "p90", "p99"), rows)
     if report.control is not None:
-        print(f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; the engine is {report.speedup_p50:.2f}x as fast")
+        print(
+            f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; the engine is {report.speedup_p50:.2f}x as fast"
+        )
     memory = report.memory_mib
-    print(f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), engine file {report.size_mib:.2f} MiB")
+    print(
+        f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), engine file {report.size_mib:.2f} MiB"
+    )
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(profile)
+command = single(profile)

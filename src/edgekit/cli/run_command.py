@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, command_of, print_json
+from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, single, print_json
 
 ImagesOption = Annotated[Path, typer.Option(help="A folder of images.")]
 OutOption = Annotated[Path, typer.Option(help="Folder for the overlay pictures.")]
@@ -35,6 +34,4 @@ def run(
     print(f"wrote {len(written)} pictures to {out}")
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(run)
+command = single(run)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import click
 import typer
 
-from edgekit.cli.console import command_of, print_json
+from edgekit.cli.console import single, print_json
 
 OfOption = Annotated[str, typer.Option("--of", help="spec, evaluate, profile, verify or gate.")]
 
@@ -27,6 +26,4 @@ def schema(of: OfOption = "spec") -> None:
     print_json(TypeAdapter(documents[of]).json_schema())
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(schema)
+command = single(schema)

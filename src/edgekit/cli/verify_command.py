@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from edgekit.cli.console import BundleArgument, JsonOption, VerboseOption, command_of, print_json, print_table
+from edgekit.cli.console import BundleArgument, JsonOption, VerboseOption, single, print_json, print_table
 
 
 def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
@@ -25,6 +23,4 @@ def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: Verbose
         raise SystemExit(1)
 
 
-def command() -> click.Command:
-    """The click command."""
-    return command_of(verify)
+command = single(verify)

@@ -45,7 +45,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def allowed(value: object, known: tuple[str, ...]) -> str:
-    """"did you mean 'x'? allowed: ..." for an error message."""
+    """ "did you mean 'x'? allowed: ..." for an error message."""
     near = difflib.get_close_matches(str(value), known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(known)}"

@@ -92,7 +92,9 @@ class ModelConfig(Section):
     strip_prefix: str | None = Field(None, description="removed from the keys of the state_dict, e.g. 'module.'")
     inputs: dict[str, TensorShape] = Field(min_length=1)
     outputs: tuple[str, ...] = Field(min_length=1)
-    base: SpecPath = Field(Path(), exclude=True, validate_default=True, description="folder that factory files are relative to")
+    base: SpecPath = Field(
+        Path(), exclude=True, validate_default=True, description="folder that factory files are relative to"
+    )
 
     @field_validator("factory")
     @classmethod
@@ -128,7 +130,11 @@ class InputTransform(Section):
     color: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(1.0, gt=0, description="multiplies the 0..255 pixel values first")
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0, 1.0)
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        1.0,
+        1.0,
+        1.0,
+    )
     pad_value: int = Field(114, ge=0, le=255, description="grey of the letterbox border, before scale")
     layout: Literal["nchw", "nhwc"] = "nchw"
 

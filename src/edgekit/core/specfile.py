@@ -85,10 +85,13 @@ def _expand(path: Path, root: Any, node: Any, where: Location) -> Any:
 
     def value_of(match: re.Match[str]) -> str:
         name = match[1] or match[3]
-        value = os.environ.get(name, match[2])
+        fallback: str | None = match[2]
+        value = os.environ.get(name, fallback)
         if value is None:
             at = _line(root, where)
-            raise SpecError(f"{path}:{at}: environment variable {name} is not set; export it or write ${{{name}:-default}}")
+            raise SpecError(
+                f"{path}:{at}: environment variable {name} is not set; export it or write ${{{name}:-default}}"
+            )
         return value
 
     return _VARIABLE.sub(value_of, str(node))
@@ -134,10 +137,12 @@ def _nearest(item: Any) -> str:
 
 def _line(tree: Any, where: Sequence[int | str]) -> int:
     """1-based line of the deepest part of ``where`` that stands in the file."""
-    line, node = 1, tree
+    line = 1
+    node = tree
     for part in where:
         try:
-            found = node.lc.key(part)[0] if isinstance(node, dict) else node.lc.item(part)[0]
+            positions = node.lc
+            found = positions.key(part)[0] if isinstance(node, dict) else positions.item(part)[0]
             line, node = found + 1, node[part]
         except (KeyError, IndexError, TypeError, AttributeError):
             break

@@ -43,7 +43,14 @@ class Workspace:
         start = time.monotonic()
         with atomic_directory(final) as folder:
             fill(folder)
-            write_json(folder / RECORD, {"stage": name, "inputs": json.loads(json.dumps(dict(inputs), default=str)), "files": tree_hashes(folder)})
+            write_json(
+                folder / RECORD,
+                {
+                    "stage": name,
+                    "inputs": json.loads(json.dumps(dict(inputs), default=str)),
+                    "files": tree_hashes(folder),
+                },
+            )
         return Stage(final, key, False, time.monotonic() - start)
 
 

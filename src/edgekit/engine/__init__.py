@@ -25,7 +25,9 @@ class EngineConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine: str
-    precision: str | None = Field(None, description="what the engine computes in; default: int8 when the spec quantizes")
+    precision: str | None = Field(
+        None, description="what the engine computes in; default: int8 when the spec quantizes"
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Engine(ABC):
             self._open = True
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._open:
             self._open = False
             self.deactivate()
@@ -87,5 +91,3 @@ class Engine(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Facts for reports: provider, threads, versions."""
-
-

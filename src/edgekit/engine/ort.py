@@ -46,7 +46,9 @@ class Config(EngineConfig):
     """An ONNX Runtime target."""
 
     engine: Literal["ort"]
-    precision: Literal["int8", "fp32"] | None = Field(None, description="default: int8 when the spec quantizes, else fp32")
+    precision: Literal["int8", "fp32"] | None = Field(
+        None, description="default: int8 when the spec quantizes, else fp32"
+    )
     threads: int = Field(1, ge=1, description="threads of one query")
     provider: Literal["cpu", "cuda"] = "cpu"
     pin: tuple[int, ...] = Field((), description="one CPU number per thread")
@@ -108,7 +110,11 @@ def probe() -> list[Probe]:
         runtime = _runtime()
     except MissingRequirement as missing:
         return [Probe("ort", False, "not importable", missing.install)]
-    found = [_probe_provider("cpu", f"ONNX Runtime {runtime.__version__}, {', '.join(_instruction_sets()) or 'no SIMD found'}")]
+    found = [
+        _probe_provider(
+            "cpu", f"ONNX Runtime {runtime.__version__}, {', '.join(_instruction_sets()) or 'no SIMD found'}"
+        )
+    ]
     if "CUDAExecutionProvider" in runtime.get_available_providers():
         found.append(_probe_provider("cuda", f"ONNX Runtime {runtime.__version__}"))
     else:
@@ -200,7 +206,12 @@ class OrtEngine(Engine):
             self._affinity = None
 
     def describe(self) -> dict[str, Any]:
-        facts = {"engine": "ort", "version": _runtime().__version__, "threads": self.config.threads, "pin": list(self.config.pin)}
+        facts = {
+            "engine": "ort",
+            "version": _runtime().__version__,
+            "threads": self.config.threads,
+            "pin": list(self.config.pin),
+        }
         if self._session is not None:
             facts["provider"] = self._session.get_providers()[0]
         return facts
@@ -222,7 +233,9 @@ def _options(config: Config) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
     if config.pin[1:]:
         # The calling thread is the first worker; the runtime counts processors from 1.
-        options.add_session_config_entry("session.intra_op_thread_affinities", ";".join(str(cpu + 1) for cpu in config.pin[1:]))
+        options.add_session_config_entry(
+            "session.intra_op_thread_affinities", ";".join(str(cpu + 1) for cpu in config.pin[1:])
+        )
     return options
 
 
@@ -264,7 +277,9 @@ def _pin(cpus: tuple[int, ...]) -> set[int]:
     before = os.sched_getaffinity(0)
     missing = sorted(set(cpus) - before)
     if missing:
-        raise MissingRequirement(f"CPU {missing[0]} (this process may use {sorted(before)})", "a pin list with those CPUs")
+        raise MissingRequirement(
+            f"CPU {missing[0]} (this process may use {sorted(before)})", "a pin list with those CPUs"
+        )
     os.sched_setaffinity(0, {cpus[0]})
     return before
 

@@ -38,7 +38,9 @@ class MinMax(RangeFinder):
     def update(self, values: Array) -> None:
         low, high = float(values.min()), float(values.max())
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise ModelError(f"tensor {self.name!r} holds NaN or infinity during calibration; check weights and preprocess")
+            raise ModelError(
+                f"tensor {self.name!r} holds NaN or infinity during calibration; check weights and preprocess"
+            )
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     def range(self) -> tuple[float, float]:

@@ -9,7 +9,6 @@ are found here, in one pass over the frames and in constant memory.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,19 @@ from edgekit.quantize._ranges import MinMax, Percentile, RangeFinder
 
 # Operators worth 8 bits on a CPU.  Others stay float: a Q/DQ pair around an
 # operator without an integer kernel only adds work.
-QUANTIZED_OPS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip")
+QUANTIZED_OPS = (
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "Add",
+    "Mul",
+    "Concat",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "Relu",
+    "Clip",
+)
 
 
 class Config(TechniqueConfig):
@@ -39,7 +50,9 @@ class Config(TechniqueConfig):
         return MinMax(tensor) if self.calibrator == "minmax" else Percentile(tensor, self.percentile)
 
 
-def apply(source: Path, feeds: Iterable[Arrays], config: Config, advance: Callable[[], None] = lambda: None) -> Quantized:
+def apply(
+    source: Path, feeds: Iterable[Arrays], config: Config, advance: Callable[[], None] = lambda: None
+) -> Quantized:
     """Quantize the FP32 ONNX file ``source`` with ranges seen on ``feeds``.
 
     Args:
@@ -60,9 +73,7 @@ def apply(source: Path, feeds: Iterable[Arrays], config: Config, advance: Callab
         tensors = _tensors_to_range(model)
         if not tensors:
             raise ModelError(f"{source}: no operator to quantize; INT8 needs one of {', '.join(QUANTIZED_OPS)}")
-        start = time.monotonic()
         finders, frames = _calibrate(model, tensors, feeds, config, advance)
-        seconds = time.monotonic() - start
         ranges = {name: finder.range() for name, finder in finders.items()}
         quantized = _insert_qdq(model, ranges, config)
     onnx.checker.check_model(quantized)
@@ -70,7 +81,6 @@ def apply(source: Path, feeds: Iterable[Arrays], config: Config, advance: Callab
         "method": "ptq",
         "config": config.model_dump(mode="json"),
         "frames": frames,
-        "seconds": round(seconds, 3),
         "activations": "uint8 per tensor",
         "weights": "int8 per channel, symmetric",
         "ranges": {name: [float(low), float(high)] for name, (low, high) in sorted(ranges.items())},
