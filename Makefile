@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 # The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
-BENCHMARKS = $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 .PHONY: help venv demo test lint format benchmark constraints clean
 
@@ -36,9 +35,10 @@ format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-benchmark: $(VENV)/.dev ## run every script of benchmarks/
-	@test -n "$(BENCHMARKS)" || { echo "make benchmark: benchmarks/ holds no script" >&2; exit 1; }
-	for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script"; done
+benchmark: $(VENV)/.dev demo ## start-up time, memory of calibration and INT8 speed-up, on the demo
+	$(BIN)/python benchmarks/cli_start.py
+	$(BIN)/python benchmarks/calibration_memory.py edgekit-demo
+	$(BIN)/python benchmarks/int8_speedup.py edgekit-demo/artifacts/demo-seg-cpu
 
 constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line to renew it
 	$(INSTALL) uv
@@ -52,7 +52,7 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	mv .constraints.partial constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist edgekit-demo
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }

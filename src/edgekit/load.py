@@ -330,8 +330,9 @@ def _check_finite(network: nn.Module, source: object) -> None:
 
 
 def _read_exported(path: Path) -> tuple[nn.Module, list[str], list[str]]:
-    """The module, and the names it takes by position and by keyword: it accepts no other way than it was exported with."""
+    """The module, and the names it takes by position and by keyword: it accepts only the way it was exported with."""
     import torch
+    from torch.utils import _pytree
 
     if not path.is_file():
         raise ModelError(f"model.exported: no file {path}; a relative path starts at the folder of the spec")
@@ -347,8 +348,8 @@ def _read_exported(path: Path) -> tuple[nn.Module, list[str], list[str]]:
         ) from error
     _check_finite(network, path)
     in_spec: Any = program.call_spec.in_spec
-    by_keyword = [str(name) for name in in_spec.children()[1].context or []]
-    return network, [name for name in _parameters(network) if name not in by_keyword], by_keyword
+    _, keywords = _pytree.tree_unflatten([None] * in_spec.num_leaves, in_spec)
+    return network, [name for name in _parameters(network) if name not in keywords], list(keywords)
 
 
 def _refuse_pickles(path: Path) -> None:

@@ -52,6 +52,21 @@ def test_exported_program(tmp_path: Path) -> None:
         load_model(config(exported=tmp_path / "m.pt2", inputs={"image": {"shape": [1, 3, 9, 9]}}))
 
 
+class Gain(nn.Module):
+    def forward(self, image: torch.Tensor, *, gain: torch.Tensor) -> torch.Tensor:
+        return image * gain
+
+
+@pytest.mark.parametrize("first", ["image", "gain"])
+def test_exported_program_with_keyword_inputs(tmp_path: Path, first: str) -> None:
+    program = torch.export.export(Gain(), (torch.zeros(1, 3, 8, 8),), {"gain": torch.zeros(1)})
+    torch.export.save(program, tmp_path / "m.pt2")
+    shapes = {"image": {"shape": [1, 3, 8, 8]}, "gain": {"shape": [1]}}
+    inputs = {name: shapes[name] for name in sorted(shapes, key=lambda name: name != first)}
+    out = load_model(config(exported=tmp_path / "m.pt2", inputs=inputs)).run(FEED | {"gain": np.float32([3])})
+    np.testing.assert_array_equal(out["out"], 3 * FEED["image"])
+
+
 def test_exported_program_is_never_unpickled(tmp_path: Path) -> None:
     save_pt2(tmp_path / "m.pt2")
     torch.save(Payload(tmp_path / "pwned"), tmp_path / "evil.pt")
