@@ -10,7 +10,6 @@ Pyramid Networks" (CVPR 2017).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 # (expansion, output channels, repeats, stride), Table 2 of the MobileNetV2 paper.

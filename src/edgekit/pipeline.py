@@ -57,11 +57,11 @@ def build(spec: Spec | Path, target: str, out: Path | None = None, progress: Pro
     return stages.publish_bundle(spec, target, _out(spec, out) / f"{spec.name}-{target}", compressed, built)
 
 
-def verify(bundle: Bundle | Path) -> VerifyReport:
+def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
     """Run the bundle's engine on its golden inputs and compare the outputs."""
     bundle = _bundle(bundle)
     candidate = bundle.contents.candidate
-    with bundle.engine() as engine:
+    with bundle.engine() as engine, progress.track("verify"):
         return compare(engine, bundle.golden(), candidate.precision, bundle=bundle.name, name=candidate.file)
 
 

@@ -75,15 +75,20 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
     inputs = {
         "model": spec.model.model_dump(mode="json"),
         "files": _model_files(spec),
+        "seed": spec.seed,
+        "golden": GOLDEN_FRAMES,
         "preprocess": _preprocess(spec),
         "frames": frames.fingerprint(),
         "tools": tool_versions(),
     }
 
     def fill(folder: Path) -> None:
+        import torch
+
         from edgekit import export, load
 
         with progress.track("load model"):
+            torch.manual_seed(spec.seed)  # a factory without weights keeps its random ones
             model = load.load_model(spec.model)
         with progress.track("export to ONNX"):
             export.export(model, folder / "fp32.onnx")

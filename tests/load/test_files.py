@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.load import load_model
 
@@ -124,3 +124,13 @@ def test_onnx_file_that_is_not_valid(tmp_path: Path) -> None:
     (tmp_path / "half.onnx").write_bytes((tmp_path / "m.onnx").read_bytes()[:60])
     with pytest.raises(ModelError, match=r"half\.onnx is not a valid ONNX model"):
         load_model(config(onnx=tmp_path / "half.onnx"))
+
+
+def test_without_the_onnx_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_onnx(tmp_path / "m.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingRequirement, match=r'onnx package .* pip install "edgekit\[compress\]"'):
+        load_model(config(onnx=tmp_path / "m.onnx"))
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match=r"no file .*absent\.onnx"):
+        load_model(config(onnx=tmp_path / "absent.onnx"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, single, print_json
+from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="A name under targets in the spec.")]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import BundleArgument, JsonOption, APP_OPTIONS, print_json, print_table
+from edgekit.cli.console import APP_OPTIONS, BundleArgument, JsonOption, print_json, print_table
 
 KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
 PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]

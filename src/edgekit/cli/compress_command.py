@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, single, print_json
+from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 
 
 def compress(

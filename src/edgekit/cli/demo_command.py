@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit.cli.console import Bars, JsonOption, VerboseOption, single, print_json, print_table
+from edgekit.cli.console import Bars, JsonOption, VerboseOption, print_json, print_table, single
 
 OutOption = Annotated[Path, typer.Option(help="Folder for the demo project and its results.")]
 PICTURES = 6

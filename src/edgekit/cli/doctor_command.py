@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.cli.console import JsonOption, single, print_json, print_table
+from edgekit.cli.console import JsonOption, print_json, print_table, single
 
 
 def doctor(as_json: JsonOption = False) -> None:

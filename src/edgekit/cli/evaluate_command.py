@@ -8,9 +8,9 @@ from edgekit.cli.console import (
     JsonOption,
     RootOption,
     VerboseOption,
-    single,
     print_json,
     print_table,
+    single,
 )
 
 

@@ -13,9 +13,9 @@ from edgekit.cli.console import (
     JsonOption,
     RootOption,
     VerboseOption,
-    single,
     print_json,
     print_table,
+    single,
 )
 
 EvaluationOption = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import JsonOption, single, print_json
+from edgekit.cli.console import JsonOption, print_json, single
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder to make; its name becomes the project's name.")]
 TaskOption = Annotated[str, typer.Option(help="The perception task.")]

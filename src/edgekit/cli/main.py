@@ -41,7 +41,6 @@ class LazyGroup(TyperGroup):
             return None
         return typer.main.get_command(importlib.import_module(f"edgekit.cli.{cmd_name}_command").command)
 
-
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command; an unknown name is answered with the nearest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):

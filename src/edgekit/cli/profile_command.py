@@ -12,9 +12,9 @@ from edgekit.cli.console import (
     JsonOption,
     RootOption,
     VerboseOption,
-    single,
     print_json,
     print_table,
+    single,
 )
 
 QueriesOption = Annotated[int, typer.Option(help="Queries that count.")]

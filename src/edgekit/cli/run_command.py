@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, single, print_json
+from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, single
 
 ImagesOption = Annotated[Path, typer.Option(help="A folder of images.")]
 OutOption = Annotated[Path, typer.Option(help="Folder for the overlay pictures.")]

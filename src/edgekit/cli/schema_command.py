@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import single, print_json
+from edgekit.cli.console import print_json, single
 
 OfOption = Annotated[str, typer.Option("--of", help="spec, evaluate, profile, verify or gate.")]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edgekit.cli.console import BundleArgument, JsonOption, VerboseOption, single, print_json, print_table
+from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table, single
 
 
 def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     """Check every file of a bundle, and its engine against its golden outputs."""
     from edgekit import pipeline
 
-    report = pipeline.verify(bundle)
+    report = pipeline.verify(bundle, Bars(verbose))
     if as_json:
         print_json(report.to_dict())
     else:

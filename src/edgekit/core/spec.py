@@ -191,7 +191,7 @@ class Spec(Section):
     compress: tuple[CompressStep, ...] = ()
     targets: dict[str, EngineSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
-    seed: int = 0
+    seed: int = Field(0, description="of random weights, when a factory is used without a weights file")
 
     @model_validator(mode="after")
     def _references(self) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
 
 RECORD = "stage.json"
+_log = logging.getLogger("edgekit")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Workspace:
         key = sha256_of(dict(inputs))[:16]
         final = self.root / f"{name}-{key}"
         if _intact(final):
+            _log.info("%s: unchanged, reused %s", name, final)
             return Stage(final, key, True, 0.0)
         start = time.monotonic()
         with atomic_directory(final) as folder:
@@ -51,7 +54,9 @@ class Workspace:
                     "files": tree_hashes(folder),
                 },
             )
-        return Stage(final, key, False, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        _log.info("%s: %.1f s, wrote %s", name, seconds, final)
+        return Stage(final, key, False, seconds)
 
 
 def _intact(folder: Path) -> bool:

@@ -96,7 +96,7 @@ def build(source: Path, target: Path, config: Config) -> None:
         write_bytes(target, optimised.read_bytes())
 
 
-def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:  # noqa: A001  the backends' common name
+def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:
     """The engine in ``path``: a file made by :func:`build`, or, with ``optimised=False``, a plain
     ONNX file that runs exactly as it is written (the reference of a parity check)."""
     if optimised and not path.name.endswith(SUFFIX):
