@@ -25,7 +25,8 @@ start = time.monotonic()
 record = ptq.apply(Path(sys.argv[2]), feeds, spec.compress[0].quantize).record
 status = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
-print(json.dumps({"frames": record["frames"], "peak_rss_mib": peak / 1024, "quantize_s": round(time.monotonic() - start, 2)}))
+seconds = round(time.monotonic() - start, 2)
+print(json.dumps({"frames": record["frames"], "peak_rss_mib": peak / 1024, "quantize_s": seconds}))
 """
 
 

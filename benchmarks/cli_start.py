@@ -39,7 +39,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
     else:
         print(
-            f"edgekit --help: {result['help_cpu_s_median']:.3f} s CPU (median of {args.runs}); import edgekit loads {loaded}"
+            f"edgekit --help: {statistics.median(times):.3f} s CPU (median of {args.runs}); "
+            f"import edgekit loads {loaded}"
         )
 
 

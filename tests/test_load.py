@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import flatten
 from edgekit.core.errors import MissingRequirement, ModelError, TensorError
 from edgekit.core.spec import ModelConfig
+from edgekit.intake import flatten
 from edgekit.load import LoadedModel, load_model
 
 IMAGE = {"image": {"shape": [1, 3, 8, 8]}}

@@ -102,7 +102,8 @@ class Bundle:
         for key in sorted(set(here) | set(there)):
             if here.get(key) != there.get(key):
                 raise BundleError(
-                    f"{self.path}: the engine was built for {key} {there.get(key)!r}, this machine has {here.get(key)!r}; "
+                    f"{self.path}: the engine was built for {key} {there.get(key)!r}, "
+                    f"this machine has {here.get(key)!r}; "
                     f"build it here: edgekit build edgekit.yaml --target {self.contents.target}"
                 )
         engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)

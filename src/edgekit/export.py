@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgekit import onnxfile, usercode
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.intake import onnxfile, usercode
 
 if TYPE_CHECKING:
     from torch import nn

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit import flatten, onnxfile, statedict, usercode
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
+from edgekit.intake import flatten, onnxfile, statedict, usercode
 
 if TYPE_CHECKING:
     import torch

@@ -82,7 +82,8 @@ def require(report: VerifyReport) -> None:
     for output in report.outputs:
         if output.verdict != "pass":
             raise CheckFailed(
-                f"engine {report.engine}: output {output.output!r} is {output.rel_l2:.2g} (relative L2) from its typed ONNX; "
+                f"engine {report.engine}: output {output.output!r} is {output.rel_l2:.2g} "
+                f"(relative L2) from its typed ONNX; "
                 f"the limit is {output.limit_rel_l2:g}; build again, and report the model if it stays"
             )
 

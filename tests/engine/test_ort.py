@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.graphs import convnet, node, normal, write
 
 from edgekit.core.errors import BundleError, InputError, MissingRequirement, ModelError, TensorError
 from edgekit.core.tensors import TensorSpec
 from edgekit.engine import ort
-from tests.graphs import convnet, node, normal, write
 
 CONFIG = ort.Config(engine="ort")
 W = normal(0, 4, 3)
@@ -53,7 +53,12 @@ class TestInfer:
             node("Not", "flag", "inverse"),
             node("Max", "pixels pixels", "same"),
         ]
-        inputs = [("ids", (3,), "int64"), ("pixels", (2, 2), "uint8"), ("gain", (1,), "float32"), ("flag", (2,), "bool")]
+        inputs = [
+            ("ids", (3,), "int64"),
+            ("pixels", (2, 2), "uint8"),
+            ("gain", (1,), "float32"),
+            ("flag", (2,), "bool"),
+        ]
         outputs = [
             ("twice", (3,), "int64"),
             ("scaled", (2, 2), "float32"),
@@ -171,7 +176,10 @@ class TestChecks:
             ({"x": feed()["x"], "z": feed()["x"]}, r"^unknown input 'z'; expected x: float32\[2, 4\]"),
             ({"x": normal(0, 2, 5)}, r"input 'x' has shape \[2, 5\]; expected x: float32\[2, 4\]"),
             ({"x": normal(0, 1, 2, 4)}, r"input 'x' has shape \[1, 2, 4\]; expected x: float32\[2, 4\]"),
-            ({"x": feed()["x"].astype(np.float64)}, r"dtype float64; expected float32: convert with .astype\('float32'\)"),
+            (
+                {"x": feed()["x"].astype(np.float64)},
+                r"dtype float64; expected float32: convert with .astype\('float32'\)",
+            ),
             ({"x": feed()["x"].astype(">f4")}, r"dtype >f4; expected float32"),
             ({"x": [[1.0] * 4] * 2}, r"input 'x' is list; expected a numpy array x: float32\[2, 4\]"),
         ],
@@ -238,7 +246,9 @@ class TestLifecycle:
             pass
 
     def test_open_takes_engine_files_only(self, affine: Path) -> None:
-        with pytest.raises(BundleError, match=r"not an engine of the ort backend \(expected a name ending in \.ort\.onnx"):
+        with pytest.raises(
+            BundleError, match=r"not an engine of the ort backend \(expected a name ending in \.ort\.onnx"
+        ):
             ort.open(affine, CONFIG)
 
     def test_unsupported_tensor_type(self, tmp_path: Path) -> None:
@@ -321,8 +331,13 @@ class TestProviders:
         "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this build has the CUDA provider"
     )
     def test_a_build_without_cuda(self, affine: Path, tmp_path: Path) -> None:
-        for action in (lambda: plain(affine, self.CUDA).__enter__(), lambda: ort.build(affine, tmp_path / "e", self.CUDA)):
-            with pytest.raises(MissingRequirement, match="CUDAExecutionProvider.*pip install onnxruntime-gpu") as caught:
+        for action in (
+            lambda: plain(affine, self.CUDA).__enter__(),
+            lambda: ort.build(affine, tmp_path / "e", self.CUDA),
+        ):
+            with pytest.raises(
+                MissingRequirement, match="CUDAExecutionProvider.*pip install onnxruntime-gpu"
+            ) as caught:
                 action()
             assert caught.value.exit_code == 3
         found = {p.name: p for p in ort.probe()}

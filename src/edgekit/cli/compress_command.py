@@ -26,7 +26,8 @@ def compress(
         )
         return
     print(
-        f"{'unchanged' if made.reused else 'wrote'} {made.path}: {', '.join(sorted(p.name for p in made.path.iterdir()))}"
+        f"{'unchanged' if made.reused else 'wrote'} {made.path}: "
+        + ", ".join(sorted(p.name for p in made.path.iterdir()))
     )
 
 

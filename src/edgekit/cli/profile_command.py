@@ -41,11 +41,13 @@ def profile(
     print_table(f"{report.bundle}: milliseconds over {queries} queries", ("stage", "p50", "p90", "p99"), rows)
     if report.control is not None:
         print(
-            f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; the engine is {report.speedup_p50:.2f}x as fast"
+            f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; "
+            f"the engine is {report.speedup_p50:.2f}x as fast"
         )
     memory = report.memory_mib
     print(
-        f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), engine file {report.size_mib:.2f} MiB"
+        f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), "
+        f"engine file {report.size_mib:.2f} MiB"
     )
 
 

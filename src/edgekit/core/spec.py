@@ -6,6 +6,7 @@ Plugin sections (task, data, compress steps, targets) are validated by the
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,11 +25,14 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from edgekit.core import plugins
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names that become parts of file names."""
+
 
 class Section(BaseModel):
     """A mapping of the spec: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _beside_the_spec(path: Path, info: ValidationInfo) -> Path:
@@ -183,7 +187,7 @@ def _misfit(at: tuple[str, ...], message: str) -> PydanticCustomError:
 class Spec(Section):
     """The whole file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     model: ModelConfig
     preprocess: dict[str, InputTransform]
     task: TaskSection
@@ -203,6 +207,9 @@ class Spec(Section):
             if name not in self.preprocess:
                 raise _misfit(("model", "inputs", name), "this input has no entry under preprocess")
             self._check_size(name)
+        for name in self.targets:
+            if not re.fullmatch(NAME, name):
+                raise _misfit(("targets", name), f"{name!r} becomes a folder's name; use letters, digits and . _ -")
         for name, kpi in self.kpis.items():
             if kpi.target is not None and kpi.target not in self.targets:
                 known = plugins.allowed(kpi.target, tuple(self.targets))

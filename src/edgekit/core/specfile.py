@@ -51,20 +51,22 @@ def read_spec(path: Path) -> Spec:
 def _with_base(document: Any, base: Path) -> Any:
     """``model.base`` is ours, not the user's: filled in here, refused in the file."""
     model = document.get("model")
-    if isinstance(model, dict) and "base" not in model:
-        return {**document, "model": {**model, "base": base.resolve()}}
+    if isinstance(model, dict):
+        return {**document, "model": {**model, "base": None if "base" in model else base.resolve()}}
     return document
 
 
 def _parse(path: Path, text: str) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         tree = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except YAMLError as error:  # a character that YAML forbids
+        raise SpecError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise SpecError(f"{path}:1: expected a mapping with the keys {', '.join(Spec.model_fields)}")
     return tree

@@ -38,7 +38,8 @@ class TensorSpec:
             raise TensorError(f"input {self.name!r} is {type(array).__name__}; expected a numpy array {self}")
         if array.dtype != np.dtype(self.dtype):
             raise TensorError(
-                f"input {self.name!r} has dtype {array.dtype}; expected {self.dtype}: convert with .astype({self.dtype!r})"
+                f"input {self.name!r} has dtype {array.dtype}; expected {self.dtype}: "
+                f"convert with .astype({self.dtype!r})"
             )
         fits = len(array.shape) == len(self.shape) and all(
             want is None or have == want for have, want in zip(array.shape, self.shape, strict=True)

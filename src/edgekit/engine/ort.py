@@ -167,7 +167,7 @@ class OrtEngine(Engine):
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
         binding = self._session.io_binding()
         for name, array in feeds.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            binding.bind_cpu_input(name, np.asarray(array, order="C"))  # unlike ascontiguousarray, keeps scalars
         if any(size is None for spec in self.outputs for size in spec.shape):
             return self._infer_dynamic(binding)
         results = self._free_buffers()
@@ -259,7 +259,8 @@ def _translated(what: str, error: type[ModelError] | type[TensorError]) -> Itera
     failures = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile)
     try:
         yield
-    except (*failures, state.NotImplemented, state.RuntimeException) as problem:
+    # A failing node of a bound run raises a bare RuntimeError.
+    except (*failures, state.NotImplemented, state.RuntimeException, RuntimeError) as problem:
         raise error(f"{what}: {problem}") from problem
 
 

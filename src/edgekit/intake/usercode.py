@@ -187,7 +187,7 @@ def is_user_file(filename: str) -> bool:
     if filename.startswith("<"):
         return False
     torch = getattr(sys.modules.get("torch"), "__file__", None)
-    ours = [Path(__file__).parent, *([Path(torch).parent] if torch else [])]
+    ours = [Path(__file__).parents[1], *([Path(torch).parent] if torch else [])]
     if any(_within(filename, folder) for folder in ours):
         return False
     stdlib = sysconfig.get_paths()["stdlib"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit import usercode
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.tensors import TensorSpec
+from edgekit.intake import usercode
 
 
 def check(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> None:
