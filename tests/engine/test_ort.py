@@ -265,8 +265,9 @@ class TestBuild:
         with plain(source) as reference, ort.open(engine, CONFIG) as optimised:
             assert (optimised.inputs, optimised.outputs) == (reference.inputs, reference.outputs)
             np.testing.assert_allclose(optimised.infer(x)["y"], reference.infer(x)["y"], rtol=1e-4, atol=1e-5)
-        assert len(onnx.load(engine).graph.node) < len(onnx.load(source).graph.node) + 2
-        assert "FusedConv" in {n.op_type for n in onnx.load(engine).graph.node}
+        before, after = ([n.op_type for n in onnx.load(file).graph.node] for file in (source, engine))
+        assert {"Relu", "Add"} <= set(before)
+        assert not {"Relu", "Add"} & set(after)  # fused into the convolutions
 
     def test_threads_give_the_same_result(self, affine: Path) -> None:
         with plain(affine) as one, plain(affine, ort.Config(engine="ort", threads=2, spinning=True)) as two:
@@ -347,9 +348,10 @@ class TestProviders:
     def test_a_session_that_falls_back_is_refused(self, affine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """onnxruntime-gpu without a driver lists CUDA and quietly makes a CPU session."""
         real = onnxruntime.InferenceSession
+        asked: list[str] = []
 
         def falls_back(path: str, options: object, providers: list[str]) -> object:
-            assert providers == ["CUDAExecutionProvider"]
+            asked.extend(providers)
             return real(path, options, providers=["CPUExecutionProvider"])
 
         monkeypatch.setattr(
@@ -358,6 +360,7 @@ class TestProviders:
         monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
         with pytest.raises(MissingRequirement, match="fell back to CPUExecutionProvider"), plain(affine, self.CUDA):
             pass
+        assert asked == ["CUDAExecutionProvider"]
         (probe,) = [p for p in ort.probe() if p.name == "ort/cuda"]
         assert not probe.works
         assert "does not run" in probe.detail

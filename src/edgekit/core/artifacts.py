@@ -101,13 +101,18 @@ def atomic_directory(final: Path) -> Iterator[Path]:
 
 
 def _swap(partial: Path, final: Path) -> None:
-    if final.is_dir():
-        old = final.with_name(f".{final.name}.{os.getpid()}.old.partial")
-        os.rename(final, old)
-        os.rename(partial, final)
-        shutil.rmtree(old)
-    else:
-        os.rename(partial, final)
+    """Rename ``partial`` to ``final``, again when another process put its own ``final`` there meanwhile."""
+    old = final.with_name(f".{final.name}.{os.getpid()}.old.partial")
+    while True:
+        try:
+            os.rename(partial, final)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not final.is_dir():
+                raise
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(final, old)
+            shutil.rmtree(old)
     _fsync(final.parent)
 
 
@@ -120,9 +125,12 @@ def _fsync(path: Path) -> None:
 
 
 def _remove_leftovers(final: Path) -> None:
-    for stale in final.parent.glob(f".{final.name}.*.partial"):
-        owner = stale.name.removeprefix(f".{final.name}.").split(".")[0]
-        if not (owner.isdigit() and _alive(int(owner))):
+    start = f".{final.name}."
+    for stale in final.parent.iterdir():
+        owner, *middle, end = stale.name.removeprefix(start).split(".")
+        # Four parts of a name of ours; "model-cpu.v2" is another folder than "model-cpu".
+        ours = stale.name.startswith(start) and owner.isdigit() and len(middle) == 1 and end == "partial"
+        if ours and not _alive(int(owner)):
             shutil.rmtree(stale, ignore_errors=True)
 
 
