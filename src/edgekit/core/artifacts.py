@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -125,13 +126,12 @@ def _fsync(path: Path) -> None:
 
 
 def _remove_leftovers(final: Path) -> None:
-    start = f".{final.name}."
-    for stale in final.parent.iterdir():
-        owner, *middle, end = stale.name.removeprefix(start).split(".")
-        # Four parts of a name of ours; "model-cpu.v2" is another folder than "model-cpu".
-        ours = stale.name.startswith(start) and owner.isdigit() and len(middle) == 1 and end == "partial"
-        if ours and not _alive(int(owner)):
-            shutil.rmtree(stale, ignore_errors=True)
+    # The whole name is matched: "model-cpu.v2" is another folder than "model-cpu".
+    ours = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.[^.]+\.partial")
+    for entry in final.parent.iterdir():
+        match = ours.fullmatch(entry.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:

@@ -64,17 +64,18 @@ class Percentile(MinMax):
     def update(self, values: Array) -> None:
         super().update(values)
         peak = max(-self.low, self.high)
-        if peak == 0:
-            return
-        if self.reach == 0:
+        if peak > 0 and self.reach == 0:
             self.reach = float(2.0 ** np.ceil(np.log2(peak) + 1e-9))
-        while peak >= self.reach:
+        while peak >= self.reach > 0:
             self._double()
         flat = values.reshape(-1)
         # An odd stride and a moving start visit every column of an image in time.
         stride = (-(-flat.size // SAMPLE)) | 1
         sample = flat[self._frames % stride :: stride]
         self._frames += 1
+        if peak == 0:
+            self.counts[BINS // 2] += sample.size  # the bin of zero, whatever the reach
+            return
         index = (sample * np.float32(BINS / 2 / self.reach) + np.float32(BINS / 2)).astype(np.int32)
         self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
