@@ -22,7 +22,14 @@ def edgekit(*args: object, cwd: Path | None = None) -> Result:
     words = [*COMMAND, *map(str, args)]
     environment = {**os.environ, **ENVIRONMENT}
     return subprocess.run(
-        words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+        words,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
 
 

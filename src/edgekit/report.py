@@ -47,7 +47,8 @@ def write_picture(path: Path, picture: Array) -> None:
     """Write an RGB uint8 ``(H, W, 3)`` array as PNG or JPEG, by the path's suffix, atomically."""
     import cv2
 
-    good, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not good:
-        raise DataError(f"{path}: cannot be encoded as {path.suffix}; use .png or .jpg")
+    try:
+        _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be encoded as {path.suffix!r}; use .png or .jpg") from error
     write_bytes(path, encoded.tobytes())

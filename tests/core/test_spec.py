@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.projects import SPEC
 
 from edgekit.core.spec import CompressStep, InputTransform, Kpi, ModelConfig, Spec
 from edgekit.core.specfile import read_spec
-from tests.projects import SPEC
 
 MODEL: dict[str, Any] = {"factory": "m.py:build", "inputs": {"image": {"shape": [1, 3, 8, 8]}}, "outputs": ["logits"]}
 
@@ -48,7 +48,8 @@ def test_one_size_means_a_square() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"resize": [0, 8]}, {"resize": [8]}, {"resize": 8, "scale": 0}, {"resize": 8, "std": [1, 0, 1]}, {"mode": "x"}]
+    "wrong",
+    [{"resize": [0, 8]}, {"resize": [8]}, {"resize": 8, "scale": 0}, {"resize": 8, "std": [1, 0, 1]}, {"mode": "x"}],
 )
 def test_transforms_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -83,6 +84,9 @@ def test_the_schema_knows_every_section_and_every_plugin() -> None:
     schema = Spec.model_json_schema()
     assert set(schema["properties"]) == set(Spec.model_fields)
     assert schema["additionalProperties"] is False
-    formats = [option["properties"]["format"].get("const") for option in schema["$defs"]["DataSections"]["properties"]["calibration"]["oneOf"]]
+    formats = [
+        option["properties"]["format"].get("const")
+        for option in schema["$defs"]["DataSections"]["properties"]["calibration"]["oneOf"]
+    ]
     assert {"camvid", "image_mask", "images", "rendered"} <= set(formats)
     assert "base" not in schema["$defs"]["ModelConfig"]["properties"]

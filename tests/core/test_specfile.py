@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.projects import SPEC
 
 from edgekit.core.errors import SpecError
 from edgekit.core.specfile import read_spec
-from tests.projects import SPEC
 
 
 def _read(folder: Path, text: str) -> SpecError:
@@ -69,14 +69,18 @@ WRONG_VALUES = {
     "literal": (
         "resize: [32, 48]",
         "resize: [32, 48], mode: strech",
-        "preprocess.image.mode: expected 'stretch', 'letterbox' or 'letterbox-topleft' "
-        "(did you mean 'stretch'?); found 'strech'",
+        (
+            "preprocess.image.mode: expected 'stretch', 'letterbox' or 'letterbox-topleft' "
+            "(did you mean 'stretch'?); found 'strech'"
+        ),
     ),
     "literal of a plugin": (
         "method: ptq",
         "method: ptq, calibrator: percentil",
-        "compress.0.quantize.calibrator: expected 'percentile' or 'minmax' "
-        "(did you mean 'percentile'?); found 'percentil'",
+        (
+            "compress.0.quantize.calibrator: expected 'percentile' or 'minmax' "
+            "(did you mean 'percentile'?); found 'percentil'"
+        ),
     ),
     "type": ("threads: 1", "threads: many", "targets.cpu.threads: Input should be a valid integer"),
     "range": ("threads: 1", "threads: 0", "targets.cpu.threads: Input should be greater than or equal to 1; found 0"),
@@ -120,7 +124,11 @@ def test_unknown_plugin(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "place", "line"),
-    [("name: tiny\n", "name", 1), ("  outputs: [logits]\n", "model.outputs", 2), ("output: logits, ", "task.output", 9)],
+    [
+        ("name: tiny\n", "name", 1),
+        ("  outputs: [logits]\n", "model.outputs", 2),
+        ("output: logits, ", "task.output", 9),
+    ],
 )
 def test_missing_key_points_at_its_section(old: str, place: str, line: int, tmp_path: Path) -> None:
     error = _read(tmp_path, _change(old, ""))
@@ -143,8 +151,8 @@ def test_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
 def test_a_folder_means_the_spec_in_it(tmp_path: Path) -> None:
     (tmp_path / "edgekit.yaml").write_text(SPEC)
     assert read_spec(tmp_path).name == "tiny"
+    (tmp_path / "sub").mkdir()
     with pytest.raises(SpecError, match=re.escape(f"{tmp_path / 'sub' / 'edgekit.yaml'}: no such file")):
-        (tmp_path / "sub").mkdir()
         read_spec(tmp_path / "sub")
 
 
@@ -152,7 +160,11 @@ BROKEN_YAML = {
     "unclosed": (_change("threads: 1}", "threads: 1"), 17, "not valid YAML: expected ',' or '}'"),
     "tab": (_change("  factory", "\tfactory"), 3, "not valid YAML: found character '\\t'"),
     "duplicate key": (SPEC + "name: again\n", 20, 'not valid YAML: found duplicate key "name" with value "again"'),
-    "nested duplicate": (_change("threads: 1", "threads: 1, threads: 2"), 16, 'not valid YAML: found duplicate key "thr'),
+    "nested duplicate": (
+        _change("threads: 1", "threads: 1, threads: 2"),
+        16,
+        'not valid YAML: found duplicate key "thr',
+    ),
     "two documents": (SPEC + "---\nname: b\n", 20, "not valid YAML: "),
     "list": ("- name: tiny\n", 1, "expected a mapping with the keys name, model, preprocess, task"),
     "empty": ("", 1, "expected a mapping with the keys name, model"),
@@ -250,7 +262,12 @@ MISFITS = {
         "preprocess.image.resize: 32x40 in nchw makes [1, 3, 32, 40], but model.inputs.image.shape is [1, 3, 32, 48]",
     ),
     "layout": ("scale: 0", "layout: nhwc, scale: 0", 8, "preprocess.image.resize: 32x48 in nhwc makes [1, 32, 48, 3]"),
-    "unknown input": ("  image: {resize", "  imag: {resize", 8, "preprocess.imag: no model input 'imag'; did you mean 'im"),
+    "unknown input": (
+        "  image: {resize",
+        "  imag: {resize",
+        8,
+        "preprocess.imag: no model input 'imag'; did you mean 'im",
+    ),
     "input without preprocess": (
         "inputs: {image: {shape: [1, 3, 32, 48]}}",
         "inputs: {image: {shape: [1, 3, 32, 48]}, depth: {shape: [1]}}",

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,9 +71,19 @@ class Bars:
             return
         counted = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total else (SpinnerColumn(),)
         columns = (TextColumn("{task.description:<22}"), *counted, TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bars:
+        # A counted step is drawn between its parts: a drawing thread would disturb the latencies being measured.
+        with Progress(*columns, console=console, transient=True, auto_refresh=total is None) as bars:
             task = bars.add_task(title, total=total)
-            yield lambda: bars.advance(task)
+            drawn = time.monotonic()
+
+            def advance() -> None:
+                nonlocal drawn
+                bars.advance(task)
+                if time.monotonic() - drawn > 0.1:
+                    bars.refresh()
+                    drawn = time.monotonic()
+
+            yield advance
 
 
 def print_json(document: Any) -> None:

@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from edgekit.core import plugins
@@ -96,7 +97,7 @@ class ModelConfig(Section):
     strip_prefix: str | None = Field(None, description="removed from the keys of the state_dict, e.g. 'module.'")
     inputs: dict[str, TensorShape] = Field(min_length=1)
     outputs: tuple[str, ...] = Field(min_length=1)
-    base: SpecPath = Field(
+    base: SkipJsonSchema[SpecPath] = Field(
         Path(), exclude=True, validate_default=True, description="folder that factory files are relative to"
     )
 

@@ -64,5 +64,5 @@ def _intact(folder: Path) -> bool:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         files = {name: digest for name, digest in tree_hashes(folder).items() if name != RECORD}
         return bool(record["files"] == files)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False

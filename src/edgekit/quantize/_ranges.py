@@ -65,7 +65,8 @@ class Percentile(MinMax):
         super().update(values)
         peak = max(-self.low, self.high)
         if peak > 0 and self.reach == 0:
-            self.reach = float(2.0 ** np.ceil(np.log2(peak) + 1e-9))
+            # At least 2^-100: the factor to bins must be a float32.
+            self.reach = float(2.0 ** max(np.ceil(np.log2(peak) + 1e-9), -100.0))
         while peak >= self.reach > 0:
             self._double()
         flat = values.reshape(-1)

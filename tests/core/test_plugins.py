@@ -1,0 +1,135 @@
+"""Plugins: the modules of a package, and users' own through entry points."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.projects import SPEC
+
+from edgekit.core import plugins
+from edgekit.core.errors import InputError, SpecError
+from edgekit.core.specfile import read_spec
+
+BLANK_FRAMES = '''
+"""A user's dataset: blank frames."""
+from typing import Literal
+
+import numpy as np
+
+from edgekit.data import DataConfig, Dataset, Sample
+
+
+class Config(DataConfig):
+    format: Literal["blank"] = "blank"
+    count: int
+
+    def open(self):
+        return Blank(self.count)
+
+
+class Blank(Dataset):
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return Sample(str(index), {"image": np.zeros((4, 4, 3), np.uint8)})
+
+    def fingerprint(self):
+        return f"blank {self.count}"
+'''
+
+
+@pytest.fixture
+def user_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed distribution that adds the data format ``blank``."""
+    site = tmp_path / "site"
+    info = site / "acme_frames-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "acme_frames.py").write_text(BLANK_FRAMES)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-frames\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgekit.data]\nblank = acme_frames\n")
+    monkeypatch.syspath_prepend(str(site))
+    plugins.names.cache_clear()
+    plugins.load.cache_clear()
+    yield
+    sys.modules.pop("acme_frames", None)
+    plugins.names.cache_clear()
+    plugins.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("tasks", {"segmentation"}),
+        ("data", {"camvid", "image_mask", "images", "rendered"}),
+        ("quantize", {"ptq"}),
+        ("engine", {"ort"}),
+    ],
+)
+def test_names_are_the_files_of_the_package(kind: str, some: set[str]) -> None:
+    names = plugins.names(kind)
+    assert some <= set(names)
+    assert list(names) == sorted(names)
+    assert not any(name.startswith("_") for name in names)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in plugins.KINDS for n in plugins.names(k)])
+def test_every_plugin_has_a_frozen_config_that_refuses_unknown_keys(kind: str, name: str) -> None:
+    module = plugins.load(kind, name)
+    assert module.__name__ == f"edgekit.{kind}.{name}"
+    assert module.Config.model_config["frozen"] is True
+    assert module.Config.model_config["extra"] == "forbid"
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(InputError) as caught:
+        plugins.load("engine", "otr")
+    assert str(caught.value).startswith("engine: no plugin named 'otr'; did you mean 'ort'? allowed: ")
+
+
+def test_helpers_are_no_plugins() -> None:
+    with pytest.raises(InputError, match="data: no plugin named '_files'"):
+        plugins.load("data", "_files")
+
+
+def test_allowed_suggests_only_what_is_near() -> None:
+    assert plugins.allowed("zzz", ("ptq", "qat")) == "allowed: ptq, qat"
+    assert plugins.allowed("ptqq", ("ptq", "qat")) == "did you mean 'ptq'? allowed: ptq, qat"
+
+
+@pytest.mark.usefixtures("user_plugin")
+def test_a_users_plugin_works_in_a_spec(tmp_path: Path) -> None:
+    assert "blank" in plugins.names("data")
+    text = SPEC.replace(
+        "evaluation: {format: image_mask, images: data/images, masks: data/masks}", "evaluation: {FORM}"
+    )
+    path = tmp_path / "edgekit.yaml"
+    path.write_text(text.replace("{FORM}", "{format: blank, count: 3}"))
+    dataset = read_spec(path).data.evaluation.open()
+    assert (len(dataset), dataset.fingerprint(), [s.id for s in dataset]) == (3, "blank 3", ["0", "1", "2"])
+    path.write_text(text.replace("{FORM}", "{format: blank, cuont: 3}"))
+    with pytest.raises(SpecError) as caught:
+        read_spec(path)
+    assert any(
+        problem.endswith(
+            "edgekit.yaml:12: data.evaluation.cuont: unknown key 'cuont'; did you mean 'count'? allowed: format, count"
+        )
+        for problem in caught.value.problems
+    )
+
+
+@pytest.mark.usefixtures("user_plugin")
+def test_an_unknown_format_lists_the_users_plugin_too(tmp_path: Path) -> None:
+    (tmp_path / "edgekit.yaml").write_text(SPEC.replace("evaluation: {format: image_mask", "evaluation: {format: blnk"))
+    with pytest.raises(SpecError, match=r"'blnk' is unknown; did you mean 'blank'\? allowed: blank, camvid"):
+        read_spec(tmp_path)
+
+
+def test_without_it_the_name_is_unknown() -> None:
+    assert "blank" not in plugins.names("data")

@@ -1,0 +1,142 @@
+"""Bundles: complete, unchanged and for this machine, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.bundle import MANIFEST, open_bundle, pack
+from edgekit.core.artifacts import sha256_of
+from edgekit.core.errors import BundleError, DataError
+
+
+def rewrite(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the manifest and give it a digest that fits, as a forger could."""
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    manifest.pop("digest")
+    change(manifest)
+    (bundle / MANIFEST).write_text(json.dumps(manifest | {"digest": sha256_of(manifest)}))
+
+
+def test_holds_what_a_target_needs(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    assert bundle.name == "tiny-cpu"
+    assert bundle.contents.candidate.precision == "int8"
+    assert bundle.contents.control is not None
+    assert set(bundle.manifest["files"]) == {
+        "bundle.json",
+        "calibration.json",
+        "engines/fp32.ort.onnx",
+        "engines/int8.ort.onnx",
+        "golden.npz",
+        "models/fp32.onnx",
+        "models/int8.onnx",
+        "parity.json",
+    }
+    assert bundle.manifest["tools"]["onnxruntime"]
+    assert {"weights", "code", "calibration"} == set(bundle.manifest["inputs"])
+
+
+@pytest.mark.parametrize("where", [0.0, 0.37, 0.99])
+def test_one_changed_byte_in_any_file_is_found(tiny_bundle: Path, where: float) -> None:
+    for name in json.loads((tiny_bundle / MANIFEST).read_text())["files"]:
+        file = tiny_bundle / name
+        content = file.read_bytes()
+        position = int(where * len(content))
+        file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(BundleError, match=f"{name} was truncated or edited"):
+            open_bundle(tiny_bundle)
+        file.write_bytes(content)
+    open_bundle(tiny_bundle)
+
+
+def test_truncated_file(tiny_bundle: Path) -> None:
+    os.truncate(tiny_bundle / "golden.npz", 100)
+    with pytest.raises(BundleError, match=r"golden.npz was truncated or edited .* build or copy the bundle again"):
+        open_bundle(tiny_bundle)
+
+
+def test_missing_and_added_files(tiny_bundle: Path) -> None:
+    (tiny_bundle / "extra.bin").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"extra.bin is not in the manifest"):
+        open_bundle(tiny_bundle)
+    (tiny_bundle / "extra.bin").unlink()
+    (tiny_bundle / "golden.npz").unlink()
+    with pytest.raises(BundleError, match=r"golden.npz is missing"):
+        open_bundle(tiny_bundle)
+
+
+def test_symbolic_link(tiny_bundle: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere.npz"
+    (tiny_bundle / "golden.npz").rename(moved)
+    (tiny_bundle / "golden.npz").symlink_to(moved)
+    with pytest.raises(BundleError, match=r"golden.npz was truncated or edited"):
+        open_bundle(tiny_bundle)
+
+
+def test_edited_manifest(tiny_bundle: Path) -> None:
+    text = (tiny_bundle / MANIFEST).read_text()
+    (tiny_bundle / MANIFEST).write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(BundleError, match="the manifest was edited"):
+        open_bundle(tiny_bundle)
+    (tiny_bundle / MANIFEST).write_text(text[:-20])
+    with pytest.raises(BundleError, match="damaged"):
+        open_bundle(tiny_bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("version", 99, "bundle version 99; this edgekit reads 1"), ("format", "zip", "not a manifest of an edgekit bundle")],
+)
+def test_manifest_of_another_kind(tiny_bundle: Path, key: str, value: object, words: str) -> None:
+    rewrite(tiny_bundle, lambda manifest: manifest.update({key: value}))
+    with pytest.raises(BundleError, match=words):
+        open_bundle(tiny_bundle)
+
+
+def test_engine_of_another_machine(tiny_bundle: Path) -> None:
+    rewrite(tiny_bundle, lambda manifest: manifest["device"].update(onnxruntime="0.0.1"))  # type: ignore[attr-defined]
+    bundle = open_bundle(tiny_bundle)
+    with pytest.raises(BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit build .* --target cpu"):
+        bundle.engine()
+
+
+def test_single_file(tiny_bundle: Path, tmp_path: Path) -> None:
+    first, second = (pack(open_bundle(tiny_bundle), tmp_path / f"{i}.edgekit") for i in (1, 2))
+    assert first.read_bytes() == second.read_bytes()
+    opened = open_bundle(first)
+    assert opened.digest == open_bundle(tiny_bundle).digest
+    with opened.engine() as engine:
+        assert engine.infer({"image": np.zeros((1, 3, 32, 48), np.float32)})["logits"].shape == (1, 3, 32, 48)
+    first.write_bytes(first.read_bytes()[:5000])
+    with pytest.raises(BundleError, match=r"not a bundle, or truncated"):
+        open_bundle(first)
+
+
+def test_archive_that_points_outside(tmp_path: Path) -> None:
+    evil = tmp_path / "evil.edgekit"
+    with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr("../outside.txt", "x")
+    with pytest.raises(BundleError, match="points outside the bundle"):
+        open_bundle(evil)
+    assert not (tmp_path.parent / "outside.txt").exists()
+
+
+def test_not_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such bundle; make one with: edgekit build"):
+        open_bundle(tmp_path / "nothing")
+    with pytest.raises(BundleError, match=r"not a bundle .no manifest.json."):
+        open_bundle(tmp_path)
+
+
+def test_data_on_another_machine(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    assert len(bundle.dataset()) == 8
+    with pytest.raises(DataError, match="has no root folder"):
+        bundle.dataset(root=tmp_path)
