@@ -92,7 +92,10 @@ def test_edited_manifest(tiny_bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("version", 99, "bundle version 99; this edgekit reads 1"), ("format", "zip", "not a manifest of an edgekit bundle")],
+    [
+        ("version", 99, "bundle version 99; this edgekit reads 1"),
+        ("format", "zip", "not a manifest of an edgekit bundle"),
+    ],
 )
 def test_manifest_of_another_kind(tiny_bundle: Path, key: str, value: object, words: str) -> None:
     rewrite(tiny_bundle, lambda manifest: manifest.update({key: value}))
@@ -103,7 +106,9 @@ def test_manifest_of_another_kind(tiny_bundle: Path, key: str, value: object, wo
 def test_engine_of_another_machine(tiny_bundle: Path) -> None:
     rewrite(tiny_bundle, lambda manifest: manifest["device"].update(onnxruntime="0.0.1"))  # type: ignore[attr-defined]
     bundle = open_bundle(tiny_bundle)
-    with pytest.raises(BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit build .* --target cpu"):
+    with pytest.raises(
+        BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit build .* --target cpu"
+    ):
         bundle.engine()
 
 

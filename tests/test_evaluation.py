@@ -38,7 +38,9 @@ def test_every_engine_sees_the_same_frames_once(tiny_bundle: Path) -> None:
     steps = []
     with bundle.engine() as first, bundle.engine() as second:
         engines = {"first": first, "second": second}
-        found = evaluation.evaluate(engines, bundle.preprocess(), bundle.task(), bundle.dataset(), lambda: steps.append(1))
+        found = evaluation.evaluate(
+            engines, bundle.preprocess(), bundle.task(), bundle.dataset(), lambda: steps.append(1)
+        )
     assert len(steps) == 8
     assert found["first"] == found["second"]
 
@@ -46,7 +48,10 @@ def test_every_engine_sees_the_same_frames_once(tiny_bundle: Path) -> None:
 def test_frames_without_truth_are_refused(tiny_bundle: Path, tiny_project: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     frames = ImagesConfig(format="images", root=tiny_project / "data/images").open()
-    with bundle.engine() as engine, pytest.raises(DataError, match=r"frame 'f0' has no truth; evaluate needs a labelled"):
+    with (
+        bundle.engine() as engine,
+        pytest.raises(DataError, match=r"frame 'f0' has no truth; evaluate needs a labelled"),
+    ):
         evaluation.evaluate({"e": engine}, bundle.preprocess(), bundle.task(), frames)
 
 

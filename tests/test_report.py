@@ -54,6 +54,6 @@ def test_picture(tmp_path: Path) -> None:
 
 
 def test_picture_of_unknown_kind(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be encoded as '.xyz'; use .png or .jpg"):
+    with pytest.raises(DataError, match=r"cannot be encoded as '.xyz'; use .png or .jpg"):
         write_picture(tmp_path / "p.xyz", np.zeros((2, 2, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []

@@ -60,7 +60,7 @@ def test_golden_without_frames_or_outputs(tiny_bundle: Path) -> None:
     assert frames_of(golden) == 2
     assert feeds_of(golden, 1)["image"].shape == (1, 3, 32, 48)
     with bundle.engine() as engine:
-        with pytest.raises(BundleError, match="golden.npz holds no frame"):
+        with pytest.raises(BundleError, match=r"golden.npz holds no frame"):
             compare(engine, {}, "int8")
         del golden["int8.0.logits"]
         with pytest.raises(BundleError, match=r"golden.npz lacks 'int8.0.logits'"):

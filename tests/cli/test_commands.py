@@ -10,12 +10,12 @@ from typing import Any
 
 import cv2
 import pytest
+from tests.projects import HEIGHT, WIDTH, write_frames
+from tests.shell import Result, edgekit, error_of
 
 from edgekit import __version__
 from edgekit.cli.main import COMMANDS
 from edgekit.core.specfile import read_spec
-from tests.projects import HEIGHT, WIDTH, write_frames
-from tests.shell import Result, edgekit, error_of
 
 
 def document(result: Result, code: int = 0) -> Any:
@@ -27,7 +27,8 @@ def document(result: Result, code: int = 0) -> Any:
 def test_help_names_every_command() -> None:
     page = edgekit("--help")
     assert page.returncode == 0
-    listed = [line.split()[0] for line in page.stdout.split("Commands:")[1].strip().splitlines()]
+    lines = page.stdout.split("Commands:")[1].splitlines()
+    listed = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
     assert listed == list(COMMANDS)
     assert "..." not in page.stdout.split("Commands:")[1]
 
@@ -161,7 +162,9 @@ def test_init_makes_a_project_that_builds(tmp_path: Path) -> None:
     spec = read_spec(folder / "edgekit.yaml")
     assert spec.name == "my-project"
     assert "exists already; choose another folder" in error_of(edgekit("init", folder), 2)
-    assert "no template for 'segmentaton'; did you mean" in error_of(edgekit("init", tmp_path / "x", "--task", "segmentaton"), 2)
+    assert "no template for 'segmentaton'; did you mean" in error_of(
+        edgekit("init", tmp_path / "x", "--task", "segmentaton"), 2
+    )
     assert not (tmp_path / "x").exists()
     for split in ("train", "test"):
         write_frames(folder / "data" / split, count=3)

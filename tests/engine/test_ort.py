@@ -337,7 +337,7 @@ class TestProviders:
             lambda: ort.build(affine, tmp_path / "e", self.CUDA),
         ):
             with pytest.raises(
-                MissingRequirement, match="CUDAExecutionProvider.*pip install onnxruntime-gpu"
+                MissingRequirement, match=r"CUDAExecutionProvider.*pip install onnxruntime-gpu"
             ) as caught:
                 action()
             assert caught.value.exit_code == 3

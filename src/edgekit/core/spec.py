@@ -46,11 +46,12 @@ SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
 
 
 class PluginSection:
-    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates."""
+    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates; ``optional`` ones may be None."""
 
-    def __init__(self, kind: str, key: str) -> None:
+    def __init__(self, kind: str, key: str, optional: bool = False) -> None:
         self.kind = kind
         self.key = key
+        self.optional = optional
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -63,7 +64,7 @@ class PluginSection:
 
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
         known = plugins.names(self.kind)
-        if isinstance(value, BaseModel):
+        if isinstance(value, BaseModel) or (value is None and self.optional):
             return value
         if not isinstance(value, dict):
             raise ValueError(f"expected a mapping with the key {self.key!r}; {plugins.allowed('', known)}")
@@ -75,8 +76,8 @@ class PluginSection:
         return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
 
 
-def _dump(value: BaseModel) -> Any:
-    return value.model_dump(mode="json")
+def _dump(value: BaseModel | None) -> Any:
+    return None if value is None else value.model_dump(mode="json")
 
 
 class TensorShape(Section):
@@ -144,7 +145,7 @@ class InputTransform(Section):
     layout: Literal["nchw", "nhwc"] = "nchw"
 
 
-DataSection = Annotated[Any, PluginSection("data", "format")]
+DataSection = Annotated[Any, PluginSection("data", "format", optional=True)]
 TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
 EngineSection = Annotated[Any, PluginSection("engine", "engine")]
 TechniqueSection = Annotated[Any, PluginSection("quantize", "method")]

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import BundleError, MissingRequirement, ModelError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.engine import Engine, EngineConfig, Probe
+from edgekit.engine import Engine, EngineConfig, Probe, _names
 
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
@@ -93,7 +93,7 @@ def build(source: Path, target: Path, config: Config) -> None:
         optimised = Path(folder) / "model.onnx"
         options.optimized_model_filepath = str(optimised)
         _session(source, options, config)
-        write_bytes(target, optimised.read_bytes())
+        write_bytes(target, _names.stable(optimised.read_bytes()))
 
 
 def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:
