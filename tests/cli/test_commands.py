@@ -12,6 +12,7 @@ import cv2
 import pytest
 from tests.projects import HEIGHT, WIDTH, write_frames
 from tests.shell import Result, edgekit, error_of
+from tests.test_signing import write_keys
 
 from edgekit import __version__
 from edgekit.cli.main import COMMANDS
@@ -136,9 +137,7 @@ def test_bundle_commands(tiny_bundle: Path, tmp_path: Path) -> None:
     single = tmp_path / "tiny.edgekit"
     assert document(edgekit("bundle", "create", tiny_bundle, single, "--json"))["file"] == str(single)
     assert document(edgekit("verify", single, "--json"))["verdict"] == "pass"
-    key, public = tmp_path / "key.pem", tmp_path / "key.pub"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
-    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    key, public = write_keys(tmp_path, "ours")
     assert "not signed" in error_of(edgekit("bundle", "check", tiny_bundle, "--public-key", public), 2)
     assert edgekit("bundle", "sign", tiny_bundle, "--key", key).returncode == 0
     assert document(edgekit("bundle", "check", tiny_bundle, "--public-key", public, "--json"))["signature"] == "valid"

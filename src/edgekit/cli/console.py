@@ -95,12 +95,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     """A table on stdout; all columns but the first are right-aligned."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # Text, because a cell such as "edgekit[demo]" would be read as markup.
+        table.add_row(*map(Text, row))
     console = Console()
     console.print(title, highlight=False, markup=False)
     console.print(table)

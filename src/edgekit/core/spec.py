@@ -194,7 +194,7 @@ class Spec(Section):
     preprocess: dict[str, InputTransform]
     task: TaskSection
     data: DataSections
-    compress: tuple[CompressStep, ...] = ()
+    compress: tuple[CompressStep, ...] = Field((), max_length=1, description="none: FP32; or one quantize step")
     targets: dict[str, EngineSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     seed: int = Field(0, description="of random weights, when a factory is used without a weights file")
