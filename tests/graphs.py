@@ -69,4 +69,5 @@ def convnet(path: Path) -> Path:
 
 def relative_l2(result: np.ndarray, reference: np.ndarray) -> float:
     """|result - reference| / |reference|."""
+    reference = reference.astype(np.float64)
     return float(np.linalg.norm(result - reference) / np.linalg.norm(reference))

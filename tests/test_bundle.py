@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.bundle import MANIFEST, open_bundle, pack
+from edgekit.bundle import MANIFEST, open_bundle, pack, write_bundle
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import BundleError, DataError
 
@@ -127,6 +127,7 @@ def test_single_file(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_archive_that_points_outside(tmp_path: Path) -> None:
     evil = tmp_path / "evil.edgekit"
     with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr(MANIFEST, "{}")
         archive.writestr("../outside.txt", "x")
     with pytest.raises(BundleError, match="points outside the bundle"):
         open_bundle(evil)
@@ -145,3 +146,69 @@ def test_data_on_another_machine(tiny_bundle: Path, tmp_path: Path) -> None:
     assert len(bundle.dataset()) == 8
     with pytest.raises(DataError, match="has no root folder"):
         bundle.dataset(root=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["files", "device"])
+@pytest.mark.parametrize("value", [None, "text", ["list"]])
+def test_forged_manifest_of_another_shape(tiny_bundle: Path, key: str, value: object) -> None:
+    rewrite(tiny_bundle, lambda manifest: manifest.update({key: value}))
+    with pytest.raises(BundleError, match=f"'{key}' is not a mapping"):
+        open_bundle(tiny_bundle)
+
+
+def test_forged_path_outside_the_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"x")
+    rewrite(tiny_bundle, lambda manifest: manifest["files"].update({"../secret": "0" * 64}))  # type: ignore[attr-defined]
+    with pytest.raises(BundleError, match=r"\.\./secret is missing"):
+        open_bundle(tiny_bundle)
+
+
+def test_linked_folder(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tiny_bundle / "models").rename(tmp_path / "models")
+    (tiny_bundle / "models").symlink_to(tmp_path / "models")
+    with pytest.raises(BundleError, match=r"models/fp32\.onnx is missing|models is not in the manifest"):
+        open_bundle(tiny_bundle)
+
+
+def test_every_part_of_the_manifest_is_covered(tiny_bundle: Path) -> None:
+    content = (tiny_bundle / MANIFEST).read_bytes()
+    for position in range(0, len(content), 37):
+        damaged = content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+        (tiny_bundle / MANIFEST).write_bytes(damaged)
+        with pytest.raises(BundleError):
+            open_bundle(tiny_bundle)
+
+
+def test_damaged_single_file_is_refused_or_the_same(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Bytes that decide content are covered by hashes; those of the archive must not crash its reader."""
+    digest = open_bundle(tiny_bundle).digest
+    file = pack(open_bundle(tiny_bundle), tmp_path / "b.edgekit")
+    content = file.read_bytes()
+    refused = 0
+    directory = range(len(content) - 700, len(content), 5)
+    for position in (0, 3, 8, 40, len(content) // 3, len(content) // 2, *directory):
+        for mask in (0x01, 0x80):
+            file.write_bytes(content[:position] + bytes([content[position] ^ mask]) + content[position + 1 :])
+            try:
+                assert open_bundle(file).digest == digest
+            except BundleError:
+                refused += 1
+    assert refused > 100
+
+
+def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
+    old = open_bundle(tiny_bundle)
+    files = {name: tiny_bundle / name for name in old.manifest["files"] if name != "bundle.json"}
+    facts = {key: old.manifest[key] for key in ("inputs", "tools", "device", "seed", "command")}
+    final = tmp_path / "out" / "bundle"
+    first = write_bundle(final, old.contents, files, facts)
+    assert first.digest == old.digest
+    missing = files | {"golden.npz": tmp_path / "absent.npz"}
+    with pytest.raises(FileNotFoundError):
+        write_bundle(final, old.contents, missing, facts)
+    assert open_bundle(final).digest == old.digest
+    fewer = {name: file for name, file in files.items() if name != "calibration.json"}
+    second = write_bundle(final, old.contents, fewer, facts | {"seed": 7})
+    assert second.manifest["seed"] == 7
+    assert not (final / "calibration.json").exists()
+    assert [p.name for p in final.parent.iterdir()] == ["bundle"]

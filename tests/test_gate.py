@@ -28,6 +28,8 @@ def verdict(name: str, **limits: Any) -> GateReport:
         ("miou", {"min": 0.70}, "pass"),
         ("miou", {"min": 0.7001}, "fail"),
         ("miou", {"max_drop": 0.03}, "pass"),
+        ("miou", {"max_drop": 0.02}, "pass"),
+        ("miou", {"max_drop": 0.0199}, "fail"),
         ("miou", {"max_drop": 0.01}, "fail"),
         ("latency_p99_ms", {"max": 20.0}, "pass"),
         ("latency_p99_ms", {"max": 19.99}, "fail"),
@@ -67,6 +69,11 @@ def test_refused(kpis: dict[str, Kpi], words: str) -> None:
         judge(kpis, "cpu", NUMBERS)
 
 
+def test_nan_of_the_control_is_no_verdict() -> None:
+    with pytest.raises(SpecError, match="miou: the measured value is NaN"):
+        judge({"miou": Kpi(max_drop=0.5)}, "cpu", {"miou": Measured(MIOU, 0.7, float("nan"))})
+
+
 def test_nan_is_no_verdict() -> None:
     with pytest.raises(SpecError, match="miou: the measured value is NaN"):
         judge({"miou": Kpi(min=0.5)}, "cpu", {"miou": Measured(MIOU, float("nan"))})
@@ -85,6 +92,16 @@ def test_passes_exactly_when_the_limit_holds(value: float, limit: float, higher:
     result = judge({"m": kpi}, "cpu", numbers).kpis[0]
     assert (result.verdict == "pass") == (value >= limit if higher else value <= limit)
     assert (result.margin >= 0) == (result.verdict == "pass")
+
+
+@given(value=st.integers(0, 1000), control=st.integers(0, 1000), limit=st.integers(0, 1000), higher=st.booleans())
+def test_drops_are_judged_as_decimals(value: int, control: int, limit: int, higher: bool) -> None:
+    """Thousandths as a user writes them: a drop that equals its limit passes, whatever binary fractions make of it."""
+    numbers = {"m": Measured(Metric("m", higher), value / 1000, control / 1000)}
+    result = judge({"m": Kpi(max_drop=limit / 1000)}, "cpu", numbers).kpis[0]
+    drop = control - value if higher else value - control
+    assert (result.verdict == "pass") == (drop <= limit)
+    assert result.margin == pytest.approx((limit - drop) / 1000, abs=1e-9)
 
 
 def test_every_number_has_a_name() -> None:

@@ -13,8 +13,9 @@ from edgekit.bundle import open_bundle
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
-from edgekit.engine import Engine
+from edgekit.engine import Engine, ort
 from edgekit.profiling import Load, machine, measure_latency, measure_memory, summarise
+from tests.graphs import node, write
 
 
 class Recorder(Engine):
@@ -97,6 +98,16 @@ def test_memory_of_an_engine(tiny_bundle: Path) -> None:
     assert memory["peak_rss"] == pytest.approx(memory["imports"] + memory["engine"])
     assert memory["imports"] > 20  # Python, NumPy and ONNX Runtime
     assert 0 < memory["engine"] < 100
+
+
+def test_memory_of_an_engine_counts_its_weights(tmp_path: Path) -> None:
+    weight = np.ones((2048, 6144), np.float32)
+    nodes = [node("MatMul", "x w", "y")]
+    inputs, outputs = [("x", (1, 2048), "float32")], [("y", (1, 6144), "float32")]
+    engine = tmp_path / "big.ort.onnx"
+    ort.build(write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": weight}), engine, ort.Config(engine="ort"))
+    memory = measure_memory("ort", engine, {"engine": "ort"}, {"x": np.ones((1, 2048), np.float32)}, queries=2)
+    assert 0.9 * weight.nbytes / 2**20 < memory["engine"] < 4 * weight.nbytes / 2**20
 
 
 def test_memory_process_that_dies_is_reported(tiny_bundle: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from edgekit.bundle import MANIFEST, SIGNATURE, open_bundle
-from edgekit.core.errors import BundleError, InputError
+from edgekit.core.errors import BundleError, InputError, MissingRequirement
 from edgekit.signing import check, sign
 
 
@@ -50,6 +52,36 @@ def test_damaged_signature(tiny_bundle: Path, tmp_path: Path, content: str) -> N
     (tiny_bundle / SIGNATURE).write_text(content)
     with pytest.raises(BundleError, match=r"signature.json: damaged; sign the bundle again"):
         check(open_bundle(tiny_bundle), public)
+
+
+def test_without_the_cryptography_package(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, public = write_keys(tmp_path, "ours")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for action, key in ((sign, secret), (check, public)):
+        with pytest.raises(MissingRequirement, match=r"the cryptography package is not available.*pip install edgekit"):
+            action(open_bundle(tiny_bundle), key)
+
+
+def test_an_encrypted_key(tiny_bundle: Path, tmp_path: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    locked = serialization.BestAvailableEncryption(b"secret")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    (tmp_path / "locked.pem").write_bytes(pem)
+    with pytest.raises(InputError, match=r"locked\.pem: not a readable PEM key"):
+        sign(open_bundle(tiny_bundle), tmp_path / "locked.pem")
+
+
+def test_one_changed_byte_of_a_signature(tiny_bundle: Path, tmp_path: Path) -> None:
+    secret, public = write_keys(tmp_path, "ours")
+    bundle = open_bundle(tiny_bundle)
+    document = json.loads(sign(bundle, secret).read_text())
+    raw = base64.b64decode(document["signature"])
+    for position in (0, 31, 63):
+        changed = raw[:position] + bytes([raw[position] ^ 1]) + raw[position + 1 :]
+        (tiny_bundle / SIGNATURE).write_text(json.dumps({"signature": base64.b64encode(changed).decode()}))
+        with pytest.raises(BundleError, match="do not run it"):
+            check(bundle, public)
 
 
 def test_keys_of_another_kind(tiny_bundle: Path, tmp_path: Path) -> None:

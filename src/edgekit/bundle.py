@@ -15,10 +15,12 @@ it is deserialised.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -202,6 +204,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(
             f"{file}: the manifest was edited (its digest does not match); build or copy the bundle again"
         )
+    for key in ("files", "device"):
+        if not isinstance(manifest.get(key), dict):
+            raise BundleError(f"{file}: {key!r} is not a mapping; build the bundle again")
     return manifest
 
 
@@ -236,13 +241,19 @@ def _unpack(file: Path) -> Path:
     _delete_at_exit(folder)
     try:
         with zipfile.ZipFile(file) as archive:
+            if MANIFEST not in archive.namelist():  # a truncated file may show the archive inside golden.npz
+                raise BundleError(f"{file}: not a bundle, or truncated (no {MANIFEST} inside); copy it again")
             for name in archive.namelist():
                 inside = PurePosixPath(name)
                 if inside.is_absolute() or ".." in inside.parts:
                     raise BundleError(f"{file}: {name!r} points outside the bundle; do not trust this file")
             archive.extractall(folder)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error) as error:
         raise BundleError(f"{file}: not a bundle, or truncated ({error}); copy it again") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged offset
+            raise
+        raise BundleError(f"{file}: damaged ({error}); copy it again") from error
     return folder
 
 

@@ -86,7 +86,7 @@ def _judge(name: str, kpi: Kpi, number: Measured) -> list[KpiResult]:
         right = "min" if metric.higher else "max"
         better = "higher" if metric.higher else "lower"
         raise SpecError(f"kpis.{name}: {wrong} contradicts the metric ({better} is better); use {right}")
-    if not value == value:
+    if not (value == value and number.control == number.control):
         raise SpecError(f"kpis.{name}: the measured value is NaN; look at the evaluation before judging it")
     results = []
     if kpi.min is not None:
@@ -96,7 +96,8 @@ def _judge(name: str, kpi: Kpi, number: Measured) -> list[KpiResult]:
     if kpi.max_drop is not None:
         if number.control is None:
             raise SpecError(f"kpis.{name}: max_drop needs the FP32 control, which has no {name}; use min or max")
-        drop = number.control - value if metric.higher else value - number.control
+        # Rounded, so that 0.72 to 0.70 is a drop of 0.02 and not of 0.020000000000000018.
+        drop = round(number.control - value if metric.higher else value - number.control, 12)
         limit: dict[str, Any] = {"kind": "max_drop", "value": kpi.max_drop, "control": number.control, "drop": drop}
         results.append(_result(name, value, limit, kpi.max_drop - drop, metric))
     return results

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from edgekit import evaluation, profiling, report, stages
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.core import plugins
+from edgekit.core.artifacts import require_writable
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
@@ -38,9 +40,11 @@ def compress(spec: Spec | Path, out: Path | None = None, progress: Progress = SI
         progress: shows steps.
     """
     spec = _spec(spec)
+    require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = stages.calibration_data(spec)
     exported = stages.export_model(spec, workspace, frames, progress)
+    stages.check_task(spec, exported)
     quantized = stages.quantize_model(spec, workspace, exported, frames, progress) if spec.compress else None
     return stages.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", exported, quantized)
 
@@ -51,6 +55,7 @@ def build(spec: Spec | Path, target: str, out: Path | None = None, progress: Pro
     if target not in spec.targets:
         raise SpecError(f"--target: no target {target!r} in the spec; {allowed(target, tuple(spec.targets))}")
     config = spec.targets[target]
+    plugins.load("engine", config.engine).fingerprint(config)  # no work for an engine that is not here
     compressed = compress(spec, out, progress)
     workspace = Workspace(spec.base / ".edgekit")
     built = stages.build_engines(target, config, compressed, workspace, progress)

@@ -29,9 +29,9 @@ def sign(bundle: Bundle, private_key: Path) -> Path:
 
 def check(bundle: Bundle, public_key: Path) -> None:
     """Raise :class:`BundleError` unless the holder of ``public_key`` signed this manifest."""
+    serialization, ed25519 = _library()
     from cryptography.exceptions import InvalidSignature
 
-    serialization, ed25519 = _library()
     key = _read_key(public_key, serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
     file = bundle.path / SIGNATURE
     if not file.is_file():

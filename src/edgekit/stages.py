@@ -223,6 +223,13 @@ def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[T
     spec.task.create().check_outputs(outputs)
 
 
+def check_task(spec: Spec, exported: Stage) -> None:
+    """Raise :class:`SpecError` unless the task can read what the model gives, before time goes into calibration."""
+    golden, start = _read_arrays(exported.path / "golden.npz"), "output.0."
+    given = {key.removeprefix(start): array for key, array in golden.items() if key.startswith(start)}
+    spec.task.create().check_outputs([TensorSpec(n, array.shape, array.dtype.name) for n, array in given.items()])
+
+
 def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs of a typed ONNX file run as it is written: the reference that engines must meet."""
     from edgekit.engine import ort

@@ -263,3 +263,21 @@ def test_other_failures_of_the_system_are_not_disguised(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="unplugged") as caught, artifacts.translated_writes(tmp_path):
         raise OSError(errno.ENODEV, "unplugged")
     assert not isinstance(caught.value, OutputError)
+
+
+def test_require_writable_names_what_is_in_the_way(tmp_path: Path, mount: Callable[[str], Path]) -> None:
+    artifacts.require_writable(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "f").write_text("a file")
+    with pytest.raises(OutputError, match=r"cannot write .*/f/sub: not a directory; free space or choose another"):
+        artifacts.require_writable(tmp_path / "f" / "sub")
+    folder = mount("size=64k,ro")
+    with pytest.raises(OutputError, match=rf"cannot write {folder}/a/b: {folder} is read-only; "):
+        artifacts.require_writable(folder / "a" / "b")
+
+
+def test_require_writable_takes_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    artifacts.require_writable(Path("out"))
+    artifacts.require_writable(Path("."))
+    assert list(tmp_path.iterdir()) == []

@@ -64,6 +64,16 @@ def translated_writes(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {reason}; free space or choose another folder with --out") from error
 
 
+def require_writable(folder: Path) -> None:
+    """Raise :class:`OutputError` now rather than after long work when ``folder`` cannot be written or made."""
+    nearest = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    with translated_writes(folder):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"{nearest} is read-only")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: temporary file, fsync, rename."""
     with translated_writes(path):

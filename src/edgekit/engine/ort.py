@@ -27,7 +27,6 @@ from edgekit.engine import Engine, EngineConfig, Probe, _names
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
 SUFFIX = ".ort.onnx"
-QDQ_PROFILE = "ort-x86"
 # Instruction sets that decide which kernels and memory layouts an optimised graph holds.
 _ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 _DTYPES = {
@@ -69,7 +68,12 @@ class Config(EngineConfig):
 
 
 def fingerprint(config: Config) -> dict[str, Any]:
-    """What an engine file depends on; a file made under another fingerprint is refused."""
+    """What an engine file depends on; a file made under another fingerprint is refused.
+
+    Raises:
+        MissingRequirement: ONNX Runtime or its provider is not installed.
+    """
+    _provider(config)
     return {
         "engine": "ort",
         "onnxruntime": _runtime().__version__,
@@ -239,11 +243,16 @@ def _options(config: Config) -> Any:
     return options
 
 
+def _provider(config: Config) -> str:
+    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.provider]
+    if wanted not in _runtime().get_available_providers():
+        raise MissingRequirement(f"ONNX Runtime's {wanted}", INSTALL_CUDA)
+    return wanted
+
+
 def _session(path: Path, options: Any, config: Config) -> Any:
     runtime = _runtime()
-    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.provider]
-    if wanted not in runtime.get_available_providers():
-        raise MissingRequirement(f"ONNX Runtime's {wanted}", INSTALL_CUDA)
+    wanted = _provider(config)
     with _translated(f"{path}: ONNX Runtime refuses the model", ModelError):
         session = runtime.InferenceSession(str(path), options, providers=[wanted])
     # A session falls back to the CPU without a word when the driver is missing.

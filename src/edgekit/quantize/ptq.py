@@ -101,6 +101,9 @@ def _simplified(source: Path, folder: Path) -> Any:
     options.log_severity_level = 3
     runtime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
     model = onnx.load(folder / "simplified.onnx")
+    for index, node in enumerate(model.graph.node):
+        # Names are optional in ONNX, but nodes are excluded by name.
+        node.name = node.name or f"{node.op_type}_{index}"
     return onnx.shape_inference.infer_shapes(model)
 
 

@@ -1,0 +1,470 @@
+"""Wrong input: exit code 2 or 3, one line that names the fix, and nothing written.
+
+Each test runs the real command in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tests.projects import write_frames
+from tests.shell import edgekit, error_of, listing
+
+import edgekit as api
+from edgekit.core.artifacts import sha256_file, sha256_of
+from edgekit.core.errors import TensorError
+
+BUNDLE_COMMANDS = ("verify", "evaluate", "profile", "gate", "bundle inspect")
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{old!r} must be in {path.name} once"
+    path.write_text(text.replace(old, new))
+
+
+def refused(project: Path, *words: object, code: int = 2) -> str:
+    """The error of a build that must write no result; stages that were done before the mistake showed may stay."""
+    before = listing(project)
+    message = error_of(edgekit(*(words or ("build", project, "--target", "cpu"))), code)
+    after = listing(project)
+    made = {Path(name).parts for name in after if name not in before}
+    assert {name: after.get(name) for name in before} == before
+    assert all(parts[0] == ".edgekit" for parts in made), made
+    stages = [project / ".edgekit" / parts[1] for parts in made if len(parts) == 2]
+    assert all((stage / "stage.json").is_file() for stage in stages), stages
+    return message
+
+
+def untouched(folder: Path, *words: object, code: int = 2) -> str:
+    """The error of a command that must leave the folder as it is, entirely."""
+    before = listing(folder)
+    message = error_of(edgekit(*words, cwd=folder), code)
+    assert listing(folder) == before
+    return message
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a small tmpfs with the given options."""
+    made: list[Path] = []
+
+    def make(options: str) -> Path:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("needs the right to mount a file system")
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+# --- the spec ----------------------------------------------------------------
+
+
+def test_unknown_spec_key(tiny_project: Path) -> None:
+    change(tiny_project / "edgekit.yaml", "threads: 1", "thread: 1")
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert message.startswith(f"{tiny_project}/edgekit.yaml:16: targets.cpu.thread: unknown key 'thread'; ")
+    assert "did you mean 'threads'?" in message
+
+
+def test_several_mistakes_are_one_line_each(tiny_project: Path) -> None:
+    change(tiny_project / "edgekit.yaml", "threads: 1", "threads: 0")
+    change(tiny_project / "edgekit.yaml", "ignore_index", "ignore_idx")
+    before = listing(tiny_project)
+    result = edgekit("compress", tiny_project)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"error: {tiny_project}/edgekit.yaml:") for line in lines)
+    assert listing(tiny_project) == before
+
+
+def test_missing_spec_file(tmp_path: Path) -> None:
+    message = untouched(tmp_path, "build", "absent.yaml", "--target", "cpu")
+    assert message == "absent.yaml: no such file; write one with: edgekit init my-project --task segmentation"
+
+
+def test_unknown_target(tiny_project: Path) -> None:
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpuu")
+    assert message == "--target: no target 'cpuu' in the spec; did you mean 'cpu'? allowed: cpu"
+
+
+def test_engine_that_edgekit_does_not_know(tiny_project: Path) -> None:
+    change(tiny_project / "edgekit.yaml", "engine: ort", "engine: otr")
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert "edgekit.yaml:16: targets.cpu: engine: 'otr' is unknown; did you mean 'ort'? allowed: " in message
+
+
+def test_engine_that_is_not_installed(tiny_project: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has the CUDA provider")
+    change(tiny_project / "edgekit.yaml", "threads: 1", "threads: 1, provider: cuda")
+    message = refused(tiny_project, code=3)
+    assert message.startswith(
+        "ONNX Runtime's CUDAExecutionProvider is not available on this machine; install it with: "
+    )
+    assert "pip install onnxruntime-gpu" in message
+
+
+def test_no_calibration_data(tiny_project: Path) -> None:
+    line = "  calibration: {format: image_mask, images: data/images, masks: data/masks, limit: 6}\n"
+    change(tiny_project / "edgekit.yaml", line, "")
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert message.startswith("data.calibration is missing; ")
+
+
+# --- the model ---------------------------------------------------------------
+
+
+def weights(project: Path) -> dict[str, Any]:
+    import torch
+
+    return dict(torch.load(project / "weights.pth", weights_only=True))
+
+
+def save(project: Path, state: dict[str, Any]) -> None:
+    import torch
+
+    torch.save(state, project / "weights.pth")
+
+
+def test_missing_weights(tiny_project: Path) -> None:
+    (tiny_project / "weights.pth").unlink()
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert message.startswith(f"model.weights: {tiny_project}/weights.pth: no such file")
+
+
+def test_truncated_weights(tiny_project: Path) -> None:
+    file = tiny_project / "weights.pth"
+    file.write_bytes(file.read_bytes()[:-500])
+    message = refused(tiny_project)
+    assert f"weights {file} ({file.stat().st_size} bytes) are not a complete PyTorch file; copy or download" in message
+
+
+def test_checkpoint_of_another_model(tiny_project: Path) -> None:
+    import torch
+
+    state = weights(tiny_project)
+    state["decoder.weight"] = state.pop("head.weight")
+    state["stem.0.weight"] = torch.zeros(4, 3, 3, 3)
+    save(tiny_project, state)
+    message = refused(tiny_project)
+    assert f"weights {tiny_project}/weights.pth do not fit the model: " in message
+    for part in ("head.weight", "decoder.weight", "stem.0.weight", "[4, 3, 3, 3]", "[8, 3, 3, 3]"):
+        assert part in message
+
+
+def test_nan_in_weights(tiny_project: Path) -> None:
+    state = weights(tiny_project)
+    state["head.weight"][0, :2] = float("nan")
+    save(tiny_project, state)
+    message = refused(tiny_project)
+    assert (
+        f"{tiny_project}/weights.pth: 2 of 24 values of 'head.weight' are NaN or Inf; use a checkpoint from" in message
+    )
+
+
+def test_factory_that_is_not_there(tiny_project: Path) -> None:
+    change(tiny_project / "edgekit.yaml", "model.py:build", "model.py:biuld")
+    assert "no callable 'biuld' in model.py; did you mean 'build'?" in refused(tiny_project)
+
+
+def test_model_that_does_not_take_the_declared_input(tiny_project: Path) -> None:
+    change(
+        tiny_project / "model.py", "        x = self.stem(image)", "        x = self.stem(image.reshape(1, 3, 64, 64))"
+    )
+    message = refused(tiny_project)
+    assert "the model failed on inputs image: float32[1, 3, 32, 48]: " in message
+    assert "model.py:14 (x = self.stem(image.reshape(1, 3, 64, 64)))" in message
+
+
+def test_task_output_that_the_model_does_not_have(tiny_project: Path) -> None:
+    change(tiny_project / "edgekit.yaml", "output: logits", "output: logit")
+    message = refused(tiny_project)
+    assert "task.output: the model has no output 'logit'; did you mean 'logits'? allowed: logits" in message
+
+
+# --- data --------------------------------------------------------------------
+
+
+def test_empty_calibration_set(tiny_project: Path) -> None:
+    for file in (tiny_project / "data" / "images").iterdir():
+        file.unlink()
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert message.startswith(f"{tiny_project}/data/images: holds no image; expected files that end in .png, ")
+
+
+def test_truncated_jpeg_in_calibration(tiny_project: Path) -> None:
+    images = tiny_project / "data" / "images"
+    good = cv2.imread(str(images / "f1.png"))
+    (images / "f1.png").unlink()
+    encoded = cv2.imencode(".jpg", good)[1].tobytes()
+    (images / "f1.jpg").write_bytes(encoded[: len(encoded) * 2 // 3])
+    message = refused(tiny_project)
+    assert message.startswith(
+        f"{images}/f1.jpg: the image is a truncated JPEG: its end marker is missing; copy it again"
+    )
+
+
+def test_mask_of_another_size_in_calibration(tiny_project: Path) -> None:
+    mask = tiny_project / "data" / "masks" / "f1.png"
+    cv2.imwrite(str(mask), np.zeros((16, 24), np.uint8))
+    message = refused(tiny_project)
+    assert message.startswith(
+        f"{mask}: the mask is 24x16, but its image f1.png is 48x32 (width x height); make the mask"
+    )
+
+
+def test_image_without_a_mask(tiny_project: Path) -> None:
+    (tiny_project / "data" / "masks" / "f2.png").unlink()
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert "data/images/f2.png: has no mask of that stem" in message
+
+
+def labelled_elsewhere(bundle: Path, tmp_path: Path) -> Path:
+    """Evaluation frames of the bundle's own, so that a test may damage them."""
+    write_frames(tmp_path / "frames", count=2)
+    document = json.loads((bundle / "bundle.json").read_text())
+    document["evaluation"] |= {"images": f"{tmp_path}/frames/images", "masks": f"{tmp_path}/frames/masks"}
+    (bundle / "bundle.json").write_text(json.dumps(document))
+    resign(bundle, lambda manifest: manifest["files"].update({"bundle.json": sha256_file(bundle / "bundle.json")}))
+    return tmp_path / "frames" / "masks" / "f1.png"
+
+
+def test_class_id_out_of_range(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = labelled_elsewhere(tiny_bundle, tmp_path)
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    mask[5:7, 5:7] = 7
+    cv2.imwrite(str(path), mask)
+    message = untouched(tmp_path, "evaluate", tiny_bundle, "--json")
+    assert message.startswith(
+        "sample 'f1': truth has the class id 7 in 4 pixels; allowed: 0..2 (ignore_index 255); correct"
+    )
+
+
+def test_mask_of_another_size_in_evaluation(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = labelled_elsewhere(tiny_bundle, tmp_path)
+    cv2.imwrite(str(path), np.zeros((16, 24), np.uint8))
+    assert "the mask is 24x16, but its image f1.png is 48x32" in untouched(tmp_path, "gate", tiny_bundle)
+
+
+def test_folder_without_images_to_run(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    message = untouched(tmp_path, "run", tiny_bundle, "--images", tmp_path / "empty", "--out", tmp_path / "out")
+    assert message.startswith(f"{tmp_path}/empty: holds no image; expected files that end in ")
+    message = untouched(tmp_path, "run", tiny_bundle, "--images", tmp_path / "none", "--out", tmp_path / "out")
+    assert message.startswith(f"{tmp_path}/none: no such folder; ")
+
+
+# --- tensors (the Python API) --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("feeds", "message"),
+    [
+        (
+            {"image": np.zeros((1, 3, 16, 16), np.float32)},
+            "shape [1, 3, 16, 16]; expected image: float32[1, 3, 32, 48]",
+        ),
+        ({"image": np.zeros((1, 3, 32, 48))}, "dtype float64; expected float32: convert with .astype('float32')"),
+        ({"picture": np.zeros((1, 3, 32, 48), np.float32)}, "missing input 'image', unknown input 'picture'; expected"),
+    ],
+)
+def test_input_of_wrong_shape_dtype_or_name(tiny_bundle: Path, feeds: dict[str, Any], message: str) -> None:
+    with api.open_bundle(tiny_bundle).engine() as engine:
+        with pytest.raises(TensorError) as caught:
+            engine.infer(feeds)
+        assert message in str(caught.value)
+        good = engine.infer({"image": np.zeros((1, 3, 32, 48), np.float32)})  # it still works
+    assert good["logits"].shape == (1, 3, 32, 48)
+
+
+# --- bundles -----------------------------------------------------------------
+
+
+def resign(bundle: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Edit the manifest and give it a digest that matches."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["digest"]
+    edit(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"digest": sha256_of(manifest)}))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def link(path: Path) -> None:
+    copy = path.parents[2] / "copy"
+    shutil.move(path, copy)
+    path.symlink_to(copy)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "truncated engine": (
+        "engines/int8.ort.onnx",
+        truncate,
+        "engines/int8.ort.onnx was truncated or edited (hash differs)",
+    ),
+    "edited engine": (
+        "engines/int8.ort.onnx",
+        lambda p: p.write_bytes(p.read_bytes().replace(b"logits", b"logitz")),
+        "engines/int8.ort.onnx was truncated or edited (hash differs)",
+    ),
+    "edited KPIs": (
+        "bundle.json",
+        lambda p: p.write_text(p.read_text().replace("0.9", "0.1")),
+        "bundle.json was trunc",
+    ),
+    "edited manifest": (
+        "manifest.json",
+        lambda p: p.write_text(p.read_text().replace('"seed": 0', '"seed": 1')),
+        "the manifest was edited (its digest does not match)",
+    ),
+    "truncated manifest": ("manifest.json", truncate, "manifest.json: damaged ("),
+    "added file": ("engines/extra.bin", lambda p: p.write_bytes(b"x"), "engines/extra.bin is not in the manifest"),
+    "missing file": ("golden.npz", Path.unlink, "golden.npz is missing"),
+    "link": ("golden.npz", link, "golden.npz was truncated or edited"),
+    "other version": (
+        "manifest.json",
+        lambda p: resign(p.parent, lambda m: m.update(version=99)),
+        "bundle version 99; this edgekit reads 1: build it again",
+    ),
+    "not a manifest": ("manifest.json", lambda p: p.write_text("{}"), "not a manifest of an edgekit bundle"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_bundle(case: str, tiny_bundle: Path) -> None:
+    name, damage, message = DAMAGE[case]
+    damage(tiny_bundle / name)
+    found = untouched(tiny_bundle, "bundle", "inspect", tiny_bundle, "--json")
+    assert found.startswith(str(tiny_bundle))
+    assert message in found
+
+
+@pytest.mark.parametrize("command", BUNDLE_COMMANDS)
+def test_every_command_checks_the_bundle_first(command: str, tiny_bundle: Path) -> None:
+    truncate(tiny_bundle / "golden.npz")
+    assert "golden.npz was truncated or edited" in untouched(tiny_bundle, *command.split(), tiny_bundle)
+
+
+def test_truncated_single_file(tiny_bundle: Path, tmp_path: Path) -> None:
+    single = tmp_path / "tiny.edgekit"
+    assert edgekit("bundle", "create", tiny_bundle, single).returncode == 0
+    truncate(single)
+    message = untouched(tmp_path, "verify", single)
+    assert message.startswith(f"{single}: not a bundle, or truncated (")
+    assert message.endswith("copy it again")
+
+
+def test_path_that_is_no_bundle(tiny_project: Path) -> None:
+    absent = untouched(tiny_project, "gate", "absent")
+    assert absent == "absent: no such bundle; make one with: edgekit build edgekit.yaml --target NAME"
+    folder = untouched(tiny_project, "gate", "data")
+    assert folder == "data: not a bundle (no manifest.json); edgekit build prints the folder it wrote"
+    assert "not a bundle, or truncated" in untouched(tiny_project, "gate", "edgekit.yaml")
+
+
+def test_bundle_of_another_machine(tiny_bundle: Path) -> None:
+    resign(tiny_bundle, lambda manifest: manifest["device"].update(machine="aarch64"))
+    message = untouched(tiny_bundle, "verify", tiny_bundle)
+    assert "the engine was built for machine 'aarch64', this machine has '" in message
+    assert message.endswith("build it here: edgekit build edgekit.yaml --target cpu")
+
+
+# --- judging and measuring -----------------------------------------------------
+
+
+def with_kpis(bundle: Path, kpis: dict[str, Any]) -> None:
+    document = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(document | {"kpis": kpis}))
+    resign(bundle, lambda manifest: manifest["files"].update({"bundle.json": sha256_file(bundle / "bundle.json")}))
+
+
+KPIS = {
+    "not measured": ({"mio": {"min": 0.5}}, "kpis.mio: not measured; did you mean 'miou'? allowed: miou, "),
+    "contradiction": ({"miou": {"max": 0.5}}, "kpis.miou: max contradicts the metric (higher is better); use min"),
+    "none": ({}, "no KPI applies to target 'cpu'; add one under kpis"),
+}
+
+
+@pytest.mark.parametrize("case", KPIS)
+def test_kpis_that_cannot_be_judged(case: str, tiny_bundle: Path) -> None:
+    kpis, message = KPIS[case]
+    with_kpis(tiny_bundle, kpis)
+    assert untouched(tiny_bundle, "gate", tiny_bundle, "--json").startswith(message)
+
+
+def test_too_few_queries(tiny_bundle: Path) -> None:
+    message = untouched(tiny_bundle, "profile", tiny_bundle, "--queries", 20)
+    assert message == "20 queries cannot show a 99th percentile; use at least 100"
+
+
+# --- where results go ----------------------------------------------------------
+
+
+def test_read_only_output_folder(tiny_project: Path, disk: Callable[..., Path]) -> None:
+    folder = disk("size=1m,ro")
+    words = ("build", tiny_project, "--target", "cpu", "--out", folder / "out")
+    message = untouched(tiny_project, *words, code=3)
+    assert message.startswith(f"cannot write {folder}/out: {folder} is read-only; ")
+    assert message.endswith("choose another folder with --out")
+    assert list(folder.iterdir()) == []
+
+
+def test_full_output_folder(tiny_project: Path, disk: Callable[..., Path]) -> None:
+    folder = disk("size=8k")
+    message = refused(tiny_project, "build", tiny_project, "--target", "cpu", "--out", folder, code=3)
+    assert message.startswith(
+        f"cannot write {folder}/tiny-compressed: no space left on device; free space or choose an"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_project_on_a_full_disk(tiny_project: Path, disk: Callable[..., Path]) -> None:
+    folder = disk("size=104k")
+    project = Path(shutil.copytree(tiny_project, folder / "project"))
+    message = refused(project, code=3)
+    assert message.startswith(f"cannot write {project}/.edgekit/.export-")
+    assert ": no space left on device; free space" in message
+    assert list((project / ".edgekit").iterdir()) == []
+
+
+def test_output_folder_that_is_a_file(tiny_project: Path) -> None:
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu", "--out", "model.py", code=3)
+    assert message.startswith("cannot write model.py: not a directory; ")
+
+
+def test_pictures_on_a_read_only_disk(tiny_bundle: Path, tmp_path: Path, disk: Callable[..., Path]) -> None:
+    write_frames(tmp_path / "frames", count=1)
+    folder = disk("size=1m,ro")
+    images = tmp_path / "frames" / "images"
+    message = error_of(edgekit("run", tiny_bundle, "--images", images, "--out", folder / "out"), 3)
+    assert message.startswith(f"cannot write {folder}/out/f0.png: read-only file system; ")
+
+
+def test_init_into_a_project(tiny_project: Path) -> None:
+    message = untouched(tiny_project, "init", tiny_project)
+    assert message == f"{tiny_project}/edgekit.yaml exists already; choose another folder"
+
+
+def test_unknown_command(tmp_path: Path) -> None:
+    message = untouched(tmp_path, "evalute", "x")
+    assert message.startswith("no command 'evalute'; did you mean 'evaluate'? allowed: doctor, init")

@@ -1,0 +1,216 @@
+"""What every perception task promises, run over each on outputs made for the purpose."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from edgekit.core import plugins
+from edgekit.core.errors import DataError, EdgekitError, SpecError, TensorError
+from edgekit.core.predictions import Geometry
+from edgekit.core.reports import Metric
+from edgekit.core.spec import TaskSection
+from edgekit.core.tensors import TensorSpec
+from edgekit.preprocess import place
+from edgekit.tasks import Task, TaskConfig
+
+HEIGHT, WIDTH = 24, 40
+
+
+@dataclass(frozen=True)
+class Example:
+    """A section of a spec, the outputs that fit it, and frames whose right answer is known.
+
+    ``frame(seed)`` gives a truth and the outputs of a perfect model; ``same`` compares the
+    decoded prediction with the truth.
+    """
+
+    section: dict[str, Any]
+    outputs: tuple[TensorSpec, ...]
+    frame: Callable[[int], tuple[Any, dict[str, np.ndarray]]]
+    same: Callable[[Any, Any], bool]
+    best: dict[str, float]
+
+
+def _segmentation_frame(seed: int) -> tuple[Any, dict[str, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8)
+    logits = (truth == np.arange(3)[:, None, None]) * 2 + rng.random((3, HEIGHT, WIDTH))
+    return truth, {"logits": logits[None].astype(np.float32)}
+
+
+# A new task adds an example.
+EXAMPLES = {
+    "segmentation": Example(
+        section={"kind": "segmentation", "output": "logits", "classes": ["road", "car", "sky"], "ignore_index": 255},
+        outputs=(TensorSpec("logits", (1, 3, HEIGHT, WIDTH)),),
+        frame=_segmentation_frame,
+        same=lambda prediction, truth: np.array_equal(prediction.labels, truth),
+        best={"miou": 1.0, "pixel_accuracy": 1.0, "iou/road": 1.0, "iou/car": 1.0, "iou/sky": 1.0},
+    ),
+}
+
+
+@pytest.fixture(params=plugins.names("tasks"))
+def name(request: pytest.FixtureRequest) -> str:
+    if request.param not in EXAMPLES:
+        pytest.fail(f"the task {request.param!r} has no example; add one to EXAMPLES in {__file__}")
+    return str(request.param)
+
+
+@pytest.fixture
+def module(name: str) -> ModuleType:
+    return plugins.load("tasks", name)
+
+
+@pytest.fixture
+def example(name: str) -> Example:
+    return EXAMPLES[name]
+
+
+@pytest.fixture
+def task(module: ModuleType, example: Example) -> Task:
+    made = module.Config.model_validate(example.section).create()
+    assert isinstance(made, Task)
+    return made
+
+
+@pytest.fixture
+def geometry() -> Geometry:
+    return place((HEIGHT, WIDTH), (HEIGHT, WIDTH), "stretch")
+
+
+class TestConfig:
+    def test_contract(self, name: str, module: ModuleType, example: Example) -> None:
+        assert issubclass(module.Config, TaskConfig)
+        field = module.Config.model_fields["kind"].annotation
+        assert get_origin(field) is Literal
+        assert get_args(field) == (name,)
+        config = module.Config.model_validate(example.section)
+        with pytest.raises(ValidationError, match="frozen"):
+            config.kind = "other"
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            module.Config.model_validate(example.section | {"no_such_key": 1})
+
+    def test_survives_the_bundle(self, module: ModuleType, example: Example) -> None:
+        config = module.Config.model_validate(example.section)
+        stored = json.loads(json.dumps(config.model_dump(mode="json")))
+        assert TypeAdapter(TaskSection).validate_python(stored) == config
+
+
+class TestMetrics:
+    def test_a_perfect_model_gets_the_best_score(self, task: Task, example: Example, geometry: Geometry) -> None:
+        accumulator = task.accumulator()
+        for seed in range(3):
+            truth, outputs = example.frame(seed)
+            accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
+        assert accumulator.compute() == example.best
+
+    def test_names_and_directions(self, task: Task, example: Example) -> None:
+        assert all(isinstance(metric, Metric) for metric in task.metrics)
+        names = [metric.name for metric in task.metrics]
+        assert len(set(names)) == len(names)
+        assert set(example.best) == set(names)
+
+    def test_a_wrong_model_scores_worse(self, task: Task, example: Example, geometry: Geometry) -> None:
+        accumulator = task.accumulator()
+        truth, _ = example.frame(0)
+        _, wrong = example.frame(99)
+        accumulator.update(task.decode(wrong, geometry), truth, "frame")
+        found = accumulator.compute()
+        assert set(found) <= {m.name for m in task.metrics}
+        headline = task.metrics[0]
+        assert math.isfinite(found[headline.name])
+        assert (found[headline.name] < example.best[headline.name]) == headline.higher
+
+    def test_order_of_frames_does_not_matter(self, task: Task, example: Example, geometry: Geometry) -> None:
+        results = []
+        for order in ((0, 1, 2), (2, 0, 1)):
+            accumulator = task.accumulator()
+            for seed in order:
+                truth, _ = example.frame(seed)
+                _, outputs = example.frame(seed + seed % 2)  # some right, some wrong
+                accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
+            results.append(accumulator.compute())
+        assert results[0] == pytest.approx(results[1], rel=1e-12)
+
+    def test_accumulators_share_nothing(self, task: Task, example: Example, geometry: Geometry) -> None:
+        truth, outputs = example.frame(0)
+        right, wrong = task.accumulator(), task.accumulator()
+        right.update(task.decode(outputs, geometry), truth, "f")
+        wrong.update(task.decode(example.frame(99)[1], geometry), truth, "f")
+        assert right.compute() == example.best
+        assert right.compute() != wrong.compute()
+
+    def test_nothing_measured_is_an_error(self, task: Task) -> None:
+        with pytest.raises(DataError):
+            task.accumulator().compute()
+
+    @pytest.mark.parametrize("truth", [None, "a text", np.zeros((3, 3, 3), np.float32)])
+    def test_truth_that_cannot_belong(self, task: Task, example: Example, geometry: Geometry, truth: object) -> None:
+        prediction = task.decode(example.frame(0)[1], geometry)
+        with pytest.raises(DataError, match="frame-7"):
+            task.accumulator().update(prediction, truth, "frame-7")
+
+
+class TestDecode:
+    def test_known_outputs(self, task: Task, example: Example, geometry: Geometry) -> None:
+        for seed in range(3):
+            truth, outputs = example.frame(seed)
+            assert example.same(task.decode(outputs, geometry), truth)
+
+    def test_outputs_are_not_changed_or_kept(self, task: Task, example: Example, geometry: Geometry) -> None:
+        truth, outputs = example.frame(0)
+        kept = {k: v.copy() for k, v in outputs.items()}
+        prediction = task.decode(outputs, geometry)
+        for key, value in outputs.items():
+            np.testing.assert_array_equal(value, kept[key])
+            value[:] = -1
+        assert example.same(prediction, truth)
+
+    def test_missing_and_wrong_outputs(self, task: Task, example: Example, geometry: Geometry) -> None:
+        with pytest.raises(TensorError):
+            task.decode({}, geometry)
+        for key, value in example.frame(0)[1].items():
+            with pytest.raises(TensorError, match=key):
+                task.decode({key: value[..., None]}, geometry)
+            with pytest.raises(TensorError, match=f"{key}.*NaN"):
+                task.decode({key: np.full_like(value, np.nan)}, geometry)
+
+    def test_outputs_of_the_model_are_checked(self, task: Task, example: Example) -> None:
+        task.check_outputs(example.outputs)
+        for bad in ((), (TensorSpec("else", (1, 1)),), (TensorSpec(example.outputs[0].name, (7,)),)):
+            with pytest.raises(SpecError, match=r"task\."):
+                task.check_outputs(bad)
+
+
+class TestDraw:
+    def test_pictures(self, task: Task, example: Example, geometry: Geometry) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        before = image.copy()
+        truth, outputs = example.frame(0)
+        prediction = task.decode(outputs, geometry)
+        alone, beside = task.draw(image, prediction), task.draw(image, prediction, truth)
+        for picture in (alone, beside):
+            assert picture.dtype == np.uint8
+            assert picture.ndim == 3
+            assert picture.shape[2] == 3
+        assert alone.shape[0] >= HEIGHT
+        assert alone.shape[1] >= WIDTH
+        assert beside.size > alone.size
+        np.testing.assert_array_equal(image, before)
+        other = task.draw(image, task.decode(example.frame(1)[1], geometry))
+        assert not np.array_equal(other, alone)
+
+    def test_a_prediction_of_another_image(self, task: Task, example: Example, geometry: Geometry) -> None:
+        prediction = task.decode(example.frame(0)[1], geometry)
+        with pytest.raises(EdgekitError):
+            task.draw(np.zeros((5, 5, 3), np.uint8), prediction)
