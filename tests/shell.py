@@ -63,3 +63,11 @@ def listing(root: Path) -> dict[str, str]:
         kind = "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
         found[path.relative_to(root).as_posix()] = kind
     return found
+
+
+def untouched(folder: Path, *words: object, code: int = 2) -> str:
+    """The error of a command that must leave the folder as it is, entirely."""
+    before = listing(folder)
+    message = error_of(edgekit(*words, cwd=folder), code)
+    assert listing(folder) == before
+    return message

@@ -20,7 +20,7 @@ from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import EvaluateReport, GateReport, ProfileReport, VerifyReport
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
-from edgekit.core.workspace import Workspace
+from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.engine import Engine
 from edgekit.gate import judge, measured
@@ -40,6 +40,11 @@ def compress(spec: Spec | Path, out: Path | None = None, progress: Progress = SI
         progress: shows steps.
     """
     spec = _spec(spec)
+    with alone(spec.base):
+        return _compress(spec, out, progress)
+
+
+def _compress(spec: Spec, out: Path | None, progress: Progress) -> Compressed:
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = stages.calibration_data(spec)
@@ -55,11 +60,12 @@ def build(spec: Spec | Path, target: str, out: Path | None = None, progress: Pro
     if target not in spec.targets:
         raise SpecError(f"--target: no target {target!r} in the spec; {allowed(target, tuple(spec.targets))}")
     config = spec.targets[target]
-    plugins.load("engine", config.engine).fingerprint(config)  # no work for an engine that is not here
-    compressed = compress(spec, out, progress)
-    workspace = Workspace(spec.base / ".edgekit")
-    built = stages.build_engines(target, config, compressed, workspace, progress)
-    return stages.publish_bundle(spec, target, _out(spec, out) / f"{spec.name}-{target}", compressed, built)
+    plugins.load("engine", config.engine).require(config)  # no work for an engine that is not here
+    with alone(spec.base):
+        compressed = _compress(spec, out, progress)
+        workspace = Workspace(spec.base / ".edgekit")
+        built = stages.build_engines(target, config, compressed, workspace, progress)
+        return stages.publish_bundle(spec, target, _out(spec, out) / f"{spec.name}-{target}", compressed, built)
 
 
 def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:

@@ -94,7 +94,12 @@ class TestModule:
         assert module.Config.model_validate(json.loads(config.model_dump_json())) == config
 
     def test_functions(self, module: ModuleType) -> None:
-        wanted = {"build": ["source", "target", "config"], "open": ["path", "config"], "fingerprint": ["config"]}
+        wanted = {
+            "build": ["source", "target", "config"],
+            "open": ["path", "config"],
+            "require": ["config"],
+            "fingerprint": ["config"],
+        }
         for function, parameters in wanted.items():
             assert list(inspect.signature(getattr(module, function)).parameters)[: len(parameters)] == parameters
         assert inspect.getdoc(module)

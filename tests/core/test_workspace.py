@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edgekit.core.workspace import RECORD, Workspace
+from edgekit.core.workspace import RECORD, Workspace, alone
 
 
 class Fill:
@@ -112,3 +116,28 @@ def test_a_failing_stage_leaves_nothing(workspace: Workspace) -> None:
         workspace.stage("export", {"a": 1}, fail)
     assert list(workspace.root.iterdir()) == []
     assert workspace.stage("export", {"a": 1}, Fill()).reused is False
+
+
+def test_alone_keeps_another_process_waiting_and_leaves_no_file(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from edgekit.core.workspace import alone\n"
+        "print('started', flush=True)\n"
+        "with alone(Path(sys.argv[1])): print('inside', flush=True); sys.stdin.read()"
+    )
+    root = str(Path(sys.modules[Workspace.__module__].__file__ or "").parents[2])
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with alone(tmp_path):
+        other = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": root}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout is not None
+        assert other.stdout.readline() == "started\n"
+        time.sleep(0.3)
+        os.set_blocking(other.stdout.fileno(), False)
+        assert other.stdout.readline() == ""  # it waits
+        os.set_blocking(other.stdout.fileno(), True)
+    assert other.stdout.readline() == "inside\n"
+    other.kill()  # a dead process holds nothing
+    other.communicate()
+    with alone(tmp_path):
+        assert list(tmp_path.iterdir()) == []

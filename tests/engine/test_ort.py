@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.graphs import convnet, node, normal, write
 
-from edgekit.core.errors import BundleError, InputError, MissingRequirement, ModelError, TensorError
+from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError, TensorError
 from edgekit.core.tensors import TensorSpec
 from edgekit.engine import ort
 
@@ -300,7 +300,9 @@ class TestPin:
     def test_a_cpu_that_does_not_exist(self, affine: Path) -> None:
         before = os.sched_getaffinity(0)
         with (
-            pytest.raises(MissingRequirement, match=r"CPU 4095 \(this process may use \[\d") as caught,
+            pytest.raises(
+                EnvironmentFault, match=r"pin: this process may not use CPU 4095; choose from \[\d"
+            ) as caught,
             plain(affine, ort.Config(engine="ort", pin=(4095,))),
         ):
             pass
@@ -335,6 +337,7 @@ class TestProviders:
         for action in (
             lambda: plain(affine, self.CUDA).__enter__(),
             lambda: ort.build(affine, tmp_path / "e", self.CUDA),
+            lambda: ort.require(self.CUDA),
         ):
             with pytest.raises(
                 MissingRequirement, match=r"CUDAExecutionProvider.*pip install onnxruntime-gpu"
@@ -376,6 +379,9 @@ class TestProviders:
         assert set(found) == {"engine", "onnxruntime", "provider", "machine", "isa"}
         assert found["onnxruntime"] == onnxruntime.__version__
         assert found == ort.fingerprint(ort.Config(engine="ort", threads=2))
-        assert found != ort.fingerprint(self.CUDA)
+        monkeypatch.setattr(
+            onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        )
+        assert ort.fingerprint(self.CUDA) == found | {"provider": "cuda"}
         monkeypatch.setattr(onnxruntime, "__version__", "0.0.1")
         assert ort.fingerprint(CONFIG) == found | {"onnxruntime": "0.0.1"}

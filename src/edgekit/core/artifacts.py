@@ -128,7 +128,7 @@ def _swap(partial: Path, final: Path) -> None:
             os.rename(partial, final)
             break
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not final.is_dir():
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         with contextlib.suppress(FileNotFoundError):
             os.rename(final, old)

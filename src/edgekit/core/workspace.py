@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,24 @@ from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, wri
 
 RECORD = "stage.json"
 _log = logging.getLogger("edgekit")
+
+
+@contextlib.contextmanager
+def alone(project: Path) -> Iterator[None]:
+    """Keep other processes that make results of the same project waiting; a killed one waits for nobody.
+
+    The lock is on the folder itself, so it leaves no file.
+    """
+    handle = os.open(project, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.info("another edgekit works on %s; waiting for it", project)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from edgekit.core.artifacts import write_bytes
-from edgekit.core.errors import BundleError, MissingRequirement, ModelError, TensorError
+from edgekit.core.errors import BundleError, EnvironmentFault, MissingRequirement, ModelError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import Engine, EngineConfig, Probe, _names
 
@@ -67,13 +67,13 @@ class Config(EngineConfig):
         return self
 
 
-def fingerprint(config: Config) -> dict[str, Any]:
-    """What an engine file depends on; a file made under another fingerprint is refused.
-
-    Raises:
-        MissingRequirement: ONNX Runtime or its provider is not installed.
-    """
+def require(config: Config) -> None:
+    """Raise :class:`MissingRequirement` when ONNX Runtime or the provider is not installed here."""
     _provider(config)
+
+
+def fingerprint(config: Config) -> dict[str, Any]:
+    """What an engine file depends on; a file made under another fingerprint is refused."""
     return {
         "engine": "ort",
         "onnxruntime": _runtime().__version__,
@@ -287,9 +287,7 @@ def _pin(cpus: tuple[int, ...]) -> set[int]:
     before = os.sched_getaffinity(0)
     missing = sorted(set(cpus) - before)
     if missing:
-        raise MissingRequirement(
-            f"CPU {missing[0]} (this process may use {sorted(before)})", "a pin list with those CPUs"
-        )
+        raise EnvironmentFault(f"pin: this process may not use CPU {missing[0]}; choose from {sorted(before)}")
     os.sched_setaffinity(0, {cpus[0]})
     return before
 
