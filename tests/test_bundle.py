@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.bundle import MANIFEST, open_bundle, pack, write_bundle
+from edgekit.bundle import MANIFEST, SIGNATURE, open_bundle, pack, write_bundle
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import BundleError, DataError
+from edgekit.pipeline import build
 
 
 def rewrite(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -141,11 +142,23 @@ def test_not_a_bundle(tmp_path: Path) -> None:
         open_bundle(tmp_path)
 
 
-def test_data_on_another_machine(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_data_on_another_machine(tiny_bundle: Path, tiny_project: Path, tmp_path: Path) -> None:
     bundle = open_bundle(tiny_bundle)
-    assert len(bundle.dataset()) == 8
-    with pytest.raises(DataError, match="has no root folder"):
-        bundle.dataset(root=tmp_path)
+    assert bundle.contents.evaluation.images.is_absolute()
+    moved = tmp_path / "moved"
+    (tiny_project / "data").rename(moved)
+    assert bundle.dataset(root=moved).fingerprint() == bundle.dataset().fingerprint()
+    with pytest.raises(DataError, match="no such folder"):
+        bundle.dataset(root=tmp_path / "nowhere")
+
+
+def test_a_build_that_changes_nothing_keeps_the_signature(tiny_project: Path) -> None:
+    first = build(tiny_project, "cpu")
+    (first.path / SIGNATURE).write_text("{}")
+    assert (build(tiny_project, "cpu").path / SIGNATURE).is_file()
+    spec = tiny_project / "edgekit.yaml"
+    spec.write_text(spec.read_text().replace("min: 0.9", "min: 0.8"))
+    assert not (build(tiny_project, "cpu").path / SIGNATURE).exists()
 
 
 @pytest.mark.parametrize("key", ["files", "device"])

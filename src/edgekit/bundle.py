@@ -88,6 +88,11 @@ class Bundle:
         return f"{self.contents.name}-{self.contents.target}"
 
     @property
+    def identity(self) -> str:
+        """Name and digest: two bundles of one name are told apart in reports."""
+        return f"{self.name}@{self.digest[:12]}"
+
+    @property
     def digest(self) -> str:
         """Identity of the bundle: the hash over its manifest."""
         return str(self.manifest["digest"])
@@ -126,9 +131,7 @@ class Bundle:
         if config is None:
             raise DataError(f"{self.path}: the spec named no data.evaluation; add it and run edgekit build again")
         if root is not None:
-            if "root" not in type(config).model_fields:
-                raise DataError(f"--root: the dataset format {config.format!r} has no root folder")
-            config = config.model_copy(update={"root": root})
+            config = config.relocated(root)
         dataset: Dataset = config.open()
         return dataset
 
@@ -159,7 +162,13 @@ def write_bundle(final: Path, contents: Contents, files: Mapping[str, Path], man
         document = {"format": FORMAT, "version": VERSION, "name": contents.name, "target": contents.target}
         document |= dict(manifest) | {"files": tree_hashes(folder)}
         write_json(folder / MANIFEST, document | {"digest": sha256_of(document)})
+        if _same_manifest(folder, final) and (final / SIGNATURE).is_file():
+            shutil.copyfile(final / SIGNATURE, folder / SIGNATURE)  # nothing changed: what was signed stays signed
     return open_bundle(final)
+
+
+def _same_manifest(new: Path, old: Path) -> bool:
+    return (old / MANIFEST).is_file() and (old / MANIFEST).read_bytes() == (new / MANIFEST).read_bytes()
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -73,7 +73,7 @@ def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
     bundle = _bundle(bundle)
     candidate = bundle.contents.candidate
     with bundle.engine() as engine, progress.track("verify"):
-        return compare(engine, bundle.golden(), candidate.precision, bundle=bundle.name, name=candidate.file)
+        return compare(engine, bundle.golden(), candidate.precision, bundle=bundle.identity, name=candidate.file)
 
 
 def evaluate(bundle: Bundle | Path, root: Path | None = None, progress: Progress = SILENT) -> EvaluateReport:
@@ -84,7 +84,7 @@ def evaluate(bundle: Bundle | Path, root: Path | None = None, progress: Progress
         metrics = evaluation.evaluate(engines, bundle.preprocess(), bundle.task(), dataset, advance)
     name = bundle.contents.evaluation.format
     return evaluation.report(
-        bundle.name, f"{name}:{dataset.fingerprint()[:16]}", len(dataset), metrics, _candidate(bundle)
+        bundle.identity, f"{name}:{dataset.fingerprint()[:16]}", len(dataset), metrics, _candidate(bundle)
     )
 
 
@@ -120,7 +120,7 @@ def profile(
             "size_mib": size[control],
         }
     return ProfileReport(
-        bundle=bundle.name,
+        bundle=bundle.identity,
         engine=candidate,
         latency_ms=latency[candidate]["infer"],
         stages_ms=latency[candidate],
@@ -145,7 +145,7 @@ def gate(
     evaluated = evaluated or evaluate(bundle, root, progress)
     profiled = profiled or profile(bundle, None, root, progress)
     numbers = measured(evaluated, profiled, bundle.task().metrics)
-    return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.name)
+    return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.identity)
 
 
 def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = SILENT) -> list[Path]:

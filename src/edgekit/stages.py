@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.bundle import Bundle, Contents, EngineFile, write_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
-from edgekit.core.errors import DataError, ModelError, SpecError
+from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Array, Arrays, TensorSpec
@@ -83,8 +83,7 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
     }
 
     def fill(folder: Path) -> None:
-        import torch
-
+        torch = _torch()
         from edgekit import export, load
 
         with progress.track("load model"):
@@ -245,6 +244,14 @@ def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> d
                     )
                 found[f"{precision}.{frame}.{name}"] = array.copy()
     return found
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingRequirement("PyTorch", 'pip install "edgekit[compress]"') from error
+    return torch
 
 
 def _feeds(spec: Spec, frames: Dataset, limit: int | None = None) -> Iterator[Arrays]:

@@ -109,7 +109,7 @@ def test_gate_on_saved_documents(tiny_bundle: Path, tmp_path: Path) -> None:
     assert {k["name"]: k["verdict"] for k in failed["kpis"]}["latency_p99_ms"] == "fail"
 
     saved["profile"].write_text(json.dumps(slow | {"bundle": "another"}))
-    assert "measured on bundle 'another', not on 'tiny-cpu'" in error_of(edgekit("gate", tiny_bundle, *options), 2)
+    assert "measured on bundle 'another', not on 'tiny-cpu@" in error_of(edgekit("gate", tiny_bundle, *options), 2)
     saved["profile"].write_text("{}")
     assert "not a ProfileReport document" in error_of(edgekit("gate", tiny_bundle, *options), 2)
     saved["profile"].unlink()

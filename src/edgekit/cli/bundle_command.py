@@ -53,7 +53,11 @@ def create(bundle: BundleArgument, file: FileArgument, as_json: JsonOption = Fal
 def sign(bundle: BundleArgument, key: KeyOption, as_json: JsonOption = False) -> None:
     """Sign a bundle folder's manifest."""
     from edgekit.bundle import open_bundle
+    from edgekit.core.errors import InputError
     from edgekit.signing import sign as sign_bundle
+
+    if bundle.is_file():
+        raise InputError(f"{bundle}: a packed bundle is not changed; sign the folder, then pack it with bundle create")
 
     path = sign_bundle(open_bundle(bundle), key)
     print_json({"signature": str(path)}) if as_json else print(f"wrote {path}")

@@ -38,8 +38,8 @@ def gate(
     from edgekit.core.reports import EvaluateReport, ProfileReport
 
     opened = open_bundle(bundle)
-    evaluated = _read(evaluation, EvaluateReport, opened.name)
-    profiled = _read(profile, ProfileReport, opened.name)
+    evaluated = _read(evaluation, EvaluateReport, opened.identity)
+    profiled = _read(profile, ProfileReport, opened.identity)
     report = pipeline.gate(opened, evaluated, profiled, root, Bars(verbose))
     if as_json:
         print_json(report.to_dict())

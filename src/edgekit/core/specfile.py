@@ -39,7 +39,8 @@ def read_spec(path: Path) -> Spec:
         raise SpecError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     tree = _parse(path, text)
     document = _expand(path, tree, tree, ())
-    base = path.parent
+    # Absolute: a bundle made from here must find its data from anywhere.
+    base = path.parent.resolve()
     try:
         return Spec.model_validate(_with_base(document, base), context={"base": base})
     except ValidationError as error:

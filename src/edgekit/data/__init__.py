@@ -9,10 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
 
+from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 
 
@@ -53,6 +56,16 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: str
+
+    def relocated(self, root: Path) -> Self:
+        """The same data below another folder: on a target, or after a move.
+
+        Raises:
+            DataError: the format reads no folder.
+        """
+        if "root" not in type(self).model_fields:
+            raise DataError(f"--root: the dataset format {self.format!r} reads no folder; leave --root out")
+        return self.model_copy(update={"root": root})
 
     def open(self) -> Dataset:
         """The dataset; raises :class:`~edgekit.core.errors.DataError` when it cannot be used."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import Self
 
 from edgekit.core.errors import DataError
 from edgekit.core.spec import SpecPath
@@ -19,6 +20,10 @@ class Config(DataConfig):
     images: SpecPath
     masks: SpecPath
     limit: int | None = Field(default=None, ge=1)
+
+    def relocated(self, root: Path) -> Self:
+        """The same two folder names below ``root``."""
+        return self.model_copy(update={"images": root / self.images.name, "masks": root / self.masks.name})
 
     def open(self) -> ImageMask:
         return ImageMask(self.images, self.masks, self.limit)
