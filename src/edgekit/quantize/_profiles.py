@@ -1,0 +1,113 @@
+"""Where each target wants its Q/DQ pairs, as data.
+
+One calibration serves every profile: the ranges are of tensors, and a profile says
+which tensors are rounded, to which grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.core.errors import SpecError
+from edgekit.core.plugins import allowed
+
+# Operators with weights, whose integer kernels are what INT8 is for.
+COMPUTE = frozenset({"Conv", "Gemm", "MatMul"})
+# Operators that move values without changing them: one grid goes through.
+MOVES = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Transpose", "DepthToSpace"})
+# Functions that saturation at the end of the range replaces.
+SATURATIONS = frozenset({"Relu", "Clip"})
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The placement rules of one runtime.
+
+    Args:
+        name: as in ``profiles`` of a spec.
+        activation: ``uint8`` or ``int8``.
+        symmetric: activations have zero point 0 (or, for uint8, the middle).
+        quantized_bias: biases are int32 with scale input x weight.
+        rounds_outputs: every integer operator's output is rounded, because the runtime's integer
+            kernels give integers; otherwise only the inputs of compute operators are.
+        compute: operators that get integer weights.
+        glue: operators with an integer kernel for activations only; used between integer operators.
+        folds_saturation: a Relu or Clip before rounding is dropped, the grid's end replaces it.
+        float_outputs: compute operators whose integer kernel can give float, so that no rounding is
+            needed where only float operators read them.
+    """
+
+    name: str
+    activation: str
+    symmetric: bool
+    quantized_bias: bool
+    rounds_outputs: bool
+    compute: frozenset[str] = COMPUTE
+    glue: frozenset[str] = frozenset()
+    folds_saturation: bool = False
+    float_outputs: frozenset[str] = frozenset()
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer of an activation."""
+        return (0, 255) if self.activation == "uint8" else (-128, 127)
+
+
+_ORT_GLUE = frozenset({"Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"})
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        # x86: only unsigned activations meet VNNI's u8 x s8 instruction without a fix-up.
+        Profile(
+            "ort-x86",
+            "uint8",
+            symmetric=False,
+            quantized_bias=True,
+            rounds_outputs=True,
+            glue=_ORT_GLUE,
+            folds_saturation=True,
+            float_outputs=frozenset({"MatMul", "Gemm"}),
+        ),
+        # ARM: sdot and smmla multiply signed by signed.
+        Profile(
+            "ort-arm",
+            "int8",
+            symmetric=False,
+            quantized_bias=True,
+            rounds_outputs=True,
+            glue=_ORT_GLUE,
+            folds_saturation=True,
+            float_outputs=frozenset({"MatMul", "Gemm"}),
+        ),
+        # TensorRT takes symmetric int8 only, no quantized bias, and fuses the convolution with what follows.
+        Profile(
+            "tensorrt",
+            "int8",
+            symmetric=True,
+            quantized_bias=False,
+            rounds_outputs=False,
+            compute=COMPUTE | {"ConvTranspose"},
+        ),
+        # OpenVINO propagates rounding itself and takes asymmetric activations.
+        Profile(
+            "openvino",
+            "uint8",
+            symmetric=False,
+            quantized_bias=False,
+            rounds_outputs=False,
+            compute=COMPUTE | {"ConvTranspose"},
+        ),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        SpecError: there is none; the message names the nearest one.
+    """
+    if name not in PROFILES:
+        raise SpecError(f"profiles: no Q/DQ profile {name!r}; {allowed(name, tuple(PROFILES))}")
+    return PROFILES[name]

@@ -1,0 +1,287 @@
+"""Write a plan into a model: grids, integer weights, QuantizeLinear and DequantizeLinear pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.core.tensors import Array
+from edgekit.quantize._graph import Graph, attribute
+from edgekit.quantize._placement import Plan
+from edgekit.quantize._profiles import Profile
+
+Ranges = Mapping[str, tuple[float, float]]
+# A bias must fit 32 bits: |bias| <= _BIAS_LIMIT x its scale.
+_BIAS_LIMIT = 2.0**30
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values ``scale * (q - zero)`` for the integers ``q`` of an activation."""
+
+    scale: np.float32
+    zero: int
+
+    @classmethod
+    def of(cls, low: float, high: float, profile: Profile) -> Grid:
+        """The grid that covers ``[low, high]``, zero included and exact.
+
+        Jacob et al., "Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference", 2018, section 2.1 and 3.
+        """
+        first, last = profile.limits
+        low, high = min(low, 0.0), max(high, 0.0)
+        if profile.symmetric:
+            return cls(_positive(max(-low, high) / last), 0)
+        scale = _positive((high - low) / (last - first))
+        return cls(scale, int(np.clip(np.round(first - low / scale), first, last)))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Integer weights (int8, the shape of the float ones) and their scales, one or one per channel of ``axis``."""
+
+    values: Array
+    scales: Array
+    axis: int | None
+
+    def restored(self) -> Array:
+        """The float32 weights that the integers stand for."""
+        return self.values.astype(np.float32) * _spread(self.scales, self.values.ndim, self.axis)
+
+
+def _positive(scale: float) -> np.float32:
+    # A tensor that is always zero has no scale of its own; a subnormal one would divide by zero.
+    return np.float32(scale) if scale > 2.0**-100 else np.float32(1.0)
+
+
+def _spread(scales: Array, rank: int, axis: int | None) -> Array:
+    return scales if axis is None else scales.reshape([-1 if i == axis else 1 for i in range(rank)])
+
+
+def channel_axis(node: Any, weight: Array) -> int | None:
+    """The axis of ``weight`` that holds the output channels of ``node``; None: only one scale fits."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1 if attribute(node, "group", 1) == 1 else None
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return 1 if weight.ndim == 2 else None
+
+
+def quantize_weights(weight: Array, axis: int | None, bits: int = 8) -> Weights:
+    """Symmetric integers, rounded to nearest.
+
+    Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference",
+    2018, section 3.  ``bits`` below 8 use fewer levels of the same int8 storage.
+    """
+    highest = 2 ** (bits - 1) - 1
+    others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
+    peaks = np.abs(weight).max(axis=others) if weight.size else np.zeros(())
+    scales = np.asarray(peaks / highest, np.float32)
+    scales = np.where(scales > 2.0**-100, scales, np.float32(1.0)).astype(np.float32)
+    values = np.round(weight / _spread(scales, weight.ndim, axis))
+    return Weights(np.clip(values, -highest, highest).astype(np.int8), scales, axis)
+
+
+def insert(
+    graph: Graph,
+    plan: Plan,
+    ranges: Ranges,
+    *,
+    per_channel: bool = True,
+    bits: int = 8,
+    fixed: Mapping[str, Weights] | None = None,
+) -> Any:
+    """A new model with the rounding of ``plan``.
+
+    Args:
+        graph: the simplified FP32 model.
+        plan: of this graph.
+        ranges: (lowest, highest) of every tensor of the plan.
+        per_channel: weight scales per output channel, else one per tensor.
+        bits: of the weights.
+        fixed: integer weights to use instead of rounding to nearest, by initializer name.
+    """
+    return _Writer(graph, plan, ranges, per_channel, bits, dict(fixed or {})).model()
+
+
+class _Writer:
+    def __init__(
+        self, graph: Graph, plan: Plan, ranges: Ranges, per_channel: bool, bits: int, fixed: dict[str, Weights]
+    ) -> None:
+        self.graph = graph
+        self.plan = plan
+        self.per_channel = per_channel
+        self.bits = bits
+        self.fixed = fixed
+        self.grids = _grids(plan, ranges)
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Array] = {}
+        self.dequantized: dict[tuple[str, int | None], str] = {}
+        self.weights: dict[tuple[str, int | None], Weights] = {}
+
+    def model(self) -> Any:
+        import onnx
+
+        for name in self.graph.inputs:
+            if name in self.grids:
+                self._round(name)
+        compute = set(self.plan.compute)
+        for original in self.graph.nodes:
+            if original.name in self.plan.folded:
+                continue
+            node = onnx.NodeProto()
+            node.CopyFrom(original)
+            self._rename_outputs(node)
+            if node.name in compute:
+                self._quantize_weights(node)
+            self._read_rounded(original, node)
+            self.nodes.append(node)
+            for name in node.output:
+                if (tensor := name.removesuffix("/exact")) in self.grids:
+                    self._round(tensor)
+        made = onnx.ModelProto()
+        made.CopyFrom(self.graph.model)
+        del made.graph.node[:]
+        made.graph.node.extend(self.nodes)
+        self._replace_constants(made)
+        onnx.checker.check_model(made)
+        return made
+
+    def _rename_outputs(self, node: Any) -> None:
+        for index, name in enumerate(node.output):
+            users = self.graph.consumers.get(name, [])
+            if len(users) == 1 and users[0].name in self.plan.folded:
+                name = users[0].output[0]
+            # A graph output keeps its name behind the pair.
+            node.output[index] = f"{name}/exact" if self._keeps_its_name(name) else name
+
+    def _read_rounded(self, original: Any, node: Any) -> None:
+        for index, name in enumerate(original.input):
+            if (original.name, index) not in self.plan.reads:
+                continue
+            node.input[index] = self._constant(name) if name in self.graph.constants else self._rounded_name(name)
+
+    def _keeps_its_name(self, name: str) -> bool:
+        """Whether the rounded values take the name of ``name``: an output of the model that exists rounded only."""
+        return name in self.plan.replaced and name in self.graph.outputs
+
+    def _rounded_name(self, name: str) -> str:
+        return name if self._keeps_its_name(name) else f"{name}/rounded"
+
+    def _round(self, name: str) -> None:
+        import onnx
+
+        grid = self.grids[name]
+        exact = f"{name}/exact" if self._keeps_its_name(name) else name
+        scale, zero = self._grid_constants(grid)
+        pair = (
+            ("QuantizeLinear", [exact, scale, zero], f"{name}/integer"),
+            ("DequantizeLinear", [f"{name}/integer", scale, zero], self._rounded_name(name)),
+        )
+        for op, inputs, output in pair:
+            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=f"{name}/{op}"))
+
+    def _grid_constants(self, grid: Grid) -> tuple[str, str]:
+        scale, zero = f"scale/{float(grid.scale).hex()}", f"zero/{grid.zero}"
+        self.constants[scale] = np.array(grid.scale, np.float32)
+        self.constants[zero] = np.array(grid.zero, self.plan.profile.activation)
+        return scale, zero
+
+    def _constant(self, name: str) -> str:
+        """A constant operand on a grid of its own."""
+        key = (name, None)
+        if key not in self.dequantized:
+            values = self.graph.array(name)
+            grid = Grid.of(float(values.min()), float(values.max()), self.plan.profile)
+            first, last = self.plan.profile.limits
+            scale, zero = self._grid_constants(grid)
+            integers = np.clip(np.round(values / grid.scale) + grid.zero, first, last)
+            self.constants[f"{name}/integer"] = integers.astype(self.plan.profile.activation)
+            self._dequantize(f"{name}/integer", scale, zero, f"{name}/rounded", None)
+            self.dequantized[key] = f"{name}/rounded"
+        return self.dequantized[key]
+
+    def _quantize_weights(self, node: Any) -> None:
+        name = node.input[1]
+        axis = channel_axis(node, self.graph.array(name)) if self.per_channel else None
+        key = (name, axis)
+        if key not in self.weights:
+            self.weights[key] = self.fixed.get(name) or quantize_weights(self.graph.array(name), axis, self.bits)
+            self._store_weights(node, key)
+        node.input[1] = self.dequantized[key]
+        if self.plan.profile.quantized_bias and len(node.input) > 2 and node.input[2]:
+            self._quantize_bias(node, self.weights[key])
+
+    def _store_weights(self, node: Any, key: tuple[str, int | None]) -> None:
+        name, axis = key
+        weights = self._with_room_for_bias(node, self.weights[key])
+        self.weights[key] = weights
+        stem = name if axis is None else f"{name}/axis{axis}"
+        self.constants[f"{stem}/integer"] = weights.values
+        self.constants[f"{stem}/scale"] = weights.scales
+        self.constants[f"{stem}/zero"] = np.zeros(weights.scales.shape, np.int8)
+        self._dequantize(f"{stem}/integer", f"{stem}/scale", f"{stem}/zero", f"{stem}/rounded", weights.axis)
+        self.dequantized[key] = f"{stem}/rounded"
+
+    def _with_room_for_bias(self, node: Any, weights: Weights) -> Weights:
+        """Raise the scales of (almost) all-zero channels until 32 bits hold the bias."""
+        if not self.plan.profile.quantized_bias or len(node.input) < 3 or not node.input[2]:
+            return weights
+        bias = np.abs(self.graph.array(node.input[2]))
+        needed = (bias / (self.grids[node.input[0]].scale * _BIAS_LIMIT)).astype(np.float32)
+        if weights.axis is None:
+            needed = np.asarray(needed.max())
+        if not (needed > weights.scales).any():
+            return weights
+        scales = np.maximum(weights.scales, needed)
+        ratio = _spread(weights.scales / scales, weights.values.ndim, weights.axis)
+        return Weights(np.round(weights.values * ratio).astype(np.int8), scales, weights.axis)
+
+    def _quantize_bias(self, node: Any, weights: Weights) -> None:
+        stem = f"{node.name}/bias"
+        scale = np.asarray(self.grids[node.input[0]].scale * weights.scales, np.float32)
+        integers = np.round(self.graph.array(node.input[2]).astype(np.float64) / scale)
+        self.constants[f"{stem}/integer"] = np.clip(integers, -(2**31), 2**31 - 1).astype(np.int32)
+        self.constants[f"{stem}/scale"] = scale
+        self.constants[f"{stem}/zero"] = np.zeros(scale.shape, np.int32)
+        axis = None if weights.axis is None else 0
+        self._dequantize(f"{stem}/integer", f"{stem}/scale", f"{stem}/zero", f"{stem}/rounded", axis)
+        node.input[2] = f"{stem}/rounded"
+
+    def _dequantize(self, integers: str, scale: str, zero: str, output: str, axis: int | None) -> None:
+        import onnx
+
+        attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+        name = f"{output.removesuffix('/rounded')}/DequantizeLinear"
+        made = onnx.helper.make_node("DequantizeLinear", [integers, scale, zero], [output], name=name, **attributes)
+        self.nodes.append(made)
+
+    def _replace_constants(self, made: Any) -> None:
+        import onnx
+
+        kept = Graph(made)
+        used = {name for node in made.graph.node for name in node.input} | set(kept.consumers) | set(kept.outputs)
+        left = [tensor for tensor in made.graph.initializer if tensor.name in used]
+        del made.graph.initializer[:]
+        made.graph.initializer.extend(left)
+        made.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in sorted(self.constants.items()))
+        # Types of tensors that went away would be wrong for nobody, but confuse readers.
+        alive = {name for node in made.graph.node for name in node.output}
+        infos = [value for value in made.graph.value_info if value.name in alive]
+        del made.graph.value_info[:]
+        made.graph.value_info.extend(infos)
+
+
+def _grids(plan: Plan, ranges: Ranges) -> dict[str, Grid]:
+    ends: dict[str, tuple[float, float]] = {}
+    for tensor, group in plan.groups.items():
+        if tensor in ranges:
+            low, high = ends.get(group, (0.0, 0.0))
+            ends[group] = (min(low, ranges[tensor][0]), max(high, ranges[tensor][1]))
+    return {tensor: Grid.of(*ends[group], plan.profile) for tensor, group in plan.groups.items() if group in ends}
