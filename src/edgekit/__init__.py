@@ -17,10 +17,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgekit.bundle import open_bundle as open_bundle
     from edgekit.core.specfile import read_spec as read_spec
-    from edgekit.pipeline import build, compress, evaluate, gate, profile, run, verify
+    from edgekit.pipeline import build, compress, evaluate, gate, profile, run, sensitivity, verify
 
 __version__ = "0.1.0"
-__all__ = ["build", "compress", "evaluate", "gate", "open_bundle", "profile", "read_spec", "run", "verify"]
+__all__ = [
+    "build",
+    "compress",
+    "evaluate",
+    "gate",
+    "open_bundle",
+    "profile",
+    "read_spec",
+    "run",
+    "sensitivity",
+    "verify",
+]
 
 
 def _lazy(home: str, name: str) -> property:
@@ -40,6 +51,7 @@ class _Api(ModuleType):
     gate = _lazy("edgekit.pipeline", "gate")
     profile = _lazy("edgekit.pipeline", "profile")
     run = _lazy("edgekit.pipeline", "run")
+    sensitivity = _lazy("edgekit.pipeline", "sensitivity")
     verify = _lazy("edgekit.pipeline", "verify")
 
 

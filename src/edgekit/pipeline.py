@@ -13,11 +13,11 @@ from pathlib import Path
 from edgekit import evaluation, profiling, report, stages
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
-from edgekit.core.artifacts import require_writable
+from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
-from edgekit.core.reports import EvaluateReport, GateReport, ProfileReport, VerifyReport
+from edgekit.core.reports import EvaluateReport, GateReport, ProfileReport, SensitivityReport, VerifyReport
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Workspace, alone
@@ -31,38 +31,69 @@ from edgekit.verify import compare
 SILENT = Silent()
 
 
-def compress(spec: Spec | Path, out: Path | None = None, progress: Progress = SILENT) -> Compressed:
+def compress(
+    spec: Spec | Path, out: Path | None = None, target: str | None = None, progress: Progress = SILENT
+) -> Compressed:
     """Load the model, export it, quantize it: typed ONNX, golden inputs and outputs, calibration record.
 
     Args:
         spec: a spec, or the path of its file.
         out: folder for the results; default ``artifacts`` beside the spec.
+        target: the target to compress for; default: the first of the spec.
         progress: shows steps.
     """
     spec = _spec(spec)
+    target = _target(spec, target or next(iter(spec.targets)))
     with alone(spec.base):
-        return _compress(spec, out, progress)
+        return _compress(spec, target, out, progress)
 
 
-def _compress(spec: Spec, out: Path | None, progress: Progress) -> Compressed:
+def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> Compressed:
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = stages.calibration_data(spec)
     exported = stages.export_model(spec, workspace, frames, progress)
     stages.check_task(spec, exported)
-    quantized = stages.quantize_model(spec, workspace, exported, frames, progress) if spec.compress else None
-    return stages.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", exported, quantized)
+    quantized = stages.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+    return stages.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
+
+
+def sensitivity(
+    spec: Spec | Path,
+    target: str | None = None,
+    by_metric: bool = False,
+    out: Path | None = None,
+    progress: Progress = SILENT,
+) -> SensitivityReport:
+    """Quantize each layer alone and rank the layers by what that costs; writes ``sensitivity.json`` and ``.png``.
+
+    Args:
+        spec: a spec, or the path of its file.
+        target: decides the Q/DQ placement; default: the first of the spec.
+        by_metric: measure the loss of the task metric too, on the validation frames; much slower.
+        out: folder for the results; default ``artifacts`` beside the spec.
+        progress: shows steps.
+    """
+    spec = _spec(spec)
+    target = _target(spec, target or next(iter(spec.targets)))
+    folder = _out(spec, out)
+    require_writable(folder)
+    with alone(spec.base):
+        frames = stages.calibration_data(spec)
+        exported = stages.export_model(spec, Workspace(spec.base / ".edgekit"), frames, progress)
+        found, picture = stages.analyse_layers(spec, target, exported, frames, by_metric, progress)
+    write_json(folder / "sensitivity.json", found.to_dict())
+    write_bytes(folder / "sensitivity.png", picture)
+    return found
 
 
 def build(spec: Spec | Path, target: str, out: Path | None = None, progress: Progress = SILENT) -> Bundle:
     """Build the target's engine and its FP32 control, prove both against golden, write the bundle."""
     spec = _spec(spec)
-    if target not in spec.targets:
-        raise SpecError(f"--target: no target {target!r} in the spec; {allowed(target, tuple(spec.targets))}")
-    config = spec.targets[target]
+    config = spec.targets[_target(spec, target)]
     plugins.load("engine", config.engine).require(config)  # no work for an engine that is not here
     with alone(spec.base):
-        compressed = _compress(spec, out, progress)
+        compressed = _compress(spec, target, out, progress)
         workspace = Workspace(spec.base / ".edgekit")
         built = stages.build_engines(target, config, compressed, workspace, progress)
         return stages.publish_bundle(spec, target, _out(spec, out) / f"{spec.name}-{target}", compressed, built)
@@ -182,6 +213,12 @@ def _candidate(bundle: Bundle) -> str:
 
 def _spec(spec: Spec | Path) -> Spec:
     return spec if isinstance(spec, Spec) else read_spec(Path(spec))
+
+
+def _target(spec: Spec, name: str) -> str:
+    if name not in spec.targets:
+        raise SpecError(f"--target: no target {name!r} in the spec; {allowed(name, tuple(spec.targets))}")
+    return name
 
 
 def _bundle(bundle: Bundle | Path) -> Bundle:

@@ -79,6 +79,20 @@ def measure_latency(
     return {name: _by_stage(np.array(rows) * 1e3) for name, rows in times.items()}
 
 
+def time_inference(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int = 10) -> dict[str, Latency]:
+    """Latency of the inference alone by engine, one set of inputs, the engines taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    order = list(engines)
+    for query in range(warmup + queries):
+        for name in order:
+            start = time.perf_counter()
+            engines[name].infer(feeds)
+            if query >= warmup:
+                times[name].append(time.perf_counter() - start)
+        order.reverse()
+    return {name: summarise(np.array(seconds) * 1e3) for name, seconds in times.items()}
+
+
 def _query(engine: Engine, images: Mapping[str, Array], preprocess: Preprocess, task: Task) -> tuple[float, ...]:
     start = time.perf_counter()
     prepared = preprocess(images)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import jobs
 from edgekit.bundle import Bundle, Contents, EngineFile, write_bundle
 from edgekit.core import plugins
-from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
+from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
 from edgekit.core.progress import Progress
+from edgekit.core.reports import SensitivityReport
 from edgekit.core.spec import Spec
-from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.core.tensors import Array, TensorSpec
+from edgekit.core.workspace import RECORD as STAGE_RECORD
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.data import Dataset
 from edgekit.engine import Engine, EngineConfig
@@ -25,23 +29,25 @@ from edgekit.preprocess import Preprocess
 from edgekit.verify import compare, feeds_of, frames_of, require
 
 GOLDEN_FRAMES = 2
+RECORD = "calibration.json"
 TOOLS = ("edgekit", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """What ``compress`` made: ``models`` maps a precision to its typed ONNX file."""
+    """What ``compress`` made for one target.
+
+    ``models`` maps a precision to its typed ONNX file, ``<precision>-<profile>`` to a further
+    export for another target; ``precision`` is what the compress steps lead to.
+    """
 
     path: Path
+    target: str
+    precision: str
     models: Mapping[str, Path]
     golden: Path
     calibration: Path | None
     reused: bool
-
-    @property
-    def precision(self) -> str:
-        """The precision that the compress steps lead to."""
-        return "int8" if "int8" in self.models else "fp32"
 
 
 def tool_versions() -> dict[str, str]:
@@ -91,50 +97,99 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
             model = load.load_model(spec.model)
         with progress.track("export to ONNX"):
             export.export(model, folder / "fp32.onnx")
-            golden = export.golden(model, list(_feeds(spec, frames, GOLDEN_FRAMES)))
+            feeds = jobs.Feeds(Preprocess(spec.preprocess), frames, GOLDEN_FRAMES)
+            golden = export.golden(model, list(feeds))
         _write_arrays(folder / "golden.npz", golden)
 
     return workspace.stage("export", inputs, fill)
 
 
-def quantize_model(spec: Spec, workspace: Workspace, exported: Stage, frames: Dataset, progress: Progress) -> Stage:
-    """Typed INT8 ONNX file, calibration record, and golden outputs of the typed model."""
+def quantize_model(
+    spec: Spec, target: str, workspace: Workspace, exported: Stage, frames: Dataset, progress: Progress
+) -> Stage:
+    """Typed ONNX files, the record of how they were made, and golden outputs of the target's own."""
     source = exported.path / "fp32.onnx"
-    (step,) = spec.compress
+    config = spec.compress[0].quantize
     inputs = {
         "source": sha256_file(source),
         "golden": sha256_file(exported.path / "golden.npz"),
-        "step": step.quantize.model_dump(mode="json"),
+        "step": config.model_dump(mode="json"),
         "preprocess": _preprocess(spec),
         "frames": frames.fingerprint(),
+        "profile": jobs.target_profile(spec, target),
         "tools": tool_versions(),
     }
+    if config.measures:
+        inputs |= _measured_inputs(spec, target)
 
     def fill(folder: Path) -> None:
-        technique = plugins.load("quantize", step.quantize.method)
-        with progress.track("calibrate", len(frames)) as advance:
-            quantized = technique.apply(source, _feeds(spec, frames), step.quantize, advance)
-        write_bytes(folder / "int8.onnx", quantized.model)
-        data = spec.data.calibration.model_dump(mode="json")
-        write_json(folder / "calibration.json", quantized.record | {"data": data, "fingerprint": frames.fingerprint()})
+        technique = plugins.load("quantize", config.method)
+        scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
+        with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
+            quantized = technique.apply(job, config)
+        shutil.rmtree(scratch, ignore_errors=True)
+        write_bytes(folder / f"{quantized.precision}.onnx", quantized.model)
+        for profile, model in quantized.also.items():
+            write_bytes(folder / f"{quantized.precision}-{profile}.onnx", model)
+        for name, content in quantized.files.items():
+            write_bytes(folder / name, content)
+        data = {"data": spec.data.calibration.model_dump(mode="json"), "fingerprint": frames.fingerprint()}
+        write_json(folder / RECORD, quantized.record | {"precision": quantized.precision} | data)
         golden = _read_arrays(exported.path / "golden.npz")
-        _write_arrays(folder / "golden.npz", golden | typed_outputs(folder / "int8.onnx", "int8", golden))
+        if quantized.precision != "fp32":
+            model = folder / f"{quantized.precision}.onnx"
+            golden |= typed_outputs(model, quantized.precision, golden)
+        _write_arrays(folder / "golden.npz", golden)
 
     return workspace.stage("quantize", inputs, fill)
 
 
-def publish_compressed(final: Path, exported: Stage, quantized: Stage | None) -> Compressed:
+def _measured_inputs(spec: Spec, target: str) -> dict[str, Any]:
+    """What else decides the result of a technique that trains, or measures on a target."""
+    engine = spec.targets[target]
+    module = plugins.load("engine", engine.engine)
+    module.require(engine)
+    chosen = {"validation": spec.data.validation, "training": spec.data.training}
+    return {
+        "target": target,
+        "engine": engine.model_dump(mode="json"),
+        "device": module.fingerprint(engine),
+        "task": spec.task.model_dump(mode="json"),
+        "seed": spec.seed,
+    } | {name: data.open().fingerprint() for name, data in chosen.items() if data is not None}
+
+
+def analyse_layers(
+    spec: Spec, target: str, exported: Stage, frames: Dataset, by_metric: bool, progress: Progress
+) -> tuple[SensitivityReport, bytes]:
+    """What quantizing each layer alone costs under the spec's PTQ settings, and a picture (PNG) of it."""
+    from edgekit.quantize import _sensitivity, _variants, ptq
+
+    step = spec.compress[0].quantize if spec.compress else ptq.Config()
+    config = step if isinstance(step, ptq.Config) else getattr(step, "ptq", ptq.Config())
+    source = exported.path / "fp32.onnx"
+    with jobs.job(spec, target, source, frames, config, None, progress, measures=by_metric) as job:
+        layers = _sensitivity.analyse(_variants.Variants(job, config), job.bench)
+        metric = job.bench.metric.name if job.bench else None
+        report = SensitivityReport(target, job.profile, metric, layers)
+    return report, _sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
+
+
+def publish_compressed(final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
     """Copy the results where the user finds them, atomically."""
     sources = {"fp32.onnx": exported.path, "golden.npz": (quantized or exported).path}
+    precision = "fp32"
     if quantized is not None:
-        sources |= {"int8.onnx": quantized.path, "calibration.json": quantized.path}
+        precision = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))["precision"]
+        made = {path.name: quantized.path for path in quantized.path.iterdir() if path.name != STAGE_RECORD}
+        sources |= {name: path for name, path in made.items() if name != "fp32.onnx"}
     with atomic_directory(final) as folder:
         for name, source in sources.items():
             shutil.copyfile(source / name, folder / name)
-    models = {p: final / f"{p}.onnx" for p in ("fp32", "int8") if f"{p}.onnx" in sources}
-    calibration = final / "calibration.json" if quantized is not None else None
+    models = {name.removesuffix(".onnx"): final / name for name in sources if name.endswith(".onnx")}
+    calibration = final / RECORD if quantized is not None else None
     reused = exported.reused and (quantized is None or quantized.reused)
-    return Compressed(final, models, final / "golden.npz", calibration, reused)
+    return Compressed(final, target, precision, models, final / "golden.npz", calibration, reused)
 
 
 def build_engines(
@@ -144,7 +199,8 @@ def build_engines(
     module = plugins.load("engine", config.engine)
     wanted = config.precision or compressed.precision
     if wanted not in compressed.models:
-        steps = "the spec has no quantize step" if wanted == "int8" else f"compress made {', '.join(compressed.models)}"
+        led = f"the compress step led to {compressed.precision}"
+        steps = led if compressed.calibration else "the spec has no quantize step"
         raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
     precisions = list(dict.fromkeys((wanted, "fp32")))
     inputs = {
@@ -200,7 +256,7 @@ def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed,
     )
     files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
     if compressed.calibration is not None:
-        files["calibration.json"] = compressed.calibration
+        files[RECORD] = compressed.calibration
     for precision, role in roles.items():
         files |= {role.file: built.path / f"{precision}{module.SUFFIX}", role.model: compressed.models[precision]}
     manifest = {
@@ -254,14 +310,6 @@ def _torch() -> Any:
     return torch
 
 
-def _feeds(spec: Spec, frames: Dataset, limit: int | None = None) -> Iterator[Arrays]:
-    preprocess = Preprocess(spec.preprocess)
-    count = len(frames) if limit is None else min(limit, len(frames))
-    # Golden frames are spread over the set: neighbours in a drive look alike.
-    for position in range(count):
-        yield preprocess(frames[position * len(frames) // count].images).feeds
-
-
 def _preprocess(spec: Spec) -> dict[str, Any]:
     return {name: transform.model_dump(mode="json") for name, transform in spec.preprocess.items()}
 
@@ -284,8 +332,6 @@ def _model_files(spec: Spec) -> dict[str, str]:
 
 def _code_hash(module: str, base: Path) -> str:
     """Hash over the Python files that a factory can import from its own folder or package."""
-    from edgekit.core.artifacts import sha256_of
-
     if module.endswith(".py"):
         root = (base / module).parent
     else:

@@ -17,9 +17,9 @@ from edgekit.core.reports import OutputParity, Verdict, VerifyReport
 from edgekit.core.tensors import Array
 from edgekit.engine import Engine
 
-# Relative L2 limits by precision.  FP32 engines reorder sums; INT8 engines also
-# round to integers at other places than the written Q/DQ graph does.
-LIMITS = {"fp32": 1e-4, "int8": 0.05}
+# Relative L2 limits by precision.  FP32 engines reorder sums; 16-bit and INT8 engines
+# also round at other places than the written graph does.
+LIMITS = {"fp32": 1e-4, "fp16": 0.01, "bf16": 0.05, "int8": 0.05}
 
 
 def frames_of(golden: Mapping[str, Array]) -> int:
@@ -48,7 +48,7 @@ def compare(
         engine: an open engine.
         golden: ``input.<i>.<name>``, ``output.<i>.<name>`` (PyTorch) and
             ``int8.<i>.<name>`` (typed ONNX, unoptimised).
-        precision: ``fp32`` or ``int8``.
+        precision: a key of :data:`LIMITS`.
         bundle: name for the report.
         name: engine name for the report.
         limit_rel_l2: overrides :data:`LIMITS`.

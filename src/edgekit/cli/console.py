@@ -45,9 +45,8 @@ class Bars:
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         if verbose:
-            logging.basicConfig(
-                level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-            )
+            logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+            logging.getLogger("edgekit").setLevel(logging.INFO)
         self._log = logging.getLogger("edgekit")
 
     @contextlib.contextmanager

@@ -17,6 +17,7 @@ COMMANDS = (
     "init",
     "demo",
     "compress",
+    "sensitivity",
     "build",
     "verify",
     "evaluate",

@@ -155,6 +155,7 @@ class DataSections(Section):
     """The datasets of the stages."""
 
     calibration: DataSection = None
+    validation: DataSection = Field(None, description="frames that techniques choose by; neither of the other two")
     evaluation: DataSection = None
     training: DataSection = None
 

@@ -2,7 +2,7 @@
 
 A backend is a module with a frozen ``Config`` (its keys under ``targets`` in the
 spec), ``build(source, target, config)``, ``open(path, config)``,
-``require(config)``, ``fingerprint(config)`` and ``probe()``.
+``require(config)``, ``fingerprint(config)``, ``quantization_profile(config)`` and ``probe()``.
 """
 
 from __future__ import annotations

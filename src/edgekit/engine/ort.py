@@ -45,8 +45,11 @@ class Config(EngineConfig):
     """An ONNX Runtime target."""
 
     engine: Literal["ort"]
-    precision: Literal["int8", "fp32"] | None = Field(
-        None, description="default: int8 when the spec quantizes, else fp32"
+    precision: Literal["int8", "fp16", "bf16", "fp32"] | None = Field(
+        None, description="default: what the compress steps lead to, else fp32"
+    )
+    profile: Literal["ort-x86", "ort-arm"] | None = Field(
+        None, description="Q/DQ placement; default: that of the machine edgekit runs on"
     )
     threads: int = Field(1, ge=1, description="threads of one query")
     provider: Literal["cpu", "cuda"] = "cpu"
@@ -81,6 +84,11 @@ def fingerprint(config: Config) -> dict[str, Any]:
         "machine": platform.machine(),
         "isa": _instruction_sets(),
     }
+
+
+def quantization_profile(config: Config) -> str:
+    """The Q/DQ placement that is fast here: a name of :mod:`edgekit.quantize._profiles`."""
+    return config.profile or ("ort-arm" if platform.machine().lower() in ("aarch64", "arm64") else "ort-x86")
 
 
 def build(source: Path, target: Path, config: Config) -> None:

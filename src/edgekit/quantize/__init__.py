@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,6 +29,8 @@ class TechniqueConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
+    measures: ClassVar[bool] = False
+    """Whether the result is one target's own, because the technique measures there."""
 
 
 class Frames(Protocol):
@@ -59,7 +61,7 @@ class Bench(Protocol):
     def accuracy(self, model: bytes) -> float:
         """The task metric of the engine built from ``model``, over all validation frames."""
 
-    def latency(self, models: Mapping[str, bytes]) -> dict[str, Latency]:
+    def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
         """Inference latency of each engine, the engines timed in turn in one loop."""
 
     def size_mib(self, model: bytes) -> float:
@@ -110,10 +112,12 @@ class Job:
 class Quantized:
     """A typed ONNX model (bytes), the record of how it was made, and what it computes in.
 
-    ``also`` holds further models from the same calibration, by profile.
+    ``also`` holds further models from the same calibration, by profile; ``files`` what people look at
+    (reports, pictures) by file name.  A ``precision`` of fp32 means that quantizing does not pay.
     """
 
     model: bytes
     record: dict[str, Any]
     precision: str = "int8"
     also: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,28 @@ from edgekit.quantize._ranges import RangeFinder, Steps
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the frames told: one range finder per tensor."""
+    """What the frames told: one range finder per tensor; ``unseen`` were empty in every frame."""
 
     finders: dict[str, RangeFinder]
     frames: int
+    unseen: frozenset[str] = frozenset()
+    _searched: dict[Steps, dict[str, tuple[float, float]]] = field(default_factory=dict, compare=False)
 
     def ranges(self, profile: Profile) -> dict[str, tuple[float, float]]:
-        """(lowest, highest) of every tensor for the grids of ``profile``."""
+        """(lowest, highest) of every tensor for the grids of ``profile``.
+
+        Raises:
+            DataError: no frame had a value of a tensor.
+        """
+        if self.unseen:
+            raise DataError(
+                f"tensor {min(self.unseen)!r} was empty in every calibration frame; give data.calibration a frame "
+                "in which it holds values, or exclude the nodes that make and read it"
+            )
         steps = Steps(254 if profile.symmetric else 255, profile.symmetric)
-        return {name: finder.range(steps) for name, finder in self.finders.items()}
+        if steps not in self._searched:
+            self._searched[steps] = {name: finder.range(steps) for name, finder in self.finders.items()}
+        return self._searched[steps]
 
 
 def calibrate(
@@ -51,16 +64,19 @@ def calibrate(
     """
     finders = {name: finder(name) for name in tensors}
     observer = Observer(graph, [name for name in finders if name not in graph.inputs])
+    unseen = set(finders)
     count = 0
     for feeds in frames:
         for name, values in {**feeds, **observer(feeds)}.items():
             if name in finders:
                 finders[name].update(values)
+                if values.size:
+                    unseen.discard(name)
         count += 1
         advance()
     if count == 0:
         raise DataError("the calibration set is empty; give data.calibration at least one frame")
-    return Calibration(finders, count)
+    return Calibration(finders, count, frozenset(unseen))
 
 
 class Observer:

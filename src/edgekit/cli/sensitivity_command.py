@@ -1,0 +1,57 @@
+"""``edgekit sensitivity``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgekit.cli.compress_command import TargetOption
+from edgekit.cli.console import (
+    Bars,
+    JsonOption,
+    OutOption,
+    SpecArgument,
+    VerboseOption,
+    print_json,
+    print_table,
+    single,
+)
+
+MetricOption = Annotated[
+    bool, typer.Option("--metric", help="Also measure each layer's loss of the task metric on data.validation; slow.")
+]
+TopOption = Annotated[int, typer.Option("--top", min=1, help="Rows of the table.")]
+
+
+def sensitivity(
+    spec: SpecArgument,
+    target: TargetOption = None,
+    metric: MetricOption = False,
+    top: TopOption = 20,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Which layers INT8 hurts: each is quantized alone; writes sensitivity.json and sensitivity.png."""
+    from edgekit import pipeline
+
+    found = pipeline.sensitivity(spec, target, metric, out, Bars(verbose))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    header = ("layer", "operator", "SQNR (dB)", "noise", *([f"{found.metric} drop"] if metric else []))
+    rows = [
+        (
+            layer.module or layer.node,
+            layer.op,
+            f"{layer.sqnr_db:.1f}",
+            f"{100 * layer.noise_share:.1f} %",
+            *([f"{layer.drop:.4f}"] if layer.drop is not None else []),
+        )
+        for layer in found.layers[:top]
+    ]
+    print_table(f"{len(found.layers)} layers, the worst {len(rows)} of profile {found.profile}", header, rows)
+
+
+command = single(sensitivity)
