@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 import edgekit
 from edgekit.core.artifacts import tree_hashes
 from edgekit.core.errors import CheckFailed, DataError, SpecError, TensorError
-from edgekit.core.reports import DOCUMENTS
+from edgekit.core.reports import DOCUMENTS, CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.profiling import Load
 from tests.projects import CLASSES, HEIGHT, SPEC, WIDTH
@@ -150,7 +150,7 @@ def test_gate_judges_the_specs_kpis(built: Path) -> None:
     }
 
 
-def test_documents_are_json_and_read_back_equal(built: Path) -> None:
+def test_documents_are_json_and_read_back_equal(built: Path, tmp_path: Path) -> None:
     bundle = edgekit.open_bundle(built / "artifacts" / "tiny-cpu")
     evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, Load(100, 1))
     documents = {
@@ -158,6 +158,8 @@ def test_documents_are_json_and_read_back_equal(built: Path) -> None:
         "profile": profiled,
         "verify": edgekit.verify(bundle),
         "gate": edgekit.gate(bundle, evaluated, profiled),
+        "sensitivity": edgekit.sensitivity(built, out=tmp_path),
+        "compress": CompressReport("cpu", "miou", 0.1, "fp32", ()),  # a real one: tests/test_jobs.py
     }
     assert set(documents) == set(DOCUMENTS)
     for name, document in documents.items():

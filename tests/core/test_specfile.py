@@ -78,7 +78,7 @@ WRONG_VALUES = {
         "method: ptq",
         "method: ptq, calibrator: percentil",
         (
-            "compress.0.quantize.calibrator: expected 'percentile' or 'minmax' "
+            "compress.0.quantize.calibrator: expected 'minmax', 'percentile', 'entropy' or 'mse' "
             "(did you mean 'percentile'?); found 'percentil'"
         ),
     ),

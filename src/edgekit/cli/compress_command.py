@@ -53,7 +53,9 @@ def compress(
         return
     if report is not None:
         title = f"{report['metric']} and latency of {report['target']}, validation frames; chosen: {report['chosen']}"
-        print_table(title, ("rung", report["metric"], "p50 (ms)", "speed-up", "MiB", "verdict"), ladder_rows(report))
+        print_table(
+            title, ("rung", report["metric"], "p50 (ms)", "speed-up", "MiB", "verdict"), ladder_rows(report), "verdict"
+        )
     print(
         f"{'unchanged' if made.reused else 'wrote'} {made.path}: "
         + ", ".join(sorted(p.name for p in made.path.iterdir()))

@@ -90,15 +90,15 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; all columns but the first are right-aligned."""
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], words: str = "") -> None:
+    """A table on stdout; all columns but the first, and the one named ``words``, are right-aligned."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if index == 0 or name == words else "right", overflow="fold")
     for row in rows:
         # Text, because a cell such as "edgekit[demo]" would be read as markup.
         table.add_row(*map(Text, row))

@@ -60,7 +60,7 @@ class PluginSection:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         configs = [plugins.load(self.kind, name).Config for name in plugins.names(self.kind)]
-        return {"oneOf": [config.model_json_schema() for config in configs]}
+        return {"oneOf": [handler(config.__pydantic_core_schema__) for config in configs]}
 
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
         known = plugins.names(self.kind)

@@ -27,6 +27,9 @@ from edgekit.engine import Engine, EngineConfig, Probe, _names
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
 SUFFIX = ".ort.onnx"
+# It gives integer weights, one scale a tensor, to every float layer between rounded tensors: to the
+# very layers that were left in float because INT8 costs them most.
+UNWANTED = ["WeightBiasQuantization"]
 # Instruction sets that decide which kernels and memory layouts an optimised graph holds.
 _ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 _DTYPES = {
@@ -262,7 +265,7 @@ def _session(path: Path, options: Any, config: Config) -> Any:
     runtime = _runtime()
     wanted = _provider(config)
     with _translated(f"{path}: ONNX Runtime refuses the model", ModelError):
-        session = runtime.InferenceSession(str(path), options, providers=[wanted])
+        session = runtime.InferenceSession(str(path), options, providers=[wanted], disabled_optimizers=UNWANTED)
     # A session falls back to the CPU without a word when the driver is missing.
     if session.get_providers()[0] != wanted:
         raise MissingRequirement(f"{wanted} (the session fell back to {session.get_providers()[0]})", INSTALL_CUDA)

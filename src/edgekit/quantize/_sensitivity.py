@@ -96,7 +96,6 @@ def picture(layers: Sequence[LayerNoise], title: str, excluded: Collection[str] 
     """A PNG bar chart of the noisiest layers' shares; those left in float (``excluded``) are hollow."""
     import io
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shown = list(layers[:count])[::-1]
@@ -114,5 +113,5 @@ def picture(layers: Sequence[LayerNoise], title: str, excluded: Collection[str] 
     axes.margins(x=0.12)
     axes.tick_params(axis="y", labelsize=8)
     stored = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(stored, metadata={"Software": None})
+    figure.savefig(stored, format="png", metadata={"Software": None})
     return stored.getvalue()

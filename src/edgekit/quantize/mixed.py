@@ -139,16 +139,17 @@ class _Search:
         return [layer.node for layer in (*first, *(other for other in layers if other.node not in named))]
 
     def fewest(self, order: Sequence[str]) -> tuple[str, ...]:
-        """The shortest start of ``order`` that holds the floor (all of it when none does), thinned out."""
-        low, high = 0, 1
+        """The shortest start of ``order`` that holds the floor, thinned out; all but one layer when none does."""
+        order = order[:-1]
+        low, high = 0, min(1, len(order))
         while high < len(order) and not self.holds(order[:high]):
             low, high = high, min(2 * high, len(order))
+        if not self.holds(order[:high]):
+            return tuple(order)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self.holds(order[:middle]) else (middle, high)
         kept = list(order[:high])
-        if high == len(order) and not self.holds(kept):
-            return tuple(kept)
         for name in list(kept)[:-1]:
             fewer = [other for other in kept if other != name]
             if self.holds(fewer):
