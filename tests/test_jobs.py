@@ -65,6 +65,14 @@ def test_an_unknown_profile_is_named(tiny_project: Path) -> None:
         edgekit.compress(change(tiny_project, "{method: ptq, profiles: [tensorrtx]}", validation=False))
 
 
+def test_noise_is_asked_for_by_name_and_recorded(tiny_project: Path) -> None:
+    file = tiny_project / "edgekit.yaml"
+    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "image_mask", "real": True}
+    real = "{format: image_mask, images: data/images, masks: data/masks, limit: 6}"
+    file.write_text(file.read_text().replace(real, "{format: noise, count: 2, size: [32, 48]}", 1))
+    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "noise", "real": False}
+
+
 def test_half_precision_builds_and_holds_parity(tiny_project: Path) -> None:
     bundle = edgekit.build(change(tiny_project, "{method: half}", validation=False), "cpu")
     assert bundle.contents.candidate.precision == "fp16"

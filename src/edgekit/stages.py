@@ -261,6 +261,7 @@ def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed,
         files |= {role.file: built.path / f"{precision}{module.SUFFIX}", role.model: compressed.models[precision]}
     manifest = {
         "inputs": _model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
+        "calibration": {"format": spec.data.calibration.format, "real": spec.data.calibration.real},
         "tools": tool_versions(),
         "device": module.fingerprint(config),
         "seed": spec.seed,

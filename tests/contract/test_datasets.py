@@ -51,15 +51,20 @@ def _rendered(root: Path) -> dict[str, Any]:
     return {"format": "rendered", "count": COUNT, "seed": 3}
 
 
+def _noise(root: Path) -> dict[str, Any]:
+    return {"format": "noise", "count": COUNT, "size": [32, 48]}
+
+
 # Writes COUNT frames and gives the section of a spec; a new format adds a line.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "camvid": _camvid,
     "image_mask": _image_mask,
     "images": _images,
+    "noise": _noise,
     "rendered": _rendered,
 }
 # Formats whose frames are files below the root, so that a test can change one.
-GENERATED = {"rendered": {"seed": 4}}
+GENERATED = {"noise": {"seed": 4}, "rendered": {"seed": 4}}
 
 
 @pytest.fixture(scope="module", params=plugins.names("data"))

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
@@ -56,6 +56,8 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: str
+    real: ClassVar[bool] = True
+    """Whether the frames show something; the manifest says when they do not."""
 
     def relocated(self, root: Path) -> Self:
         """The same data below another folder: on a target, or after a move.
