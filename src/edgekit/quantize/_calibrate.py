@@ -97,6 +97,8 @@ class Observer:
         Raises:
             ModelError: the feeds do not fit the model.
         """
+        if not self.tensors:
+            return {}  # only inputs are rounded
         with translated("the model does not run on the calibration frames"):
             if not self._fixed:
                 return dict(zip(self.tensors, self._session.run(list(self.tensors), dict(feeds)), strict=True))

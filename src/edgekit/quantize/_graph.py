@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.plugins import allowed
-from edgekit.core.tensors import Array
+from edgekit.core.tensors import Array, Arrays
 
+# It would quantize the layers that are left in float between rounded tensors.
+UNWANTED = ["WeightBiasQuantization"]
 OPSET = 17
 """Lowest opset worked on: per-channel DequantizeLinear needs 13, LayerNormalization 17."""
 
@@ -42,9 +45,21 @@ def simplified(source: Path) -> Any:
         ModelError: ONNX Runtime or the opset converter refuses the file.
     """
     import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     ort = runtime()
-    model = _converted(onnx.load(source), source)
+    try:
+        model = onnx.load(source)
+    except DecodeError as problem:
+        raise ModelError(f"{source}: not an ONNX file, or a damaged one: {problem}") from problem
+    # Files of IR version 3 list weights among the inputs; what a user may replace cannot become an integer.
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)
+    model = _converted(model, source)
+    _name_nodes(model.graph.node)  # ONNX Runtime refuses two nodes of one name
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
@@ -52,10 +67,19 @@ def simplified(source: Path) -> Any:
         options.optimized_model_filepath = str(Path(folder) / "simplified.onnx")
         session(model, options, f"{source}: ONNX Runtime refuses the model")
         model = onnx.load(Path(folder) / "simplified.onnx")
-    for index, node in enumerate(model.graph.node):
-        # Names are optional in ONNX, but nodes are excluded by name.
-        node.name = node.name or f"{node.op_type}_{index}"
+    _name_nodes(model.graph.node)  # those that ONNX Runtime made
     return onnx.shape_inference.infer_shapes(model)
+
+
+def _name_nodes(nodes: Sequence[Any]) -> None:
+    """Names are optional in ONNX and may repeat, but nodes are excluded by name."""
+    given = {node.name for node in nodes}
+    seen: set[str] = set()
+    for index, node in enumerate(nodes):
+        if not node.name or node.name in seen:
+            stem = node.name or node.op_type
+            node.name = next(name for k in itertools.count(index) if (name := f"{stem}_{k}") not in given | seen)
+        seen.add(node.name)
 
 
 def session(model: Any, options: Any, what: str = "ONNX Runtime refuses the model") -> Any:
@@ -65,7 +89,21 @@ def session(model: Any, options: Any, what: str = "ONNX Runtime refuses the mode
         ModelError: the model is refused; ``what`` starts the message.
     """
     with translated(what):
-        return runtime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        content = model.SerializeToString()
+        return runtime().InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=UNWANTED
+        )
+
+
+def run(opened: Any, names: Sequence[str], feeds: Arrays) -> list[Array]:
+    """Outputs ``names`` of a session for one set of inputs.
+
+    Raises:
+        ModelError: the feeds do not fit the model, or a node fails.
+    """
+    with translated("the model does not run on the calibration frames"):
+        values: list[Array] = opened.run(list(names), dict(feeds))
+    return values
 
 
 @contextlib.contextmanager
@@ -89,7 +127,8 @@ def _converted(model: Any, source: Path) -> Any:
         return model
     try:
         return onnx.version_converter.convert_version(model, OPSET)
-    except (RuntimeError, onnx.version_converter.ConvertError) as problem:
+    # An operator that the converter has never heard of is an IndexError.
+    except (RuntimeError, IndexError, onnx.version_converter.ConvertError) as problem:
         raise ModelError(
             f"{source}: opset {opset} cannot be brought to {OPSET}; export it again: {problem}"
         ) from problem
@@ -117,6 +156,16 @@ class Graph:
             for name in dict.fromkeys((*node.input, *_captured(node))):
                 found.setdefault(name, []).append(node)
         return found
+
+    @cached_property
+    def captured(self) -> frozenset[str]:
+        """Tensors that some node's subgraphs read."""
+        return frozenset(name for node in self.nodes for name in _captured(node))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names of all nodes and tensors, also of subgraphs."""
+        return frozenset(_names(self.model.graph))
 
     @cached_property
     def constants(self) -> dict[str, Any]:
@@ -177,9 +226,22 @@ def interpolates(node: Any) -> bool:
 def _captured(node: Any) -> set[str]:
     """Outer tensors that a node's subgraphs read."""
     found: set[str] = set()
-    for held in node.attribute:
-        for inner in (*([held.g] if held.HasField("g") else []), *held.graphs):
-            own = {name for item in inner.node for name in item.output} | {t.name for t in inner.initializer}
-            for item in inner.node:
-                found |= {name for name in (*item.input, *_captured(item)) if name and name not in own}
+    for inner in _subgraphs(node):
+        own = {name for item in inner.node for name in item.output}
+        own |= {value.name for value in (*inner.input, *inner.initializer)}
+        for item in inner.node:
+            found |= {name for name in (*item.input, *_captured(item)) if name and name not in own}
     return found
+
+
+def _names(graph: Any) -> Iterator[str]:
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+        for inner in _subgraphs(node):
+            yield from _names(inner)
+
+
+def _subgraphs(node: Any) -> Iterator[Any]:
+    for held in node.attribute:
+        yield from (*([held.g] if held.HasField("g") else []), *held.graphs)

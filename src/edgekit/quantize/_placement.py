@@ -22,6 +22,7 @@ class Plan:
         reads: (node name, input index) of every reader of rounded values.
         replaced: tensors that exist rounded only: an integer kernel makes them.
         folded: names of the saturating nodes that the grid replaces.
+        on_integers: names of the nodes that compute on the integers themselves.
         float_nodes: compute nodes that stay float, with the reason.
     """
 
@@ -31,6 +32,7 @@ class Plan:
     reads: frozenset[tuple[str, int]]
     replaced: frozenset[str]
     folded: frozenset[str]
+    on_integers: frozenset[str]
     float_nodes: dict[str, str]
 
     @property
@@ -61,24 +63,29 @@ class _Planner:
         self.profile = profile
         self.exclude = set(exclude)
         self.float_nodes: dict[str, str] = {}
+        self.able: set[str] = set()
         self.compute = {node.name for node in graph.nodes if self._computes(node)}
         self.groups: dict[str, str] = {}
         self.reads: set[tuple[str, int]] = set()
         self.replaced: set[str] = set()
         self.folded: set[str] = set()
+        self.on_integers: set[str] = set()
 
     def _computes(self, node: Any) -> bool:
         if node.op_type not in self.profile.compute:
             return False
         reason = self._why_float(node)
+        if not reason:
+            self.able.add(node.name)
+            reason = "excluded" if node.name in self.exclude else ""
         if reason:
             self.float_nodes[node.name] = reason
         return not reason
 
     def _why_float(self, node: Any) -> str:
         constants = self.graph.constants
-        if node.name in self.exclude:
-            return "excluded"
+        if self._casts_weights(node):
+            return "it does not compute in float32"
         if node.input[1] not in constants:
             return "its second input is no constant"
         if not self.graph.is_float(node.input[0]) or constants[node.input[1]].data_type != 1:
@@ -90,6 +97,11 @@ class _Planner:
         if self.profile.rounds_outputs and self._feeds_interpolation(node):
             return "feeds only interpolation, which is fastest in float"
         return ""
+
+    def _casts_weights(self, node: Any) -> bool:
+        # ONNX Runtime wraps operators that it has in float32 only in Casts.
+        maker = self.graph.producer.get(node.input[1])
+        return maker is not None and maker.op_type == "Cast" and maker.input[0] in self.graph.constants
 
     def _feeds_interpolation(self, node: Any) -> bool:
         # ONNX Runtime interpolates three times faster in its blocked float layout than in plain
@@ -114,6 +126,9 @@ class _Planner:
         for node in self.graph.nodes:
             if node.name in integer and _moves(node):
                 self._share(node.output, node.input[0])
+            elif node.name in integer and node.op_type in self.profile.on_integers:
+                self._share([*node.output, *node.input[1:]], node.input[0])
+                self.on_integers.add(node.name)
         for tensor in self.replaced:
             for user in self.graph.consumers.get(tensor, []):
                 self.reads.update((user.name, i) for i, name in enumerate(user.input) if name == tensor)
@@ -132,6 +147,8 @@ class _Planner:
             integer -= stray
 
     def _stray(self, node: Any, integer: set[str]) -> bool:
+        if node.op_type in self.profile.on_integers and any(name in self.graph.constants for name in node.input):
+            return True  # a constant has a grid of its own
         data = [node.input[i] for i in self._data_inputs(node) if node.input[i] not in self.graph.constants]
         if not data or not all(self.graph.is_float(name) and self._is_integer(name, integer) for name in data):
             return True
@@ -157,6 +174,8 @@ class _Planner:
             return False
         if node.input[0] in self.graph.outputs or len(self.graph.consumers[node.input[0]]) > 1:
             return False
+        if node.output[0] in self.graph.captured:
+            return False  # a subgraph reads what was not rounded
         producer = self.graph.producer.get(node.input[0])
         if producer is None or producer.op_type not in self.profile.compute | {"Add", "Mul"}:
             return False
@@ -167,7 +186,7 @@ class _Planner:
         if any(name not in self.graph.constants for name in bounds):
             return False
         low, high = (
-            float(self.graph.array(clip.input[i])) if len(clip.input) > i and clip.input[i] else limit
+            float(self.graph.array(clip.input[i]).item()) if len(clip.input) > i and clip.input[i] else limit
             for i, limit in ((1, float("-inf")), (2, float("inf")))
         )
         return low <= 0 <= high
@@ -207,7 +226,10 @@ class _Planner:
         return self._finished()
 
     def _round_residual(self, add: Any) -> None:
-        """Round the branch that does not end in the last convolution; the runtime fuses Add into that one."""
+        """Round the branch that does not end in the last convolution; the runtime fuses Add into that one.
+
+        Which branch that is does not depend on ``exclude``, so that excluding more never rounds more.
+        """
         order = {node.name: index for index, node in enumerate(self.graph.nodes)}
         if any(not self.graph.is_float(n) or n in self.graph.constants for n in add.input):
             return
@@ -215,14 +237,14 @@ class _Planner:
         if not fused:
             return
         kept = max(fused, key=lambda i: order[self.graph.producer[add.input[i]].name])
-        other = 1 - kept
-        self._round(add.input[other])
-        self.reads.add((add.name, other))
+        if self.graph.producer[add.input[kept]].name in self.compute:
+            self._round(add.input[1 - kept])
+            self.reads.add((add.name, 1 - kept))
 
     def _sole_compute_output(self, name: str) -> bool:
         producer = self.graph.producer.get(name)
         alone = len(self.graph.consumers.get(name, [])) == 1 and name not in self.graph.outputs
-        return producer is not None and producer.name in self.compute and alone
+        return producer is not None and producer.name in self.able and alone
 
     # -- both --------------------------------------------------------------------------------
 
@@ -240,8 +262,16 @@ class _Planner:
 
     def _finished(self) -> Plan:
         compute = tuple(node.name for node in self.graph.nodes if node.name in self.compute)
-        reads, replaced, folded = frozenset(self.reads), frozenset(self.replaced), frozenset(self.folded)
-        return Plan(self.profile, compute, dict(self.groups), reads, replaced, folded, self.float_nodes)
+        return Plan(
+            self.profile,
+            compute,
+            dict(self.groups),
+            reads=frozenset(self.reads),
+            replaced=frozenset(self.replaced),
+            folded=frozenset(self.folded),
+            on_integers=frozenset(self.on_integers),
+            float_nodes=self.float_nodes,
+        )
 
 
 def _moves(node: Any) -> bool:

@@ -32,6 +32,8 @@ class Profile:
             kernels give integers; otherwise only the inputs of compute operators are.
         compute: operators that get integer weights.
         glue: operators with an integer kernel for activations only; used between integer operators.
+        on_integers: glue that is written on the integers themselves, all operands on one grid, because the
+            runtime has that kernel and does not find it between Q/DQ pairs.
         folds_saturation: a Relu or Clip before rounding is dropped, the grid's end replaces it.
         float_outputs: compute operators whose integer kernel can give float, so that no rounding is
             needed where only float operators read them.
@@ -44,6 +46,7 @@ class Profile:
     rounds_outputs: bool
     compute: frozenset[str] = COMPUTE
     glue: frozenset[str] = frozenset()
+    on_integers: frozenset[str] = frozenset()
     folds_saturation: bool = False
     float_outputs: frozenset[str] = frozenset()
 
@@ -53,7 +56,10 @@ class Profile:
         return (0, 255) if self.activation == "uint8" else (-128, 127)
 
 
-_ORT_GLUE = frozenset({"Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"})
+_ORT_ON_INTEGERS = frozenset({"Max"})
+_ORT_GLUE = _ORT_ON_INTEGERS | frozenset(
+    {"Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"}
+)
 
 PROFILES = {
     profile.name: profile
@@ -66,6 +72,7 @@ PROFILES = {
             quantized_bias=True,
             rounds_outputs=True,
             glue=_ORT_GLUE,
+            on_integers=_ORT_ON_INTEGERS,
             folds_saturation=True,
             float_outputs=frozenset({"MatMul", "Gemm"}),
         ),
@@ -77,6 +84,7 @@ PROFILES = {
             quantized_bias=True,
             rounds_outputs=True,
             glue=_ORT_GLUE,
+            on_integers=_ORT_ON_INTEGERS,
             folds_saturation=True,
             float_outputs=frozenset({"MatMul", "Gemm"}),
         ),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
 from edgekit.quantize._graph import Graph, attribute
 from edgekit.quantize._placement import Plan
 from edgekit.quantize._profiles import Profile
 
 Ranges = Mapping[str, tuple[float, float]]
-# A bias must fit 32 bits: |bias| <= _BIAS_LIMIT x its scale.
+# A bias must fit 32 bits: |bias| <= _BIAS_LIMIT x its scale, which must be a normal float32.
 _BIAS_LIMIT = 2.0**30
+_LEAST_BIAS = 2.0**-60
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,12 @@ class _Writer:
         self.bits = bits
         self.fixed = fixed
         self.grids = _grids(plan, ranges)
+        self.names = _Names(graph)
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
-        self.dequantized: dict[tuple[str, int | None], str] = {}
-        self.weights: dict[tuple[str, int | None], Weights] = {}
+        self.operands: dict[str, str] = {}
+        # By weight and axis, and by scales: layers that share weights may need other scales for their biases.
+        self.dequantized: dict[tuple[str, int | None], dict[bytes, str]] = {}
 
     def model(self) -> Any:
         import onnx
@@ -137,14 +142,17 @@ class _Writer:
                 continue
             node = onnx.NodeProto()
             node.CopyFrom(original)
-            self._rename_outputs(node)
+            if node.name in self.plan.on_integers:
+                self._compute_on_integers(node)
+                continue
+            tensors = self._rename_outputs(node)
             if node.name in compute:
                 self._quantize_weights(node)
             self._read_rounded(original, node)
             self.nodes.append(node)
-            for name in node.output:
-                if (tensor := name.removesuffix("/exact")) in self.grids:
-                    self._round(tensor)
+            for name in tensors:
+                if name in self.grids:
+                    self._round(name)
         made = onnx.ModelProto()
         made.CopyFrom(self.graph.model)
         del made.graph.node[:]
@@ -153,13 +161,23 @@ class _Writer:
         onnx.checker.check_model(made)
         return made
 
-    def _rename_outputs(self, node: Any) -> None:
+    def _compute_on_integers(self, node: Any) -> None:
+        (made,) = node.output
+        node.input[:] = [self.names.own(name, "integer") for name in node.input]
+        node.output[0] = self.names.own(made, "integer")
+        self.nodes.append(node)
+        self._round(made, made_of_integers=True)
+
+    def _rename_outputs(self, node: Any) -> list[str]:
+        """The tensors that ``node`` makes, those of the saturation folded into it included."""
+        tensors = []
         for index, name in enumerate(node.output):
             users = self.graph.consumers.get(name, [])
             if len(users) == 1 and users[0].name in self.plan.folded:
                 name = users[0].output[0]
-            # A graph output keeps its name behind the pair.
-            node.output[index] = f"{name}/exact" if self._keeps_its_name(name) else name
+            node.output[index] = self._exact_name(name)
+            tensors.append(name)
+        return tensors
 
     def _read_rounded(self, original: Any, node: Any) -> None:
         for index, name in enumerate(original.input):
@@ -171,96 +189,109 @@ class _Writer:
         """Whether the rounded values take the name of ``name``: an output of the model that exists rounded only."""
         return name in self.plan.replaced and name in self.graph.outputs
 
-    def _rounded_name(self, name: str) -> str:
-        return name if self._keeps_its_name(name) else f"{name}/rounded"
+    def _exact_name(self, name: str) -> str:
+        return self.names.own(name, "exact") if self._keeps_its_name(name) else name
 
-    def _round(self, name: str) -> None:
+    def _rounded_name(self, name: str) -> str:
+        return name if self._keeps_its_name(name) else self.names.own(name, "rounded")
+
+    def _round(self, name: str, made_of_integers: bool = False) -> None:
         import onnx
 
-        grid = self.grids[name]
-        exact = f"{name}/exact" if self._keeps_its_name(name) else name
-        scale, zero = self._grid_constants(grid)
+        scale, zero = self._grid_constants(self.grids[name])
+        integer = self.names.own(name, "integer")
         pair = (
-            ("QuantizeLinear", [exact, scale, zero], f"{name}/integer"),
-            ("DequantizeLinear", [f"{name}/integer", scale, zero], self._rounded_name(name)),
+            ("QuantizeLinear", [self._exact_name(name), scale, zero], integer),
+            ("DequantizeLinear", [integer, scale, zero], self._rounded_name(name)),
         )
-        for op, inputs, output in pair:
-            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=f"{name}/{op}"))
+        for op, inputs, output in pair[1 if made_of_integers else 0 :]:
+            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=self.names.own(name, op)))
 
     def _grid_constants(self, grid: Grid) -> tuple[str, str]:
-        scale, zero = f"scale/{float(grid.scale).hex()}", f"zero/{grid.zero}"
+        scale, zero = self.names.own("scale", float(grid.scale).hex()), self.names.own("zero", str(grid.zero))
         self.constants[scale] = np.array(grid.scale, np.float32)
         self.constants[zero] = np.array(grid.zero, self.plan.profile.activation)
         return scale, zero
 
     def _constant(self, name: str) -> str:
         """A constant operand on a grid of its own."""
-        key = (name, None)
-        if key not in self.dequantized:
-            values = self.graph.array(name)
-            grid = Grid.of(float(values.min()), float(values.max()), self.plan.profile)
+        if name not in self.operands:
+            values = self._finite(name)
+            grid = Grid.of(float(values.min(initial=0.0)), float(values.max(initial=0.0)), self.plan.profile)
             first, last = self.plan.profile.limits
             scale, zero = self._grid_constants(grid)
             integers = np.clip(np.round(values / grid.scale) + grid.zero, first, last)
-            self.constants[f"{name}/integer"] = integers.astype(self.plan.profile.activation)
-            self._dequantize(f"{name}/integer", scale, zero, f"{name}/rounded", None)
-            self.dequantized[key] = f"{name}/rounded"
-        return self.dequantized[key]
+            integer = self.names.own(name, "operand/integer")
+            self.constants[integer] = integers.astype(self.plan.profile.activation)
+            self.operands[name] = self._dequantize(integer, scale, zero, (name, "operand"), None)
+        return self.operands[name]
 
     def _quantize_weights(self, node: Any) -> None:
         name = node.input[1]
         axis = channel_axis(node, self.graph.array(name)) if self.per_channel else None
-        key = (name, axis)
-        if key not in self.weights:
-            self.weights[key] = self.fixed.get(name) or quantize_weights(self.graph.array(name), axis, self.bits)
-            self._store_weights(node, key)
-        node.input[1] = self.dequantized[key]
-        if self.plan.profile.quantized_bias and len(node.input) > 2 and node.input[2]:
-            self._quantize_bias(node, self.weights[key])
+        weights = self._with_room_for_bias(node, self._integers(name, axis))
+        copies = self.dequantized.setdefault((name, axis), {})
+        scales = weights.scales.tobytes()
+        if scales not in copies:
+            part = "weight" if axis is None else f"axis{axis}"
+            copies[scales] = self._store((name, f"{part}/{node.name}" if copies else part), weights)
+        node.input[1] = copies[scales]
+        if self.plan.profile.quantized_bias and _has_bias(node):
+            self._quantize_bias(node, weights)
 
-    def _store_weights(self, node: Any, key: tuple[str, int | None]) -> None:
-        name, axis = key
-        weights = self._with_room_for_bias(node, self.weights[key])
-        self.weights[key] = weights
-        stem = name if axis is None else f"{name}/axis{axis}"
-        self.constants[f"{stem}/integer"] = weights.values
-        self.constants[f"{stem}/scale"] = weights.scales
-        self.constants[f"{stem}/zero"] = np.zeros(weights.scales.shape, np.int8)
-        self._dequantize(f"{stem}/integer", f"{stem}/scale", f"{stem}/zero", f"{stem}/rounded", weights.axis)
-        self.dequantized[key] = f"{stem}/rounded"
+    def _integers(self, name: str, axis: int | None) -> Weights:
+        given = self.fixed.get(name)
+        if given is not None and given.axis == axis:
+            return given
+        return quantize_weights(self._finite(name), axis, self.bits)
+
+    def _finite(self, name: str) -> Array:
+        values = self.graph.array(name)
+        if not np.isfinite(values).all():
+            raise ModelError(f"weight {name!r} holds NaN or infinity; train or export the model again")
+        return values
 
     def _with_room_for_bias(self, node: Any, weights: Weights) -> Weights:
-        """Raise the scales of (almost) all-zero channels until 32 bits hold the bias."""
-        if not self.plan.profile.quantized_bias or len(node.input) < 3 or not node.input[2]:
+        """Raise the scales of (almost) all-zero channels until 32 bits hold the bias.
+
+        A channel of zeros needs no scale of its own, and gets the one that suits its bias best.
+        """
+        if not self.plan.profile.quantized_bias or not _has_bias(node):
             return weights
-        bias = np.abs(self.graph.array(node.input[2]))
-        needed = (bias / (self.grids[node.input[0]].scale * _BIAS_LIMIT)).astype(np.float32)
+        bias = np.maximum(np.abs(self._finite(node.input[2])), _LEAST_BIAS)
+        needed = bias / (float(self.grids[node.input[0]].scale) * _BIAS_LIMIT)
         if weights.axis is None:
-            needed = np.asarray(needed.max())
-        if not (needed > weights.scales).any():
-            return weights
-        scales = np.maximum(weights.scales, needed)
-        ratio = _spread(weights.scales / scales, weights.values.ndim, weights.axis)
+            needed = needed.max()
+        others = tuple(i for i in range(weights.values.ndim) if i != weights.axis)
+        dead = ~weights.values.any(axis=others if weights.axis is not None else None)
+        scales = np.where(dead, needed, np.maximum(weights.scales, needed)).astype(np.float32)
+        ratio = _spread(np.minimum(weights.scales / scales, 1), weights.values.ndim, weights.axis)
         return Weights(np.round(weights.values * ratio).astype(np.int8), scales, weights.axis)
 
     def _quantize_bias(self, node: Any, weights: Weights) -> None:
-        stem = f"{node.name}/bias"
         scale = np.asarray(self.grids[node.input[0]].scale * weights.scales, np.float32)
         integers = np.round(self.graph.array(node.input[2]).astype(np.float64) / scale)
-        self.constants[f"{stem}/integer"] = np.clip(integers, -(2**31), 2**31 - 1).astype(np.int32)
-        self.constants[f"{stem}/scale"] = scale
-        self.constants[f"{stem}/zero"] = np.zeros(scale.shape, np.int32)
-        axis = None if weights.axis is None else 0
-        self._dequantize(f"{stem}/integer", f"{stem}/scale", f"{stem}/zero", f"{stem}/rounded", axis)
-        node.input[2] = f"{stem}/rounded"
+        bias = Weights(integers.astype(np.int32), scale, None if weights.axis is None else 0)
+        node.input[2] = self._store((node.name, "bias"), bias)
 
-    def _dequantize(self, integers: str, scale: str, zero: str, output: str, axis: int | None) -> None:
+    def _store(self, stem: tuple[str, str], values: Weights) -> str:
+        """Constants and a DequantizeLinear of integers around zero; the name of its output."""
+        of, part = stem
+        integer, scale, zero = (self.names.own(of, f"{part}/{kind}") for kind in ("integer", "scale", "zero"))
+        self.constants[integer] = values.values
+        self.constants[scale] = values.scales
+        self.constants[zero] = np.zeros(values.scales.shape, values.values.dtype)
+        return self._dequantize(integer, scale, zero, stem, values.axis)
+
+    def _dequantize(self, integers: str, scale: str, zero: str, stem: tuple[str, str], axis: int | None) -> str:
         import onnx
 
         attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
-        name = f"{output.removesuffix('/rounded')}/DequantizeLinear"
+        of, part = stem
+        output, name = self.names.own(of, f"{part}/rounded"), self.names.own(of, f"{part}/DequantizeLinear")
         made = onnx.helper.make_node("DequantizeLinear", [integers, scale, zero], [output], name=name, **attributes)
         self.nodes.append(made)
+        return output
 
     def _replace_constants(self, made: Any) -> None:
         import onnx
@@ -276,6 +307,27 @@ class _Writer:
         infos = [value for value in made.graph.value_info if value.name in alive]
         del made.graph.value_info[:]
         made.graph.value_info.extend(infos)
+
+
+class _Names:
+    """Names for what is added to a graph, different from all that it has, also in subgraphs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._taken = set(graph.names)
+        self._given: dict[tuple[str, str], str] = {}
+
+    def own(self, of: str, part: str) -> str:
+        """The name of a part of ``of``: the same for equal arguments, ``of/part`` where that is free."""
+        if (of, part) not in self._given:
+            wanted = f"{of}/{part}"
+            name = next(n for k in itertools.count() if (n := f"{wanted}_{k}" if k else wanted) not in self._taken)
+            self._taken.add(name)
+            self._given[of, part] = name
+        return self._given[of, part]
+
+
+def _has_bias(node: Any) -> bool:
+    return len(node.input) > 2 and bool(node.input[2])
 
 
 def _grids(plan: Plan, ranges: Ranges) -> dict[str, Grid]:

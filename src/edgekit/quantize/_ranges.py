@@ -136,7 +136,7 @@ class Percentile(Histogram):
 class Clipping(Histogram):
     """The share of the range seen, ends shrunk one after the other, whose :meth:`cost` is least."""
 
-    shares = np.linspace(0.02, 1.0, 99)
+    shares = np.linspace(1.0, 0.02, 99)  # the largest first: of equal costs the first wins
 
     def search(self, steps: Steps) -> tuple[float, float]:
         if steps.symmetric:
@@ -152,8 +152,15 @@ class Clipping(Histogram):
         return low, high
 
     def _cost(self, low: float, high: float, steps: Steps) -> float:
-        used = np.flatnonzero(self.counts)
-        return self.cost(self.centres[used], self.counts[used], low, high, steps)
+        counts = self.considered()
+        used = np.flatnonzero(counts)
+        # Where the ends of what was seen lie, a bin's middle may be outside.
+        centres = np.clip(self.centres[used], self.low, self.high)
+        return self.cost(centres, counts[used], low, high, steps)
+
+    def considered(self) -> Array:
+        """The counts that a range is judged by."""
+        return self.counts
 
     @abstractmethod
     def cost(self, centres: Array, counts: Array, low: float, high: float, steps: Steps) -> float:
@@ -177,18 +184,31 @@ class Entropy(Clipping):
     """Least Kullback-Leibler divergence between the distribution and its quantized form.
 
     Migacz, "8-bit inference with TensorRT", GTC 2017: values outside count at the end of the
-    range, and every step spreads its values evenly over the bins that were not empty.
+    range, and every step spreads its values evenly over the bins that were not empty.  An end
+    that values outside go to is a bin of its own with one value, so that a step exists there; a
+    range that cuts off most values is none.
     """
+
+    def considered(self) -> Array:
+        """The zeros of a Relu are exact on every grid: a bar that no step may spread."""
+        counts, zero = self.counts.copy(), BINS // 2
+        counts[zero] = min(counts[zero], max(counts[zero - 1], counts[zero + 1]))
+        return counts
 
     def cost(self, centres: Array, counts: Array, low: float, high: float, steps: Steps) -> float:
         inside = (centres >= low) & (centres <= high)
-        if not inside.any():
+        below, above = counts[centres < low].sum(), counts[centres > high].sum()
+        if below + above > counts[inside].sum():
             return float("inf")
-        kept = counts[inside].astype(np.float64)
+        if not counts.size:
+            return 0.0
+        kept = np.concatenate(([min(below, 1)], counts[inside], [min(above, 1)])).astype(np.float64)
         clipped = kept.copy()
-        clipped[0] += counts[centres < low].sum()
-        clipped[-1] += counts[centres > high].sum()
-        step = np.floor((centres[inside] - low) / ((high - low) / (steps.count + 1))).astype(np.int64)
+        clipped[0], clipped[-1] = below, above
+        places = np.concatenate(([low], centres[inside], [high]))
+        filled = kept > 0
+        kept, clipped = kept[filled], clipped[filled]
+        step = ((places[filled] - low) / ((high - low) / (steps.count + 1))).astype(np.int64).clip(max=steps.count)
         members = np.bincount(step)
         spread = (np.bincount(step, weights=kept) / np.maximum(members, 1))[step]
         p, q = clipped / clipped.sum(), spread / spread.sum()

@@ -2,23 +2,28 @@
 
 Activations are 8-bit, one grid a tensor; weights are signed 8-bit, one scale per output channel
 (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3).
+What repairs accuracy without training is one switch and one file each: :mod:`edgekit.quantize._equalize`,
+:mod:`edgekit.quantize._bias` and :mod:`edgekit.quantize._adaround`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from edgekit.core.errors import ModelError
-from edgekit.quantize import Frames, Job, Quantized, TechniqueConfig, _ranges
+from edgekit.core.errors import ModelError, SpecError
+from edgekit.core.tensors import Array
+from edgekit.quantize import Job, Quantized, TechniqueConfig, _adaround, _bias, _equalize, _ranges
 from edgekit.quantize._calibrate import Calibration, calibrate
 from edgekit.quantize._graph import Graph, simplified
 from edgekit.quantize._placement import Plan, plan
 from edgekit.quantize._profiles import profile
-from edgekit.quantize._qdq import Weights, insert
+from edgekit.quantize._qdq import Ranges, Weights, insert
+from edgekit.quantize._rewrite import rewrite
 
 Calibrator = Literal["minmax", "percentile", "entropy", "mse"]
 
@@ -31,6 +36,11 @@ class Config(TechniqueConfig):
     percentile: float = Field(99.99, gt=50, le=100, description="share of activations inside the range, per cent")
     weights: Literal["per-channel", "per-tensor"] = "per-channel"
     weight_bits: Literal[8, 4] = Field(8, description="4: 15 levels in int8 storage")
+    equalize: bool = Field(False, description="make the channels of neighbouring layers equally wide")
+    bias_correction: bool = Field(False, description="shift biases until integer layers have the means of float ones")
+    rounding: Literal["nearest", "adaround"] = Field("nearest", description="adaround: learn which weights go up")
+    adaround_iterations: int = Field(200, ge=1, description="steps of adaround per layer")
+    rewrite: bool = Field(True, description="replace operators without an integer kernel where that is exact")
     exclude: tuple[str, ...] = Field((), description="names of ONNX nodes that stay float")
     profiles: tuple[str, ...] = Field((), description="further Q/DQ placements to export from the same calibration")
 
@@ -44,6 +54,32 @@ class Config(TechniqueConfig):
         return {"entropy": _ranges.Entropy, "mse": _ranges.MeanSquare}[self.calibrator](tensor, sample)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A calibrated model: everything that typed models are written from.
+
+    ``graph`` is the FP32 model (equalized when configured), ``plans`` holds one plan per profile, ``fixed``
+    the weights whose rounding was chosen, ``shifts`` what is added to the biases of integer layers, by node,
+    and ``repairs`` the record of the three.
+    """
+
+    graph: Graph
+    plans: Mapping[str, Plan]
+    calibration: Calibration
+    config: Config
+    fixed: Mapping[str, Weights] = field(default_factory=dict)
+    shifts: Mapping[str, Array] = field(default_factory=dict)
+    repairs: Mapping[str, Any] = field(default_factory=dict)
+
+    def model(self, profile_name: str) -> bytes:
+        """The typed model of one profile."""
+        placed = self.plans[profile_name]
+        # A layer that stays float in this plan has nothing to make up for.
+        shifts = {name: self.shifts[name] for name in placed.compute if name in self.shifts}
+        graph = _bias.shifted(self.graph, shifts) if shifts else self.graph
+        return place_in(graph, placed, self.calibration.ranges(placed.profile), self.config, self.fixed)
+
+
 def apply(job: Job, config: Config) -> Quantized:
     """Quantize ``job.source`` with ranges seen on ``job.frames``.
 
@@ -52,35 +88,102 @@ def apply(job: Job, config: Config) -> Quantized:
         ModelError: NaN activations, an unknown excluded node, or nothing to quantize.
         SpecError: an unknown profile.
     """
-    graph = Graph(simplified(job.source))
+    prepared = prepare(job, config)
+    models = {name: prepared.model(name) for name in prepared.plans}
+    record = {name: described(prepared, name) for name in prepared.plans}
+    main, about = models.pop(job.profile), record.pop(job.profile)
+    return Quantized(main, about | ({"also": record} if record else {}), also=models)
+
+
+def prepare(job: Job, config: Config) -> Prepared:
+    """Everything up to the typed models; raises as :func:`apply`."""
+    names = tuple(dict.fromkeys((job.profile, *config.profiles)))
+    graph, rewritten = starting_graph(job.source, names, config)
+    repairs: dict[str, Any] = {"rewritten": list(rewritten)} if rewritten else {}
+    if config.equalize:
+        graph, repairs["equalize"] = equalized(graph, job)
+    if config.bias_correction:
+        graph = _bias.with_biases(graph, config.exclude)
+    plans = {name: plan(graph, profile(name), config.exclude) for name in names}
+    prepared = Prepared(graph, plans, ranges_seen(graph, plans.values(), job, config), config, repairs=repairs)
+    if config.rounding == "adaround":
+        prepared = adarounded(prepared, job)
+    return bias_corrected(prepared, job) if config.bias_correction else prepared
+
+
+def starting_graph(source: Path, profiles: Collection[str], config: Config) -> tuple[Graph, tuple[str, ...]]:
+    """The simplified model, and the nodes that were rewritten: only when every profile gains from it.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the file, or ``exclude`` names a node it does not have.
+    """
+    graph, rewritten = Graph(simplified(source)), tuple[str, ...]()
+    if config.rewrite and all(profile(name).rounds_outputs for name in profiles):
+        graph, rewritten = rewrite(graph)
     graph.require_nodes(config.exclude, "exclude")
-    plans = {name: plan(graph, profile(name), config.exclude) for name in (job.profile, *config.profiles)}
-    calibration = ranges_seen(graph, plans.values(), job.frames, config, job)
-    models, record = {}, {}
-    for name, placed in plans.items():
-        ranges = calibration.ranges(placed.profile)
-        models[name] = place_in(graph, placed, ranges, config)
-        record[name] = _described(placed, ranges, config, calibration.frames)
-    main = models.pop(job.profile)
-    also = {name: record[name] for name in models}
-    return Quantized(main, record[job.profile] | ({"also": also} if also else {}), also=models)
+    return graph, rewritten
 
 
-def ranges_seen(graph: Graph, plans: Iterable[Plan], frames: Frames, config: Config, job: Job) -> Calibration:
+def equalized(graph: Graph, job: Job) -> tuple[Graph, dict[str, Any]]:
+    """The same function with equally wide channels; one pass over the frames."""
+    with job.progress.track("equalize", len(job.frames)) as advance:
+        found = _equalize.equalize(graph, _equalize.peaks_seen(graph, job.frames, advance))
+    return found.graph, found.summary()
+
+
+def adarounded(prepared: Prepared, job: Job) -> Prepared:
+    """Choose the rounding of weights, on the job's profile for all profiles."""
+    config, graph, placed = prepared.config, prepared.graph, prepared.plans[job.profile]
+    ranges = prepared.calibration.ranges(placed.profile)
+    with job.progress.track("adaround", len(_adaround.suitable(graph, placed.compute))) as advance:
+        rounding = _adaround.round_weights(
+            graph,
+            placed.compute,
+            lambda fixed: _inserted(graph, placed, ranges, config, fixed),
+            job.frames,
+            per_channel=config.weights == "per-channel",
+            bits=config.weight_bits,
+            iterations=config.adaround_iterations,
+            advance=advance,
+        )
+    repairs = {**prepared.repairs, "adaround": rounding.summary()}
+    return replace(prepared, fixed=rounding.fixed, repairs=repairs)
+
+
+def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
+    """Find the shifts of the biases, on the job's profile for all profiles."""
+    config, graph, placed = prepared.config, prepared.graph, prepared.plans[job.profile]
+    ranges = prepared.calibration.ranges(placed.profile)
+
+    def typed(shifted: Graph) -> Any:
+        return _inserted(shifted, placed, ranges, config, prepared.fixed)
+
+    with job.progress.track("bias correction", _bias.passes(graph, placed.compute)) as advance:
+        correction = _bias.correct(graph, placed.compute, typed, job.frames, advance)
+    repairs = {**prepared.repairs, "bias_correction": correction.summary()}
+    return replace(prepared, shifts=correction.shifts, repairs=repairs)
+
+
+def ranges_seen(graph: Graph, plans: Iterable[Plan], job: Job, config: Config) -> Calibration:
     """One pass over the frames for the tensors of all plans."""
     tensors = dict.fromkeys(name for placed in plans for name in placed.tensors)
-    with job.progress.track("calibrate", len(frames)) as advance:
-        return calibrate(graph, tensors, frames, lambda name: config.finder(name, len(frames)), advance)
+    count = len(job.frames)
+    with job.progress.track("calibrate", count) as advance:
+        return calibrate(graph, tensors, job.frames, lambda name: config.finder(name, count), advance)
 
 
 def place(source: Path, ranges: Mapping[str, tuple[float, float]], profile_name: str, config: Config) -> bytes:
     """Quantize with ranges that are known already; they hold every tensor the profile rounds.
 
+    Weights are rounded to nearest and biases stay: their repairs take frames.
+
     Raises:
         ModelError: a range is missing.
+        SpecError: equalize, after which the ranges are of another model.
     """
-    graph = Graph(simplified(source))
-    graph.require_nodes(config.exclude, "exclude")
+    if config.equalize:
+        raise SpecError("equalize: true changes the ranges of the model, and here they are known already; leave it out")
+    graph, _ = starting_graph(source, (profile_name,), config)
     return place_in(graph, plan(graph, profile(profile_name), config.exclude), ranges, config)
 
 
@@ -95,21 +198,28 @@ def place_in(
     missing = [name for name in placed.tensors if name not in ranges]
     if missing:
         raise ModelError(f"no range is known for tensor {missing[0]!r}; calibrate the same model with the same exclude")
-    per_channel = config.weights == "per-channel"
-    model = insert(graph, placed, ranges, per_channel=per_channel, bits=config.weight_bits, fixed=fixed)
-    typed: bytes = model.SerializeToString(deterministic=True)
+    typed: bytes = _inserted(graph, placed, ranges, config, fixed).SerializeToString(deterministic=True)
     return typed
 
 
-def _described(placed: Plan, ranges: Mapping[str, tuple[float, float]], config: Config, frames: int) -> dict[str, Any]:
+def _inserted(graph: Graph, placed: Plan, ranges: Ranges, config: Config, fixed: Mapping[str, Weights] | None) -> Any:
+    per_channel = config.weights == "per-channel"
+    return insert(graph, placed, ranges, per_channel=per_channel, bits=config.weight_bits, fixed=fixed)
+
+
+def described(prepared: Prepared, name: str) -> dict[str, Any]:
+    """The record of one profile's model, JSON-ready."""
+    config, placed = prepared.config, prepared.plans[name]
     symmetric = ", symmetric" if placed.profile.symmetric else ""
+    ranges = prepared.calibration.ranges(placed.profile)
     return {
         "method": "ptq",
         "config": config.model_dump(mode="json"),
-        "profile": placed.profile.name,
-        "frames": frames,
+        "profile": name,
+        "frames": prepared.calibration.frames,
         "activations": f"{placed.profile.activation} per tensor{symmetric}",
         "weights": f"int{config.weight_bits} {config.weights}, symmetric",
+        "repairs": dict(prepared.repairs),
         "float_nodes": placed.float_nodes,
-        "ranges": {name: [float(low), float(high)] for name, (low, high) in sorted(ranges.items())},
+        "ranges": {tensor: [float(low), float(high)] for tensor, (low, high) in sorted(ranges.items())},
     }

@@ -1,0 +1,411 @@
+"""Quantization-aware training: it sees the rounding of the exported model, recovers what that costs, and resumes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from pydantic import ValidationError
+from tests.graphs import relative_l2
+from torch import Tensor, nn
+
+from edgekit import export
+from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
+from edgekit.core.reports import Metric
+from edgekit.core.tensors import TensorSpec
+from edgekit.engine import ort
+from edgekit.load import LoadedModel
+from edgekit.quantize import Job, _fakequant, _fold, ptq, qat
+from edgekit.tasks import segmentation
+from edgekit.training import TrainingConfig, of_task, restore, supervised, tensors, train
+
+pytest.importorskip("modelopt")
+
+LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "qat.json").read_text())
+SIZE = (16, 24)
+CONFIG = segmentation.Config(output="logits", classes=("floor", "red", "green"), ignore_index=255)
+QUICK = TrainingConfig(steps=6, batch=4, learning_rate=1e-3, validate_every=3, checkpoint_every=2, device="cpu")
+
+
+class Net(nn.Module):
+    """Every shape that training must follow: batch norms, depthwise, shared, functional, a vector head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
+        self.depthwise = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.BatchNorm2d(16), nn.ReLU())
+        self.project = nn.Conv2d(16, 16, 1)
+        self.shared = nn.Conv2d(16, 16, 3, padding=1)
+        self.late = nn.BatchNorm2d(32)
+        self.gate = nn.Linear(16, 32)
+        self.head = nn.Conv2d(32, 3, 1)
+        self.drop = nn.Dropout2d(0.05)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        x = self.stem(image)
+        x = x + self.project(self.depthwise(x))
+        y = torch.relu(self.shared(x))
+        y = self.late(torch.cat([y, torch.relu(self.shared(y))], 1))
+        gate = self.gate(x.mean((2, 3)))
+        return self.head(self.drop(y)) + 0.0 * gate.mean(), gate
+
+
+class Flat(nn.Module):
+    """As the loader wraps a user's network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image))
+
+
+def frame(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A noisy floor with a red and a green square, and its mask."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0, 0.7, (3, *SIZE)).astype(np.float32)
+    mask = np.zeros(SIZE, np.uint8)
+    for label, channel in ((1, 0), (2, 1)):
+        y, x = int(rng.integers(0, SIZE[0] - 7)), int(rng.integers(0, SIZE[1] - 7))
+        image[:, y : y + 7, x : x + 7] -= 0.5
+        image[channel, y : y + 7, x : x + 7] += 1.2
+        mask[y : y + 7, x : x + 7] = label
+    return {"image": image[None]}, mask
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames from ``start``; iterated, the inputs only."""
+
+    start: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        return frame(self.start + index)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        return (self[i][0] for i in range(self.count))
+
+
+def run(model: bytes, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Mean IoU over 12 frames, in ONNX Runtime."""
+
+    metric: Metric = field(default_factory=lambda: Metric("miou", higher=True))
+    target: str = "cpu"
+
+    def accuracy(self, model: bytes) -> float:
+        accumulator = CONFIG.create().accumulator()
+        for feeds, mask in (Frames(900, 12)[i] for i in range(12)):
+            labels = segmentation.LabelMap(run(model, feeds)["logits"][0].argmax(0).astype(np.uint8))
+            accumulator.update(labels, mask, "frame")
+        return accumulator.compute()["miou"]
+
+    def latency(self, models: Any) -> Any:
+        raise AssertionError("latency is not asked for")
+
+    def size_mib(self, model: bytes) -> float:
+        raise AssertionError("size is not asked for")
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    """A trained network, its depthwise channels then spread over two decades without changing the function."""
+    torch.manual_seed(1)
+    network = Flat(Net())
+    config = TrainingConfig(steps=150, batch=8, learning_rate=0.01, validate_every=150, device="cpu", ema=0.9)
+    loss = of_task(CONFIG)
+    assert loss is not None
+    names: Any = {"inputs": ("image",), "outputs": ("logits", "gate")}
+    train(network, Frames(0, 64), supervised(loss), config, **names)
+    net: Any = network.network
+    spread = torch.logspace(-1, 1, 16)[torch.randperm(16, generator=torch.Generator().manual_seed(0))]
+    with torch.no_grad():
+        net.depthwise[1].weight.mul_(spread)
+        net.depthwise[1].bias.mul_(spread)
+        net.project.weight.div_(spread.reshape(1, -1, 1, 1))
+    return {name: tensor.detach().clone() for name, tensor in tensors(network).items()}
+
+
+@pytest.fixture
+def job(weights: dict[str, Tensor], tmp_path: Path) -> Job:
+    return make_job(weights, tmp_path)
+
+
+def make_job(weights: dict[str, Tensor], folder: Path, build: Callable[[], nn.Module] = Net) -> Job:
+    def network() -> nn.Module:
+        made = Flat(build()).eval()
+        restore(made, weights)
+        return made
+
+    def exported(module: nn.Module) -> bytes:
+        spec = (TensorSpec("image", (1, 3, *SIZE)),)
+        export.export(LoadedModel(spec, ("logits", "gate"), module=module), folder / "exported.onnx")
+        return (folder / "exported.onnx").read_bytes()
+
+    (folder / "fp32.onnx").write_bytes(exported(network()))
+    return Job(
+        folder / "fp32.onnx", Frames(0, 16), network=network, export=exported,
+        examples=Frames(0, 64), loss=of_task(CONFIG),
+    )  # fmt: skip
+
+
+def student(job: Job, settings: ptq.Config) -> tuple[qat._Work, nn.Module, bytes]:
+    work = qat._Work.of(job, qat.Config(ptq=settings))
+    start = ptq.apply(job, settings)
+    network, placed = work.student(work.folded().network, start)
+    assert placed.missing == ()
+    return work, network, start.model
+
+
+def test_the_metadata_key_is_the_exporters() -> None:
+    assert _fakequant.MODULE_KEY == export.MODULE_KEY
+
+
+class TestFolding:
+    def test_the_function_stays(self, job: Job) -> None:
+        assert job.network is not None
+        feeds = torch.from_numpy(frame(5)[0]["image"])
+        folded = _fold.fold(job.network(), [feeds])
+        assert set(folded.pairs) == {
+            ("network.stem.0", "network.stem.1"),
+            ("network.depthwise.0", "network.depthwise.1"),
+        }
+        assert folded.frozen == ("network.late",)  # it reads a concatenation
+        with torch.no_grad():
+            for mine, theirs in zip(folded.network(feeds), job.network()(feeds), strict=True):
+                assert torch.allclose(mine, theirs, atol=1e-5)
+
+    def test_there_and_back(self, job: Job) -> None:
+        """Changed folded weights give the same outputs in the user's own network."""
+        assert job.network is not None
+        feeds = torch.from_numpy(frame(5)[0]["image"])
+        folded = _fold.fold(job.network(), [feeds])
+        with torch.no_grad():
+            for parameter in folded.network.parameters():
+                parameter.mul_(1.1).add_(0.01)
+        back = folded.unfold(tensors(folded.network), job.network())
+        assert back.state_dict().keys() == job.network().state_dict().keys()
+        with torch.no_grad():
+            for mine, theirs in zip(back(feeds), folded.network(feeds), strict=True):
+                assert torch.allclose(mine, theirs, atol=1e-5, rtol=1e-5)
+
+    def test_without_affine_weights(self) -> None:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).eval()
+        network[1].running_mean.fill_(0.3)
+        network[1].running_var.fill_(4.0)
+        fresh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).eval()
+        feeds = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        expected = network(feeds)
+        folded = _fold.fold(network, [feeds])
+        assert folded.pairs == (("0", "1"),)
+        assert torch.allclose(folded.unfold(tensors(folded.network), fresh)(feeds), expected, atol=1e-5)
+
+    def test_a_tensor_with_two_readers_is_left_alone(self) -> None:
+        class Forked(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.conv(x)
+                return self.norm(x) + x  # type: ignore[no-any-return]
+
+        folded = _fold.fold(Forked(), [torch.zeros(1, 3, 4, 4)])
+        assert (folded.pairs, folded.frozen) == ((), ("norm",))
+
+
+class TestRounding:
+    @pytest.mark.parametrize("profile", ["ort-x86", "ort-arm", "tensorrt", "openvino"])
+    @pytest.mark.parametrize("settings", [{}, {"weights": "per-tensor"}, {"weights": "per-tensor", "weight_bits": 4}])
+    def test_the_network_rounds_as_the_exported_model(self, job: Job, profile: str, settings: Any) -> None:
+        _, network, typed = student(replace(job, profile=profile), ptq.Config(**settings))
+        for seed in range(300, 304):
+            feeds = frame(seed)[0]
+            with torch.no_grad():
+                given = network(torch.from_numpy(feeds["image"]))
+            for name, tensor in zip(("logits", "gate"), given, strict=True):
+                assert relative_l2(tensor.numpy(), run(typed, feeds)[name]) <= LIMITS["grid_relative_l2"], (seed, name)
+
+    def test_rounding_is_seen_at_all(self, job: Job) -> None:
+        """The distance above is far below what rounding changes."""
+        _, _, typed = student(job, ptq.Config(weights="per-tensor", weight_bits=4))
+        feeds = frame(300)[0]
+        fp32 = run(job.source.read_bytes(), feeds)["logits"]
+        assert relative_l2(run(typed, feeds)["logits"], fp32) > 10 * LIMITS["grid_relative_l2"]
+
+    def test_channels_last_rounds_alike(self, job: Job) -> None:
+        _, network, _ = student(job, ptq.Config())
+        image = torch.from_numpy(frame(300)[0]["image"])
+        with torch.no_grad():
+            plain = network(image)
+            other = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last))
+        for first, second in zip(plain, other, strict=True):
+            assert relative_l2(second.numpy(), first.numpy()) <= LIMITS["grid_relative_l2"]
+
+    def test_excluded_nodes_stay_float(self, job: Job) -> None:
+        (name,) = [n.name for n in onnx.load(job.source).graph.node if n.input[1:2] == ["head.weight"]]
+        _, network, _ = student(job, ptq.Config(exclude=(name,)))
+        modules = dict(network.named_modules())
+        assert not modules["inner.network.head"].weight_quantizer.is_enabled
+        assert modules["inner.network.project"].weight_quantizer.is_enabled
+
+    def test_gradients_reach_every_weight(self, job: Job) -> None:
+        _, network, _ = student(job, ptq.Config(weights="per-tensor"))
+        image = torch.from_numpy(np.concatenate([frame(i)[0]["image"] for i in range(4)]))
+        sum(out.square().mean() for out in network(image)).backward()  # type: ignore[union-attr]
+        grads = {name: p.grad for name, p in network.named_parameters()}
+        assert [name for name, grad in grads.items() if grad is None or not grad.any()] == []
+
+    def test_a_rounding_that_is_not_followed_is_refused(self, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+        located = _fakequant.locate
+
+        def forgetful(*args: Any) -> _fakequant.Placed:
+            return replace(located(*args), weights={}, missing=("node_conv",))
+
+        monkeypatch.setattr(_fakequant, "locate", forgetful)
+        with pytest.raises(
+            ModelError, match=r"differs from the quantized model by .*not found in the network: node_conv"
+        ):
+            qat.apply(job, qat.Config(training=QUICK, ptq=ptq.Config(weights="per-tensor", weight_bits=4)))
+
+
+class TestResult:
+    @pytest.mark.slow
+    def test_it_recovers_half_of_the_loss_against_the_control(self, job: Job, tmp_path: Path) -> None:
+        bench = Bench()
+        training = TrainingConfig(
+            steps=240, batch=8, learning_rate=3e-3, warmup=10, ema=0.9, validate_every=80, device="cpu"
+        )
+        config = qat.Config(ptq=ptq.Config(weights="per-tensor", weight_bits=4), training=training)
+        found = qat.apply(replace(job, bench=bench), config)
+        record = found.record["qat"]
+        control = record["control"]
+        assert record["fp32"] - record["ptq"] > 0.1  # else there is nothing to recover
+        assert record["qat"] - record["ptq"] >= LIMITS["recovered_share"] * (control["fp32"] - record["ptq"])
+        assert record["qat"] > control["ptq"]
+        assert record["qat"] == bench.accuracy(found.model)
+        assert record["steps"] == control["steps"] == 240
+        assert record["metric"] == "miou"
+        assert json.loads(json.dumps(found.record)) == found.record
+
+    def test_typed_model_and_record(self, job: Job) -> None:
+        found = qat.apply(job, qat.Config(training=QUICK, ptq=ptq.Config(profiles=("tensorrt",))))
+        before = ptq.apply(job, ptq.Config(profiles=("tensorrt",)))
+        assert found.record["method"] == "qat"
+        assert found.record["ranges"] == before.record["ranges"]
+        record = found.record["qat"]
+        assert (record["steps"], record["fp32"], record["control"]["fp32"]) == (6, None, None)
+        assert [point["step"] for point in record["history"]] == [0, 3, 6]
+        assert max(record["grid_error"].values()) <= LIMITS["grid_relative_l2"]
+        assert found.model != before.model
+        assert found.also.keys() == {"tensorrt"}
+        for mine, theirs in ((found.model, before.model), (found.also["tensorrt"], before.also["tensorrt"])):
+            shapes = [[n.op_type for n in onnx.load_from_string(m).graph.node] for m in (mine, theirs)]
+            assert shapes[0] == shapes[1]
+
+    def test_the_engine_takes_it(self, job: Job, tmp_path: Path) -> None:
+        found = qat.apply(job, qat.Config(training=QUICK, control=False))
+        assert "control" not in found.record["qat"]
+        (tmp_path / "typed.onnx").write_bytes(found.model)
+        ort.build(tmp_path / "typed.onnx", tmp_path / "engine.ort.onnx", ort.Config(engine="ort"))
+        with ort.open(tmp_path / "engine.ort.onnx", ort.Config(engine="ort")) as engine:
+            assert engine.infer(frame(3)[0])["logits"].shape == (1, 3, *SIZE)
+
+    def test_teacher_needs_no_truth(self, job: Job) -> None:
+        config = qat.Config(training=QUICK, loss="teacher", logits=("logits",), control=False)
+        found = qat.apply(replace(job, loss=None), config)
+        losses = [point["loss"] for point in found.record["qat"]["history"][1:]]
+        assert all(0 < loss < 1 for loss in losses)
+
+    @pytest.mark.slow
+    def test_deterministic(self, job: Job) -> None:
+        config = qat.Config(training=QUICK)
+        assert qat.apply(job, config) == qat.apply(job, config)
+
+    @pytest.mark.slow
+    def test_a_killed_run_continues(self, job: Job, tmp_path: Path) -> None:
+        config = qat.Config(training=QUICK)
+        expected = qat.apply(job, config)
+        kept = replace(job, scratch=tmp_path / "scratch")
+        calls = iter(range(1000))
+
+        def dying(outputs: Any, truth: Tensor) -> Tensor:
+            if next(calls) == 9:  # step 3 of the control
+                raise KeyboardInterrupt
+            assert job.loss is not None
+            return job.loss(outputs, truth)  # type: ignore[no-any-return]
+
+        with pytest.raises(KeyboardInterrupt):
+            qat.apply(replace(kept, loss=dying), config)
+        assert {p.name for p in (tmp_path / "scratch").iterdir()} == {"qat.checkpoint", "fp32-control.checkpoint"}
+        assert qat.apply(kept, config) == expected
+        with pytest.raises(ModelError, match=r"qat.checkpoint is of another run: its setting learning_rate"):
+            qat.apply(kept, qat.Config(training=QUICK.model_copy(update={"learning_rate": 0.5})))
+
+    def test_bf16_and_channels_last(self, job: Job) -> None:
+        settings = QUICK.model_copy(update={"precision": "bf16", "channels_last": True})
+        found = qat.apply(job, qat.Config(training=settings, control=False))
+        plain = qat.apply(job, qat.Config(training=QUICK, control=False))
+        feeds = frame(3)[0]
+        first, second = (run(made.model, feeds)["logits"] for made in (found, plain))
+        assert 0 < relative_l2(first, second) < LIMITS["bf16_relative_l2"]
+
+
+class TestRefusals:
+    def test_an_onnx_file(self, job: Job) -> None:
+        with pytest.raises(ModelError, match=r"give model\.factory and model\.weights, or use method ptq"):
+            qat.apply(replace(job, network=None, export=None), qat.Config())
+
+    def test_no_training_frames(self, job: Job) -> None:
+        with pytest.raises(DataError, match=r"give data\.training"):
+            qat.apply(replace(job, examples=None), qat.Config())
+
+    def test_no_calibration_frames(self, job: Job) -> None:
+        with pytest.raises(DataError, match="calibration set is empty"):
+            qat.apply(replace(job, frames=Frames(0, 0)), qat.Config())
+
+    def test_no_loss(self, job: Job) -> None:
+        with pytest.raises(SpecError, match="use loss: teacher"):
+            qat.apply(replace(job, loss=None), qat.Config())
+
+    def test_without_modelopt(self, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "modelopt.torch.quantization", None)
+        with pytest.raises(MissingRequirement, match=r'pip install "edgekit\[qat\]"'):
+            qat.apply(job, qat.Config())
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"method": "ptq"},
+            {"weights": "per-tensor"},
+            {"training": {"epochs": 3}},
+            {"ptq": {"equalize": True}},
+            {"ptq": {"rounding": "adaround"}},
+        ],
+    )
+    def test_unknown_keys(self, wrong: Any) -> None:
+        with pytest.raises(ValidationError):
+            qat.Config.model_validate(wrong)
