@@ -64,7 +64,7 @@ def test_means_the_same(name: str, profile: str, tmp_path: Path) -> None:
     assert list(model.graph.output) == list(before.graph.output)
 
     feeds = graph.feeds(100)
-    limit = GOLDEN["relative_l2_to_fp32"].get(name, GOLDEN["relative_l2_to_fp32"]["default"])
+    limit = GOLDEN["relative_l2_to_fp32"][name]
     expected = exact(source, feeds)
     plain, optimised = (run(found.model, feeds, optimised) for optimised in (False, True))
     assert error(plain, expected) < limit

@@ -34,6 +34,7 @@ FLOATS = npst.arrays(
     elements=st.floats(-(2.0**40), 2.0**40, width=32, allow_subnormal=False),
 )
 GRIDS = st.sampled_from([Steps(), Steps(254, symmetric=True)])
+ASYMMETRIC = Steps()
 MAKE: dict[str, Callable[[], RangeFinder]] = {
     "minmax": lambda: MinMax("conv1.out"),
     "percentile": lambda: Percentile("conv1.out", LEAST, 99.99),
@@ -52,7 +53,7 @@ def order_statistics(values: np.ndarray, percentile: float) -> tuple[float, floa
     return min(low, 0.0), max(high, 0.0)
 
 
-def ranged(finder: RangeFinder, *frames: np.ndarray, steps: Steps = Steps()) -> tuple[float, float]:
+def ranged(finder: RangeFinder, *frames: np.ndarray, steps: Steps = ASYMMETRIC) -> tuple[float, float]:
     for frame in frames:
         finder.update(frame)
     return finder.range(steps)

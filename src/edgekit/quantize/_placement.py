@@ -149,6 +149,8 @@ class _Planner:
     def _stray(self, node: Any, integer: set[str]) -> bool:
         if node.op_type in self.profile.on_integers and any(name in self.graph.constants for name in node.input):
             return True  # a constant has a grid of its own
+        if node.op_type in self.profile.on_integers and node.output[0] in self.graph.captured:
+            return True  # a subgraph reads the values, and there would only be integers
         data = [node.input[i] for i in self._data_inputs(node) if node.input[i] not in self.graph.constants]
         if not data or not all(self.graph.is_float(name) and self._is_integer(name, integer) for name in data):
             return True
@@ -176,10 +178,19 @@ class _Planner:
             return False
         if node.output[0] in self.graph.captured:
             return False  # a subgraph reads what was not rounded
+        if self._shares_its_grid(node.output[0]):
+            return False  # the end of a grid that others widen saturates elsewhere
         producer = self.graph.producer.get(node.input[0])
         if producer is None or producer.op_type not in self.profile.compute | {"Add", "Mul"}:
             return False
         return node.op_type == "Relu" or self._holds_zero(node)
+
+    def _shares_its_grid(self, name: str) -> bool:
+        users = self.graph.consumers.get(name, [])
+        return any(
+            user.op_type in self.profile.on_integers or (_moves(user) and self._shares_its_grid(user.output[0]))
+            for user in users
+        )
 
     def _holds_zero(self, clip: Any) -> bool:
         bounds = [name for name in clip.input[1:] if name]

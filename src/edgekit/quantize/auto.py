@@ -178,7 +178,17 @@ class _Ladder:
 
     # -- the result --------------------------------------------------------------------------------
 
+    def blame(self) -> None:
+        """Rank the layers of the first PTQ rung that lost too much, unless a later rung did so already."""
+        lost = [a.ptq for a in self.tried if a.ptq is not None and a.rung.accuracy is not None and not self._ok(a)]
+        if lost and not self.layers:
+            self.layers = analyse(Variants(self.job, lost[0]))
+
+    def _ok(self, attempt: Attempt) -> bool:
+        return attempt.rung.accuracy is not None and mixed.holds(attempt.rung.accuracy, self.floor, self.bench)
+
     def result(self) -> Quantized:
+        self.blame()
         chosen = self.tried[-1]
         if chosen.rung.verdict != "meets":
             controls = [a for a in self.tried if a.rung.verdict == "control"]

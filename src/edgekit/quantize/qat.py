@@ -73,9 +73,8 @@ def apply(job: Job, config: Config) -> Quantized:
     the model that is exported.  ``job.scratch`` keeps checkpoints that a killed run continues from.
 
     Raises:
-        ModelError: there is no PyTorch network, its rounding cannot be followed there, training
-            diverges, or a checkpoint in ``job.scratch`` is of another run; and whatever
-            :func:`edgekit.quantize.ptq.apply` raises.
+        ModelError: no PyTorch network, rounding that cannot be followed there, training that diverges, a
+            checkpoint of another run; and whatever :func:`edgekit.quantize.ptq.apply` raises.
         DataError: no training frames.
         SpecError: ``loss: task`` for a task that has no loss.
         MissingRequirement: ModelOpt is not installed.
@@ -86,13 +85,10 @@ def apply(job: Job, config: Config) -> Quantized:
     folded = work.folded()
     student, placed = work.student(folded.network, start)
     error = work.check(student, start.model, placed)
-    trained = work.train(
-        student,
-        "qat",
-        lambda network: work.typed(_fakequant.inner_state(tensors(network)), start),
-        frozen=[f"{_fakequant.INNER}.{name}" for name in folded.frozen],
-    )
-    state = _fakequant.inner_state(trained.state)
+    frozen = [f"{_fakequant.INNER}.{name}" for name in folded.frozen]
+    weights = _fakequant.inner_state
+    trained = work.train(student, "qat", lambda network: work.typed(weights(tensors(network)), start), frozen)
+    state = weights(trained.state)
     model = work.typed(state, start)
     also = {name: work.typed(state, start, name) for name in config.ptq.profiles}
     found = {

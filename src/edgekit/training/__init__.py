@@ -1,0 +1,26 @@
+"""Training, for the techniques that change weights: quantization-aware training, pruning, distillation.
+
+``train()`` is one loop for all of them; ``losses`` holds what it minimises.
+"""
+
+from __future__ import annotations
+
+from edgekit.training._checkpoint import tensors
+from edgekit.training.loop import Point, Trained, TrainingConfig, restore, train
+from edgekit.training.losses import Batch, Loss, TaskLoss, of_task, pick, supervised, teacher
+
+__all__ = [
+    "Batch",
+    "Loss",
+    "Point",
+    "TaskLoss",
+    "Trained",
+    "TrainingConfig",
+    "of_task",
+    "pick",
+    "restore",
+    "supervised",
+    "teacher",
+    "tensors",
+    "train",
+]

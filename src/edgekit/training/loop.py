@@ -1,0 +1,379 @@
+"""One training loop: AdamW, warm-up and cosine schedule, averaged weights, early stop, exact resume.
+
+A run that is killed at any moment and started again ends with the weights of one that was not, bit for
+bit on a CPU: the frames and the random numbers of a step follow from the seed and the step alone, and a
+checkpoint holds everything else.  Why this is written here: docs/decisions/0005-training-loop.md.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from edgekit.core.errors import DataError, MissingRequirement, ModelError
+from edgekit.core.progress import Progress, Silent
+from edgekit.core.tensors import Array, Arrays
+from edgekit.training import _checkpoint
+from edgekit.training._randomness import order, seed_all, undisturbed
+from edgekit.training.losses import Batch, Loss
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class TrainingConfig(BaseModel):
+    """How to train; steps, not epochs, so that runs on different amounts of data compare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(1000, ge=1, description="optimizer steps")
+    batch: int = Field(8, ge=1, description="frames a step")
+    learning_rate: float = Field(1e-4, gt=0, description="at the end of the warm-up")
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up; cosine ends at 0")
+    weight_decay: float = Field(0.0, ge=0, description="of weights with two or more dimensions (AdamW)")
+    ema: float = Field(0.99, ge=0, lt=1, description="share of the average that a step keeps; 0 averages nothing")
+    clip_norm: float | None = Field(1.0, gt=0, description="largest L2 norm of all gradients")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass; weights stay fp32")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one")
+    channels_last: bool = Field(False, description="keep images and kernels channel by channel in memory")
+    validate_every: int = Field(100, ge=1, description="steps between two validations")
+    patience: int | None = Field(None, ge=1, description="stop after that many validations without a new best")
+    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
+    seed: int = Field(0, ge=0, description="of the order of frames and of random layers")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup >= self.steps:
+            raise ValueError(f"warmup {self.warmup} must be below steps {self.steps}")
+        return self
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step 0 .. steps - 1 (Loshchilov and Hutter, "SGDR", 2017, equation 5, one period)."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / (self.warmup + 1)
+        if self.schedule == "constant":
+            return self.learning_rate
+        share = (step - self.warmup) / (self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class Examples(Protocol):
+    """Training frames by index: model inputs, each batch first with one frame, and the truth or None."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> tuple[Arrays, Array | None]: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """The mean loss since the point before, and the validated metric; step 0 is the start."""
+
+    step: int
+    loss: float | None
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a run.
+
+    Args:
+        state: parameters and buffers by name, on the CPU: the averaged weights with the best metric, or
+            the last ones where nothing was validated.  :func:`restore` puts them into a network.
+        metric: their metric.
+        history: one point a validation, the start first.
+        steps: steps that were done.
+        stopped: whether ``patience`` ended the run before its last step.
+        seconds: over all parts of a resumed run.
+    """
+
+    state: Mapping[str, Tensor]
+    metric: float | None
+    history: tuple[Point, ...]
+    steps: int
+    stopped: bool
+    seconds: float
+
+
+def train(
+    network: nn.Module,
+    examples: Examples,
+    loss: Loss,
+    config: TrainingConfig,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    validate: Callable[[nn.Module], float] | None = None,
+    higher: bool = True,
+    checkpoint: Path | None = None,
+    frozen: Collection[str] = (),
+    title: str = "train",
+    progress: Progress | None = None,
+) -> Trained:
+    """Train ``network`` in place; it ends on the CPU, in eval mode, with the weights of ``Trained.state``.
+
+    Args:
+        network: positional tensors in the order of ``inputs`` to a tuple of tensors in that of ``outputs``.
+        examples: frames; reading one twice gives the same arrays, or differs by NumPy's, Python's and
+            PyTorch's global random numbers only (augmentation).
+        loss: see :mod:`edgekit.training.losses`.
+        config: how to train.
+        validate: the metric of a network in eval mode, called with the averaged weights, at step 0 too.
+        higher: whether a higher metric is better.
+        checkpoint: file to continue from and to keep up to date.
+        frozen: names of modules that stay in eval mode, such as batch norms whose statistics are final.
+        title: shown as progress, and part of the checkpoint.
+        progress: shows steps.
+
+    Raises:
+        ModelError: the loss or the metric is NaN or infinite (names the step), the network has nothing
+            to train, or the checkpoint is of another configuration, network or run.
+        DataError: there is no example, or one does not fit.
+        MissingRequirement: CUDA is asked for and not there.
+    """
+    if len(examples) == 0:
+        raise DataError("training needs frames with truth, found none; give data.training at least one frame")
+    run = _Run(network, config, inputs, outputs, frozen, higher)
+    kept = _checkpoint.Checkpoint(checkpoint, _checkpoint.identity(network, config, len(examples), title))
+    run.load(kept.read())
+    if run.history == []:
+        run.validate(validate)
+    with (progress or Silent()).track(title, config.steps) as advance, undisturbed():
+        for _ in range(run.step):
+            advance()
+        while run.step < config.steps and not run.stopped:
+            began = time.monotonic()
+            run.one_step(examples, loss)
+            if run.step % config.validate_every == 0 or run.step == config.steps:
+                run.validate(validate)
+            run.seconds += time.monotonic() - began
+            if run.step % config.checkpoint_every == 0 or run.step == config.steps or run.stopped:
+                kept.write(run.save)
+            advance()
+    return run.finish(restored=validate is not None)
+
+
+def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy parameters and buffers into the network, in place, whatever its device and memory format.
+
+    Raises:
+        ModelError: a tensor is missing, unknown or of another shape.
+    """
+    import torch
+
+    own = _checkpoint.tensors(network)
+    wrong = next((name for name in (*own, *state) if name not in own or name not in state), None)
+    wrong = wrong or next((name for name in own if own[name].shape != state[name].shape), None)
+    if wrong is not None:
+        raise ModelError(f"the trained weights do not fit the network: {wrong!r} differs; use the network they are of")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+class _Run:
+    """The state of a run between two steps, and what changes it."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainingConfig,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        frozen: Collection[str],
+        higher: bool,
+    ) -> None:
+        import torch
+
+        self.network, self.config, self.higher = network, config, higher
+        self.inputs, self.outputs, self.frozen = tuple(inputs), tuple(outputs), frozenset(frozen)
+        self.device = _device(config.device)
+        network.to(self.device)
+        if config.channels_last:
+            for parameter in network.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ModelError("the network has no parameter to train; set requires_grad of those that may change")
+        groups = [
+            {"params": [p for p in self.parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in self.parameters if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.average, self.best = _clone(network), _clone(network)
+        self.metric: float | None = None
+        self.since_best, self.step, self.seconds, self.stopped = 0, 0, 0.0, False
+        self.losses: list[float] = []
+        self.history: list[Point] = []
+        self._to_training()
+
+    # --- one step ----------------------------------------------------------------
+
+    def one_step(self, examples: Examples, loss: Loss) -> None:
+        """Learn from the frames of the current step; afterwards ``step`` is one more."""
+        import torch
+
+        config = self.config
+        seed_all(config.seed, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.rate(self.step)
+        self._to_training()
+        batch = self._batch(examples)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=config.precision != "fp32"):
+            results = self.network(*(batch.inputs[name] for name in self.inputs))
+        value = loss({name: r.float() for name, r in zip(self.outputs, results, strict=True)}, batch)
+        self.losses.append(self._finite("loss", float(value.detach())))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        if config.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self._update_average()
+
+    def _to_training(self) -> None:
+        try:
+            self.network.train()
+        except NotImplementedError as error:
+            raise ModelError("a .pt2 program cannot be trained; load the network with model.factory") from error
+        for name, module in self.network.named_modules():
+            if name in self.frozen:
+                module.eval()
+
+    def _batch(self, examples: Examples) -> Batch:
+        import torch
+
+        read = [examples[index] for index in order(self.config.seed, self.step, self.config.batch, len(examples))]
+        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
+        feeds: dict[str, Tensor] = {}
+        for name in self.inputs:
+            missing = next((feed for feed, _ in read if name not in feed), None)
+            if missing is not None:
+                raise DataError(f"a training frame has no input {name!r}; it has {', '.join(missing) or 'none'}")
+            tensor = torch.from_numpy(_stack(f"input {name!r}", [feed[name] for feed, _ in read], np.concatenate))
+            feeds[name] = tensor.to(self.device, memory_format=layout if tensor.dim() == 4 else torch.preserve_format)
+        truths = [truth for _, truth in read if truth is not None]
+        if len(truths) < len(read):
+            return Batch(feeds, None)
+        return Batch(feeds, torch.from_numpy(_stack("truth", truths, np.stack)).to(self.device))
+
+    def _update_average(self) -> None:
+        """Exponential moving average whose memory grows with the run: decay min(ema, (1 + t) / (10 + t))."""
+        import torch
+
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step)) if self.config.ema else 0.0
+        with torch.no_grad():
+            for name, tensor in _checkpoint.tensors(self.network).items():
+                kept = self.average[name]
+                if kept.is_floating_point():
+                    kept.lerp_(tensor, 1 - decay)
+                else:
+                    kept.copy_(tensor)
+
+    # --- validation --------------------------------------------------------------
+
+    def validate(self, metric_of: Callable[[nn.Module], float] | None) -> None:
+        """Add a point; with a metric, keep the average when it is the best so far, and see whether to stop."""
+        loss = math.fsum(self.losses) / len(self.losses) if self.losses else None
+        self.losses.clear()
+        if metric_of is None:
+            self.history.append(Point(self.step, loss, None))
+            return
+        raw = _clone(self.network)
+        restore(self.network, self.average)
+        self.network.eval()
+        metric = self._finite("validation metric", float(metric_of(self.network)))
+        restore(self.network, raw)
+        self.history.append(Point(self.step, loss, metric))
+        if self.metric is None or (metric > self.metric if self.higher else metric < self.metric):
+            self.best, self.metric, self.since_best = {n: t.clone() for n, t in self.average.items()}, metric, 0
+            return
+        self.since_best += 1
+        self.stopped = self.config.patience is not None and self.since_best >= self.config.patience
+
+    def _finite(self, what: str, value: float) -> float:
+        if not math.isfinite(value):
+            raise ModelError(
+                f"training: the {what} is {value} at step {self.step}; lower training.learning_rate, "
+                "set training.clip_norm, or use precision fp32"
+            )
+        return value
+
+    # --- checkpoints -------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Everything that the next steps depend on."""
+        return {
+            "step": self.step,
+            "network": _clone(self.network),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average,
+            "best": self.best,
+            "metric": self.metric,
+            "since_best": self.since_best,
+            "stopped": self.stopped,
+            "losses": list(self.losses),
+            "history": [[point.step, point.loss, point.metric] for point in self.history],
+            "seconds": self.seconds,
+        }
+
+    def load(self, saved: Mapping[str, Any] | None) -> None:
+        """Continue from what :meth:`save` gave; None starts at step 0."""
+        if saved is None:
+            return
+        restore(self.network, saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        for own, stored in ((self.average, saved["average"]), (self.best, saved["best"])):
+            for name, tensor in own.items():
+                tensor.copy_(stored[name])
+        self.metric, self.since_best, self.stopped = saved["metric"], saved["since_best"], saved["stopped"]
+        self.step, self.seconds, self.losses = saved["step"], saved["seconds"], list(saved["losses"])
+        self.history = [Point(*point) for point in saved["history"]]
+
+    def finish(self, restored: bool) -> Trained:
+        """The result; the network gets the weights of it."""
+        best = self.best if restored else self.average
+        restore(self.network, best)
+        self.network.to("cpu").eval()
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in best.items()}
+        return Trained(state, self.metric, tuple(self.history), self.step, self.stopped, self.seconds)
+
+
+def _device(wanted: str) -> torch.device:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise MissingRequirement("a CUDA device for training", "the NVIDIA driver and a CUDA build of torch")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _clone(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in _checkpoint.tensors(network).items()}
+
+
+def _stack(what: str, arrays: Sequence[Array], join: Callable[[Sequence[Array]], Array]) -> Array:
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        first, second = sorted(shapes)[:2]
+        raise DataError(
+            f"{what} is {list(first)} in one training frame and {list(second)} in another; "
+            "make them one size or set training.batch to 1"
+        )
+    return join(arrays)

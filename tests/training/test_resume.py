@@ -1,0 +1,149 @@
+"""A training run that is killed ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.shell import ENVIRONMENT
+from tests.tiny_training import QUICK, Blobs, Killed, dying, net, norm_of, run, same, squared
+from torch import nn
+
+from edgekit.core.errors import ModelError
+from edgekit.training import TrainingConfig, train
+
+
+class TestResume:
+    @pytest.mark.parametrize("precision", ["fp32", "fp16"])
+    @pytest.mark.parametrize("at", [0, 3, 4, 5, 7, 10, 11])
+    def test_a_run_that_died_ends_as_one_that_did_not(self, at: int, precision: str, tmp_path: Path) -> None:
+        settings: dict[str, Any] = {"validate": norm_of, "precision": precision, "patience": 3}
+        with pytest.raises(Killed):
+            run(loss=dying(at), checkpoint=tmp_path / "c", **settings)
+        assert same(run(checkpoint=tmp_path / "c", **settings), run(**settings))
+
+    def test_a_finished_run_is_not_run_again(self, tmp_path: Path) -> None:
+        first = run(checkpoint=tmp_path / "c", validate=norm_of)
+        again = run(checkpoint=tmp_path / "c", loss=dying(0), validate=dying(0))
+        assert same(first, again)
+        assert again.seconds == first.seconds
+
+    def test_an_early_stop_is_remembered(self, tmp_path: Path) -> None:
+        settings = {"steps": 50, "patience": 1, "checkpoint": tmp_path / "c"}
+        first = run(validate=lambda network: 0.5, **settings)
+        assert (first.steps, first.stopped) == (4, True)
+        assert same(first, run(loss=dying(0), validate=dying(0), **settings))
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"learning_rate": 0.02}, "its setting learning_rate is 0.01, now 0.02"),
+            ({"title": "control"}, "its run is 'train', now 'control'"),
+            ({"network": nn.Linear(8, 1)}, "its tensor weight is absent, now"),
+            ({"examples": type("Nine", (Blobs,), {"__len__": lambda self: 9})()}, "its examples is 7, now 9"),
+        ],
+    )
+    def test_a_checkpoint_of_another_run_is_refused(self, change: Any, words: str, tmp_path: Path) -> None:
+        run(checkpoint=tmp_path / "c")
+        with pytest.raises(ModelError, match="of another run") as caught:
+            run(checkpoint=tmp_path / "c", **change)
+        assert words in str(caught.value)
+        assert "delete it to start again" in str(caught.value)
+
+    def test_a_checkpoint_from_other_weights_is_refused(self, tmp_path: Path) -> None:
+        run(checkpoint=tmp_path / "c")
+        other = net()
+        with torch.no_grad():
+            other.conv.bias[0] += 1e-6
+        with pytest.raises(ModelError, match="started from other weights"):
+            run(other, checkpoint=tmp_path / "c")
+
+    def test_the_beat_of_checkpoints_may_change(self, tmp_path: Path) -> None:
+        with pytest.raises(Killed):
+            run(loss=dying(7), checkpoint=tmp_path / "c")
+        assert same(run(checkpoint=tmp_path / "c", checkpoint_every=1), run())
+
+    @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04broken"])
+    def test_something_else_is_no_checkpoint(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "c").write_bytes(content)
+        with pytest.raises(ModelError, match="is not a training checkpoint; delete it"):
+            run(checkpoint=tmp_path / "c")
+
+    def test_a_pickle_is_not_run(self, tmp_path: Path) -> None:
+        torch.save({"identity": Killed, "state": {}}, tmp_path / "c")
+        with pytest.raises(ModelError, match="is not a training checkpoint"):
+            run(checkpoint=tmp_path / "c")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import torch
+from tests.tiny_training import norm_of, run
+torch.set_num_threads(1)
+out = Path(sys.argv[1])
+found = run(steps=600, checkpoint_every=7, validate_every=50, validate=norm_of, checkpoint=out / "checkpoint")
+torch.save(dict(found.state), out / "state.part")
+(out / "state.part").rename(out / "state")
+"""
+
+
+def child(folder: Path) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([ENVIRONMENT["PYTHONPATH"], str(root)])
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], env={**os.environ, "PYTHONPATH": paths})
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment(tmp_path: Path) -> None:
+    """A process really killed, three times, ends with the bits of one that was left alone."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    assert child(whole).wait() == 0
+    for wait in (0.2, 0.05, 0.4):
+        process = child(broken)
+        before = (broken / "checkpoint").stat().st_mtime_ns if (broken / "checkpoint").exists() else 0
+        while not ((broken / "checkpoint").exists() and (broken / "checkpoint").stat().st_mtime_ns > before):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not (broken / "state").exists()
+    assert child(broken).wait() == 0
+    first, second = (torch.load(folder / "state", weights_only=True) for folder in (whole, broken))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Counting:
+    """A progress display that counts."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0, 0
+
+    def track(self, title: str, total: int | None = None) -> Any:
+        self.total, self.title = total or 0, title
+
+        def advance() -> None:
+            self.count += 1
+
+        return contextlib.nullcontext(advance)
+
+
+def test_progress_counts_steps_of_a_resumed_run_too(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(loss=dying(8), checkpoint=tmp_path / "c")
+    shown = Counting()
+    config = TrainingConfig(**QUICK)
+    names = {"inputs": ("image",), "outputs": ("y",)}
+    train(net(), Blobs(noisy=True), squared, config, **names, checkpoint=tmp_path / "c", progress=shown)
+    assert (shown.title, shown.total, shown.count) == ("train", 12, 12)
