@@ -34,7 +34,7 @@ def test_stops_at_the_first_rung_that_holds(tmp_path: Path) -> None:
 
 
 def test_climbs_to_mixed_precision_and_names_the_layers_to_blame(tmp_path: Path) -> None:
-    found, report = climb(uneven(tmp_path / "m.onnx"), max_drop=0.1, ptq=PER_TENSOR, calibrators=())
+    found, report = climb(uneven(tmp_path / "m.onnx"), max_drop=0.1, ptq=PER_TENSOR)
     last = report.rungs[-1]
     assert (last.name, last.verdict, report.chosen) == ("mixed precision", "meets", "mixed precision")
     assert report.layers[0].node == "Conv_c2"
@@ -52,7 +52,7 @@ def test_climbs_to_mixed_precision_and_names_the_layers_to_blame(tmp_path: Path)
 
 
 def test_int8_that_is_not_faster_is_rejected_and_said_so(tmp_path: Path) -> None:
-    found, report = climb(uneven(tmp_path / "m.onnx", bad=()), slower=100.0, max_drop=0.9, calibrators=())
+    found, report = climb(uneven(tmp_path / "m.onnx", bad=()), slower=100.0, max_drop=0.9)
     assert report.chosen == "fp32"
     assert found.precision == "fp32"
     assert found.model == (tmp_path / "m.onnx").read_bytes()
@@ -62,7 +62,7 @@ def test_int8_that_is_not_faster_is_rejected_and_said_so(tmp_path: Path) -> None
 
 
 def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:
-    found, report = climb(uneven(tmp_path / "m.onnx"), max_drop=0.0, ptq=PER_TENSOR, calibrators=())
+    found, report = climb(uneven(tmp_path / "m.onnx"), max_drop=0.0, ptq=PER_TENSOR)
     assert (report.chosen, found.precision) == ("fp32", "fp32")
     assert report.rungs[-1].name == "mixed precision"
     assert report.excluded == ()

@@ -29,8 +29,9 @@ QUERIES = 100
 # What the repair rungs switch on, the cheapest first.
 REPAIRS: dict[str, dict[str, Any]] = {
     "bias correction": {"bias_correction": True},
-    "equalization": {"equalize": True, "bias_correction": True},
-    "adaround": {"rounding": "adaround", "bias_correction": True},
+    "equalization": {"equalize": True},
+    "equalization, bias correction": {"equalize": True, "bias_correction": True},
+    "adaround": {"rounding": "adaround"},
 }
 REPORT = "report.json"
 PICTURE = "sensitivity.png"
@@ -46,7 +47,9 @@ class Config(TechniqueConfig):
     )
     metric: str | None = Field(None, description="a metric of the task; default: its first")
     ptq: PtqConfig = Field(PtqConfig(), description="where the climb starts; its calibrator is tried first")
-    calibrators: tuple[post_training.Calibrator, ...] = ("percentile", "mse", "minmax", "entropy")
+    calibrators: tuple[post_training.Calibrator, ...] = Field(
+        (), description="further calibrators to try before any repair; each is one more chance to pass by luck"
+    )
     qat: QatConfig | None = Field(None, description="the last rung; none: weights are not trained")
 
 

@@ -98,10 +98,11 @@ def apply(job: Job, config: Config) -> Quantized:
 def prepare(job: Job, config: Config) -> Prepared:
     """Everything up to the typed models; raises as :func:`apply`."""
     names = tuple(dict.fromkeys((job.profile, *config.profiles)))
-    graph, rewritten = starting_graph(job.source, names, config)
-    repairs: dict[str, Any] = {"rewritten": list(rewritten)} if rewritten else {}
+    graph = starting_graph(job.source, config)
+    repairs: dict[str, Any] = {}
     if config.equalize:
-        graph, repairs["equalize"] = equalized(graph, job)
+        graph, repairs["equalize"] = equalized(graph, job)  # knows PRelu, so before it is rewritten
+    graph, repairs["rewritten"] = rewritten(graph, names, config)
     if config.bias_correction:
         graph = _bias.with_biases(graph, config.exclude)
     plans = {name: plan(graph, profile(name), config.exclude) for name in names}
@@ -111,17 +112,23 @@ def prepare(job: Job, config: Config) -> Prepared:
     return bias_corrected(prepared, job) if config.bias_correction else prepared
 
 
-def starting_graph(source: Path, profiles: Collection[str], config: Config) -> tuple[Graph, tuple[str, ...]]:
-    """The simplified model, and the nodes that were rewritten: only when every profile gains from it.
+def starting_graph(source: Path, config: Config) -> Graph:
+    """The simplified model.
 
     Raises:
         ModelError: ONNX Runtime refuses the file, or ``exclude`` names a node it does not have.
     """
-    graph, rewritten = Graph(simplified(source)), tuple[str, ...]()
-    if config.rewrite and all(profile(name).rounds_outputs for name in profiles):
-        graph, rewritten = rewrite(graph)
+    graph = Graph(simplified(source))
     graph.require_nodes(config.exclude, "exclude")
-    return graph, rewritten
+    return graph
+
+
+def rewritten(graph: Graph, profiles: Collection[str], config: Config) -> tuple[Graph, list[str]]:
+    """The same function in operators with integer kernels, when every profile gains from it, and what was rewritten."""
+    if not config.rewrite or not all(profile(name).rounds_outputs for name in profiles):
+        return graph, []
+    graph, names = rewrite(graph)
+    return graph, list(names)
 
 
 def equalized(graph: Graph, job: Job) -> tuple[Graph, dict[str, Any]]:
@@ -183,7 +190,7 @@ def place(source: Path, ranges: Mapping[str, tuple[float, float]], profile_name:
     """
     if config.equalize:
         raise SpecError("equalize: true changes the ranges of the model, and here they are known already; leave it out")
-    graph, _ = starting_graph(source, (profile_name,), config)
+    graph, _ = rewritten(starting_graph(source, config), (profile_name,), config)
     return place_in(graph, plan(graph, profile(profile_name), config.exclude), ranges, config)
 
 

@@ -40,7 +40,7 @@ _FOLLOWED = 0.5
 """Largest distance between the network that is trained and the model that is exported, as a share of what
 quantization changes: above, training would fit rounding that the target does not do.  It is never zero: two
 float runtimes round a few values to neighbouring integers, and depth amplifies that."""
-_EXACT = 0.01  # relative L2 that needs no explanation
+_EXACT = 0.02  # relative L2: less is never worth a refusal
 
 
 class Config(TechniqueConfig):
@@ -136,7 +136,7 @@ class _Work:
         if not frames:
             raise DataError("the calibration set is empty; give data.calibration at least one frame")
         names = dict.fromkeys((job.profile, *config.ptq.profiles))
-        graph, _ = ptq.starting_graph(job.source, tuple(names), config.ptq)
+        graph, _ = ptq.rewritten(ptq.starting_graph(job.source, config.ptq), tuple(names), config.ptq)
         return cls(job, config, job.network, job.export, job.examples, graph, frames)
 
     @cached_property
