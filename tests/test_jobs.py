@@ -79,6 +79,20 @@ def test_half_precision_builds_and_holds_parity(tiny_project: Path) -> None:
     assert edgekit.verify(bundle).verdict == "pass"
 
 
+def test_training_through_the_spec_reports_its_control(tiny_project: Path) -> None:
+    pytest.importorskip("modelopt")
+    change(tiny_project, "{method: qat, training: {steps: 4, batch: 2, validate_every: 2}}")
+    file = tiny_project / "edgekit.yaml"
+    frames = "{format: image_mask, images: data/images, masks: data/masks}"
+    file.write_text(file.read_text().replace("  evaluation:", f"  training: {frames}\n  evaluation:"))
+    made = edgekit.compress(tiny_project)
+    record = json.loads((made.path / "calibration.json").read_text())
+    assert record["method"] == "qat"
+    assert {"fp32", "ptq", "qat", "control"} <= set(record["qat"])
+    assert {"fp32", "ptq"} <= set(record["qat"]["control"])
+    assert list((tiny_project / ".edgekit").glob("scratch-*")) == []
+
+
 class TestCommandLine:
     def test_compress_shows_the_rungs(self, tiny_project: Path) -> None:
         change(tiny_project, "{method: auto, max_drop: 0.5}")

@@ -71,3 +71,8 @@ def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:
 def test_without_a_bench(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"method auto measures on the target: give data\.validation"):
         auto.apply(Job(uneven(tmp_path / "m.onnx"), frames()), auto.Config(max_drop=0.1))
+
+
+def test_a_training_rung_without_frames_is_refused_before_the_climb(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"the qat rung trains on data\.training, which is missing"):
+        climb(uneven(tmp_path / "m.onnx"), max_drop=0.1, qat={"method": "qat"})

@@ -208,6 +208,23 @@ class Graph:
                 raise ModelError(f"{key}: the model has no node {name!r}; {allowed(name, known).split(' allowed:')[0]}")
 
 
+class Names:
+    """Names for what is added to a graph, different from all that it has, also in subgraphs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._taken = set(graph.names)
+        self._given: dict[tuple[str, str], str] = {}
+
+    def own(self, of: str, part: str) -> str:
+        """The name of a part of ``of``: the same for equal arguments, ``of/part`` where that is free."""
+        if (of, part) not in self._given:
+            wanted = f"{of}/{part}"
+            name = next(n for k in itertools.count() if (n := f"{wanted}_{k}" if k else wanted) not in self._taken)
+            self._taken.add(name)
+            self._given[of, part] = name
+        return self._given[of, part]
+
+
 def attribute(node: Any, name: str, default: Any = None) -> Any:
     """The value of a node's attribute."""
     import onnx

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
-from edgekit.quantize._graph import Graph, attribute
+from edgekit.quantize._graph import Graph, Names, attribute
 from edgekit.quantize._placement import Plan
 from edgekit.quantize._profiles import Profile
 
@@ -122,8 +121,8 @@ class _Writer:
         self.per_channel = per_channel
         self.bits = bits
         self.fixed = fixed
-        self.grids = _grids(plan, ranges)
-        self.names = _Names(graph)
+        self.grids = grids(plan, ranges)
+        self.names = Names(graph)
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
         self.operands: dict[str, str] = {}
@@ -309,28 +308,12 @@ class _Writer:
         made.graph.value_info.extend(infos)
 
 
-class _Names:
-    """Names for what is added to a graph, different from all that it has, also in subgraphs."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._taken = set(graph.names)
-        self._given: dict[tuple[str, str], str] = {}
-
-    def own(self, of: str, part: str) -> str:
-        """The name of a part of ``of``: the same for equal arguments, ``of/part`` where that is free."""
-        if (of, part) not in self._given:
-            wanted = f"{of}/{part}"
-            name = next(n for k in itertools.count() if (n := f"{wanted}_{k}" if k else wanted) not in self._taken)
-            self._taken.add(name)
-            self._given[of, part] = name
-        return self._given[of, part]
-
-
 def _has_bias(node: Any) -> bool:
     return len(node.input) > 2 and bool(node.input[2])
 
 
-def _grids(plan: Plan, ranges: Ranges) -> dict[str, Grid]:
+def grids(plan: Plan, ranges: Ranges) -> dict[str, Grid]:
+    """The grid of every rounded tensor: one for all members of a group."""
     ends: dict[str, tuple[float, float]] = {}
     for tensor, group in plan.groups.items():
         if tensor in ranges:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.reports import CompressReport, LayerNoise, Rung
 from edgekit.quantize import Bench, Job, Quantized, TechniqueConfig, half, mixed, qat
 from edgekit.quantize import ptq as post_training
@@ -67,9 +67,11 @@ def apply(job: Job, config: Config) -> Quantized:
     """Climb until an engine holds ``max_drop`` and is faster than the control.
 
     Raises:
-        SpecError: there is no bench.
+        SpecError: there is no bench, or a qat rung and no training frames.
         DataError, ModelError: as :func:`edgekit.quantize.ptq.apply`.
     """
+    if config.qat is not None and job.examples is None:
+        raise SpecError("the qat rung trains on data.training, which is missing; give frames, or leave qat out")
     ladder = _Ladder(job, config, job.need_bench("method auto"))
     for attempt in ladder.attempts():
         ladder.tried.append(attempt)
@@ -143,7 +145,10 @@ class _Ladder:
         return replace(attempt, rung=replace(attempt.rung, reason=reason))
 
     def trained(self, config: QatConfig) -> Attempt:
-        best = self.best_ptq().model_copy(update={"exclude": (*self.best_ptq().exclude, *self.excluded)})
+        best = self.best_ptq()
+        # Training repairs better than what repairs without it, and both do not go together.
+        plain = {"equalize": False, "bias_correction": False, "rounding": "nearest"}
+        best = best.model_copy(update={"exclude": (*best.exclude, *self.excluded), **plain})
         chosen = config.model_copy(update={"ptq": best})
         return self._attempt("qat", lambda: qat.apply(self.job, chosen))
 

@@ -27,7 +27,10 @@ from edgekit.quantize.ptq import Config as PtqConfig
 # Candidates are compared with few queries each: what decides is their order, not the figure.
 QUERIES = 40
 SUSPECTS = 16
-STRETCHES = 6
+STRETCHES = 4
+# Layers that are tried in INT8 again, the dearest first, and times that a stretch is added.
+RETRIES = 6
+ROUNDS = 4
 # A stretch is left in float for speed only when that is a gain beyond noise.
 GAIN = 0.99
 _log = logging.getLogger("edgekit")
@@ -113,6 +116,8 @@ class _Search:
         self.variants = variants
         self.bench = bench
         self.floor = floor
+        self.costs: dict[str, float] = {}
+        """Milliseconds that leaving a suspect in float costs."""
 
     def holds(self, exclude: Collection[str]) -> bool:
         accuracy = self.bench.accuracy(self.variants.model(exclude))
@@ -130,16 +135,20 @@ class _Search:
         suspects = [layer for layer in layers if layer.noise_share > 0][:SUSPECTS]
         times = self.latencies({"": ()} | {layer.node: (layer.node,) for layer in suspects})
         least = 0.005 * times[""]  # what cannot be told from zero
+        self.costs = {layer.node: max(times[layer.node] - times[""], least) for layer in suspects}
 
         def worth(layer: LayerNoise) -> float:
-            return layer.noise_share / max(times[layer.node] - times[""], least)
+            return layer.noise_share / self.costs[layer.node]
 
         first = sorted(suspects, key=worth, reverse=True)
         named = {layer.node for layer in first}
         return [layer.node for layer in (*first, *(other for other in layers if other.node not in named))]
 
     def fewest(self, order: Sequence[str]) -> tuple[str, ...]:
-        """The shortest start of ``order`` that holds the floor, thinned out; all but one layer when none does."""
+        """The shortest start of ``order`` that holds the floor, without what turns out dispensable.
+
+        All but one layer when no start holds it.
+        """
         order = order[:-1]
         low, high = 0, min(1, len(order))
         while high < len(order) and not self.holds(order[:high]):
@@ -150,7 +159,7 @@ class _Search:
             middle = (low + high) // 2
             low, high = (low, middle) if self.holds(order[:middle]) else (middle, high)
         kept = list(order[:high])
-        for name in list(kept)[:-1]:
+        for name in sorted(kept[:-1], key=lambda name: self.costs.get(name, 0.0), reverse=True)[:RETRIES]:
             fewer = [other for other in kept if other != name]
             if self.holds(fewer):
                 kept = fewer
@@ -158,13 +167,14 @@ class _Search:
 
     def faster_in_float(self, exclude: tuple[str, ...]) -> tuple[str, ...]:
         """Leave whole stretches of the network in float while that makes the engine faster."""
-        while True:
+        for _ in range(ROUNDS):
             choices = {"": exclude} | self._stretches(exclude)
             times = self.latencies(choices)
             best = min(times, key=lambda name: times[name])
             if times[best] > GAIN * times[""] or not self.holds(choices[best]):
                 return exclude
             exclude = tuple(choices[best])
+        return exclude
 
     def _stretches(self, exclude: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Further choices: each leaves one more kind of layer, or one more consecutive part, in float."""

@@ -28,7 +28,7 @@ from edgekit.quantize import Examples, Job, Quantized, TechniqueConfig, _fakequa
 from edgekit.quantize._graph import Graph
 from edgekit.quantize._placement import plan
 from edgekit.quantize._profiles import profile
-from edgekit.quantize._qdq import _grids
+from edgekit.quantize._qdq import grids
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.training import Trained, TrainingConfig, pick, tensors, train
 
@@ -160,9 +160,9 @@ class _Work:
         """``network``, rounding where the typed model does."""
         settings = self.config.ptq
         placement = plan(self.graph, profile(self.job.profile), settings.exclude)
-        grids = _grids(placement, _ranges(start.record))
+        found = grids(placement, _ranges(start.record))
         per_channel = settings.weights == "per-channel"
-        placed = _fakequant.locate(network, self.graph, placement, grids, self.frames[0], per_channel)
+        placed = _fakequant.locate(network, self.graph, placement, found, self.frames[0], per_channel)
         return _fakequant.build(network, placed, settings.weight_bits).eval(), placed
 
     def check(self, student: nn.Module, typed: bytes, placed: _fakequant.Placed) -> dict[str, float]:
