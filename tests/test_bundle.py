@@ -212,7 +212,7 @@ def test_damaged_single_file_is_refused_or_the_same(tiny_bundle: Path, tmp_path:
 def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     old = open_bundle(tiny_bundle)
     files = {name: tiny_bundle / name for name in old.manifest["files"] if name != "bundle.json"}
-    facts = {key: old.manifest[key] for key in ("inputs", "tools", "device", "seed", "command")}
+    facts = {key: old.manifest[key] for key in ("inputs", "calibration", "tools", "device", "seed", "command")}
     final = tmp_path / "out" / "bundle"
     first = write_bundle(final, old.contents, files, facts)
     assert first.digest == old.digest

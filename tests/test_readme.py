@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder after the README's commands, with data and random weights put in after `init`."""
     folder = tmp_path_factory.mktemp("readme")
     listed = commands("edgekit ")
-    assert [command[1] for command in listed] == ["doctor", "init", "compress", "build", "gate"]
+    assert [command[1] for command in listed] == ["doctor", "init", "compress", "sensitivity", "build", "gate"]
     for command in listed:
         done = edgekit(folder, *command[1:])
         # Random weights hold no accuracy KPI; every other command must succeed.

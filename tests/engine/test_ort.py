@@ -318,7 +318,7 @@ class TestPin:
             ({"pin": (0,), "threads": 2}, "pin names 1 CPUs for 2 threads"),
             ({"threads": 0}, "greater than or equal to 1"),
             ({"provider": "tpu"}, "'cpu' or 'cuda'"),
-            ({"precision": "int4"}, "'int8' or 'fp32'"),
+            ({"precision": "int4"}, "'int8', 'fp16', 'bf16' or 'fp32'"),
             ({"thread": 2}, "Extra inputs are not permitted"),
         ],
     )
@@ -353,7 +353,7 @@ class TestProviders:
         real = onnxruntime.InferenceSession
         asked: list[str] = []
 
-        def falls_back(path: str, options: object, providers: list[str]) -> object:
+        def falls_back(path: str, options: object, providers: list[str], disabled_optimizers: list[str]) -> object:
             asked.extend(providers)
             return real(path, options, providers=["CPUExecutionProvider"])
 

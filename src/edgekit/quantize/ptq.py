@@ -102,7 +102,9 @@ def prepare(job: Job, config: Config) -> Prepared:
     repairs: dict[str, Any] = {}
     if config.equalize:
         graph, repairs["equalize"] = equalized(graph, job)  # knows PRelu, so before it is rewritten
-    graph, repairs["rewritten"] = rewritten(graph, names, config)
+    graph, replaced = rewritten(graph, names, config)
+    if replaced:
+        repairs["rewritten"] = replaced
     if config.bias_correction:
         graph = _bias.with_biases(graph, config.exclude)
     plans = {name: plan(graph, profile(name), config.exclude) for name in names}
