@@ -133,7 +133,7 @@ def main() -> None:
     results, report = (RESULTS, PAGE) if args.publish else (WORK / "peers.json", WORK / "peers.md")
     write_json(results, document)
     report.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(report, page.render(document).encode())
+    write_bytes(report, page.render(json.loads(results.read_text(encoding="utf-8"))).encode())
     jobs.say(f"wrote {results} and {report}")
     print(json.dumps(document, indent=2) if args.json else page.tables(document))
 
