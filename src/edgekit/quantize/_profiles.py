@@ -6,7 +6,7 @@ which tensors are rounded, to which grid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit.core.errors import SpecError
 from edgekit.core.plugins import allowed
@@ -61,51 +61,37 @@ _ORT_GLUE = _ORT_ON_INTEGERS | frozenset(
     {"Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"}
 )
 
+# x86: only unsigned activations meet VNNI's u8 x s8 instruction without a fix-up.
+_ORT_X86 = Profile(
+    "ort-x86",
+    "uint8",
+    symmetric=False,
+    quantized_bias=True,
+    rounds_outputs=True,
+    glue=_ORT_GLUE,
+    on_integers=_ORT_ON_INTEGERS,
+    folds_saturation=True,
+    float_outputs=frozenset({"MatMul", "Gemm"}),
+)
+# TensorRT takes symmetric int8 only, no quantized bias, and fuses the convolution with what follows.
+_TENSORRT = Profile(
+    "tensorrt",
+    "int8",
+    symmetric=True,
+    quantized_bias=False,
+    rounds_outputs=False,
+    compute=COMPUTE | {"ConvTranspose"},
+)
+
 PROFILES = {
     profile.name: profile
     for profile in (
-        # x86: only unsigned activations meet VNNI's u8 x s8 instruction without a fix-up.
-        Profile(
-            "ort-x86",
-            "uint8",
-            symmetric=False,
-            quantized_bias=True,
-            rounds_outputs=True,
-            glue=_ORT_GLUE,
-            on_integers=_ORT_ON_INTEGERS,
-            folds_saturation=True,
-            float_outputs=frozenset({"MatMul", "Gemm"}),
-        ),
+        _ORT_X86,
         # ARM: sdot and smmla multiply signed by signed.
-        Profile(
-            "ort-arm",
-            "int8",
-            symmetric=False,
-            quantized_bias=True,
-            rounds_outputs=True,
-            glue=_ORT_GLUE,
-            on_integers=_ORT_ON_INTEGERS,
-            folds_saturation=True,
-            float_outputs=frozenset({"MatMul", "Gemm"}),
-        ),
-        # TensorRT takes symmetric int8 only, no quantized bias, and fuses the convolution with what follows.
-        Profile(
-            "tensorrt",
-            "int8",
-            symmetric=True,
-            quantized_bias=False,
-            rounds_outputs=False,
-            compute=COMPUTE | {"ConvTranspose"},
-        ),
-        # OpenVINO propagates rounding itself and takes asymmetric activations.
-        Profile(
-            "openvino",
-            "uint8",
-            symmetric=False,
-            quantized_bias=False,
-            rounds_outputs=False,
-            compute=COMPUTE | {"ConvTranspose"},
-        ),
+        replace(_ORT_X86, name="ort-arm", activation="int8"),
+        _TENSORRT,
+        # OpenVINO propagates rounding as TensorRT does, and takes asymmetric activations.
+        replace(_TENSORRT, name="openvino", activation="uint8", symmetric=False),
     )
 }
 
