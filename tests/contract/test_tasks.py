@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tests.contract.task_examples import HEIGHT, WIDTH, Example, example_of
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EdgekitError, SpecError, TensorError
@@ -22,47 +21,9 @@ from edgekit.core.tensors import TensorSpec
 from edgekit.preprocess import place
 from edgekit.tasks import Task, TaskConfig
 
-HEIGHT, WIDTH = 24, 40
-
-
-@dataclass(frozen=True)
-class Example:
-    """A section of a spec, the outputs that fit it, and frames whose right answer is known.
-
-    ``frame(seed)`` gives a truth and the outputs of a perfect model; ``same`` compares the
-    decoded prediction with the truth.
-    """
-
-    section: dict[str, Any]
-    outputs: tuple[TensorSpec, ...]
-    frame: Callable[[int], tuple[Any, dict[str, np.ndarray]]]
-    same: Callable[[Any, Any], bool]
-    best: dict[str, float]
-
-
-def _segmentation_frame(seed: int) -> tuple[Any, dict[str, np.ndarray]]:
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8)
-    logits = (truth == np.arange(3)[:, None, None]) * 2 + rng.random((3, HEIGHT, WIDTH))
-    return truth, {"logits": logits[None].astype(np.float32)}
-
-
-# A new task adds an example.
-EXAMPLES = {
-    "segmentation": Example(
-        section={"kind": "segmentation", "output": "logits", "classes": ["road", "car", "sky"], "ignore_index": 255},
-        outputs=(TensorSpec("logits", (1, 3, HEIGHT, WIDTH)),),
-        frame=_segmentation_frame,
-        same=lambda prediction, truth: np.array_equal(prediction.labels, truth),
-        best={"miou": 1.0, "pixel_accuracy": 1.0, "iou/road": 1.0, "iou/car": 1.0, "iou/sky": 1.0},
-    ),
-}
-
 
 @pytest.fixture(params=plugins.names("tasks"))
 def name(request: pytest.FixtureRequest) -> str:
-    if request.param not in EXAMPLES:
-        pytest.fail(f"the task {request.param!r} has no example; add one to EXAMPLES in {__file__}")
     return str(request.param)
 
 
@@ -72,8 +33,11 @@ def module(name: str) -> ModuleType:
 
 
 @pytest.fixture
-def example(name: str) -> Example:
-    return EXAMPLES[name]
+def example(name: str, module: ModuleType) -> Example:
+    found = example_of(name, module)
+    if found is None:
+        pytest.fail(f"the task {name!r} has no example; add tests/contract/task_examples/{name}.py")
+    return found
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit.core.tensors import Array
-from edgekit.tasks.segmentation import _PALETTE, colours
+from edgekit.tasks._drawing import _PALETTE, colours
 
 SEEN = {  # Machado et al. 2009, severity 1.0, on linear RGB
     "normal": np.eye(3),

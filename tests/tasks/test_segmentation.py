@@ -20,7 +20,8 @@ from edgekit.core.spec import TaskSection
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.data.camvid import Config as CamVid
 from edgekit.preprocess import place
-from edgekit.tasks.segmentation import Config, Segmentation, colours
+from edgekit.tasks._drawing import colours
+from edgekit.tasks.segmentation import Config, Segmentation
 
 CLASSES = ("road", "car", "sky")
 

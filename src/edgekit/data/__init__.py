@@ -23,8 +23,12 @@ from edgekit.core.tensors import Array
 class Sample:
     """One frame: ``images`` maps a source name to a uint8 RGB ``(H, W, 3)`` array.
 
-    ``truth`` is what the dataset knows of the frame, in the task's own form
-    (segmentation: a uint8 ``(H, W)`` mask), or None for frames without labels.
+    ``truth`` is what the dataset knows of the frame, in the task's own form, or None for frames
+    without labels.  Segmentation: a uint8 ``(H, W)`` mask; detection:
+    :class:`~edgekit.core.predictions.Objects`; classification: a class id; embedding and
+    anti-spoofing: the text that names the subject, or the kind of presentation; several tasks: a
+    mapping from kinds of truth to these.  ``metadata`` is what slices and sequences are made of
+    (``sequence`` names the drive or clip that a frame belongs to, in the order of the frames).
     """
 
     id: str

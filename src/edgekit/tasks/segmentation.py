@@ -7,54 +7,21 @@ index; Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 201
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo
+from pydantic import Field
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, LabelMap
 from edgekit.core.reports import Metric
-from edgekit.core.spec import SpecPath
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import Accumulator, Task, TaskConfig
-
-_PATH: TypeAdapter[Path] = TypeAdapter(SpecPath)
-_FORM = 'a list of names or {"names": [...]}'
-
-
-def _class_names(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    """Names from a list, or from the JSON file a path names: a bundle then holds the names, not a path."""
-    where = ""
-    if isinstance(value, str | Path):
-        path = _PATH.validate_python(value, context=info.context)
-        where, value = f"{path}: ", _read_json(path)
-        if isinstance(value, dict) and "names" in value:
-            value = value["names"]
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name.strip() for name in value):
-        raise ValueError(f"{where}expected {_FORM}, each name a text that is not empty")
-    if not 2 <= len(value) <= 256:
-        raise ValueError(f"{where}expected 2 to 256 class names, found {len(value)}; a background counts as a class")
-    twice = next((name for i, name in enumerate(value) if name in value[:i]), None)
-    if twice is not None:
-        raise ValueError(f"{where}the class name {twice!r} is there twice; each class has a name of its own")
-    return tuple(value)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; expected a JSON file with {_FORM}, or the list itself") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not valid JSON: {error.msg}; expected {_FORM}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+from edgekit.tasks._classes import ClassNames
+from edgekit.tasks._drawing import PAPER, blended, colours, legend, titled
 
 
 class Config(TaskConfig):
@@ -66,7 +33,7 @@ class Config(TaskConfig):
 
     kind: Literal["segmentation"] = "segmentation"
     output: str
-    classes: Annotated[tuple[str, ...], BeforeValidator(_class_names, json_schema_input_type=str | list[str])]
+    classes: ClassNames
     ignore_index: int | None = Field(default=None, ge=0, le=255)
 
     def create(self) -> Segmentation:
@@ -140,13 +107,13 @@ class Segmentation(Task):
                 raise DataError(f"{what} is {list(labels.shape)}; expected the image's size {list(image.shape[:2])}")
         table = colours(self.classes)
         scale = min(max(image.shape[0] / 900, 0.4), 1.2)
-        panes = [_overlay(image, prediction.labels, table)]
+        panes = [blended(image, prediction.labels, table)]
         if truth is not None:
-            panes.append(_overlay(image, truth, table))
-            panes = [_titled(pane, title, scale) for pane, title in zip(panes, ("prediction", "truth"), strict=True)]
-            panes.insert(1, np.full((len(panes[0]), 4, 3), _PAPER, np.uint8))
+            panes.append(blended(image, truth, table))
+            panes = [titled(pane, title, scale) for pane, title in zip(panes, ("prediction", "truth"), strict=True)]
+            panes.insert(1, np.full((len(panes[0]), 4, 3), PAPER, np.uint8))
         picture = np.concatenate(panes, axis=1)
-        return np.concatenate([picture, _legend(picture.shape[1], self.classes, table, scale)])
+        return np.concatenate([picture, legend(picture.shape[1], self.classes, table, scale)])
 
 
 def _to_original(plane: Array, geometry: Geometry) -> Array:
@@ -246,94 +213,3 @@ class ConfusionMatrix(Accumulator):
         scored = [i for i in np.flatnonzero(union).tolist() if i != self.ignore_index]
         iou = {f"iou/{self.classes[i]}": float(hits[i] / union[i]) for i in scored}
         return {"miou": sum(iou.values()) / len(iou), "pixel_accuracy": float(hits.sum() / total), **iou}
-
-
-# Colours that stay at least 19 apart (CIELAB), and from the black of void, in normal vision and in simulated
-# protanopia, deuteranopia and tritanopia (Machado et al., IEEE TVCG 2009).  Each comes with the class names it is for.
-_PALETTE: tuple[tuple[tuple[int, int, int], str], ...] = (
-    ((22, 72, 211), "vehicle car truck bus"),
-    ((230, 47, 85), "person pedestrian"),
-    ((226, 121, 11), "bicyclist rider cyclist bicycle motorcycle"),
-    ((231, 220, 32), "signsymbol trafficsign sign trafficlight"),
-    ((91, 52, 125), "road"),
-    ((238, 235, 247), "lanemarking roadmarking marking"),
-    ((255, 141, 250), "pavement sidewalk"),
-    ((7, 117, 64), "vegetation tree terrain"),
-    ((62, 150, 194), "sky"),
-    ((106, 57, 9), "building wall"),
-    ((218, 169, 103), "fence guardrail"),
-    ((134, 137, 147), "pole"),
-    ((49, 211, 166), ""),
-)
-_PAPER, _INK = 24, (230, 230, 230)
-
-
-def colours(classes: Sequence[str]) -> NDArray[np.uint8]:
-    """RGB of each class id, uint8 ``(256, 3)``; black for ids that are no class, such as void.
-
-    Known driving classes keep their colour in every dataset; the others take the free ones in
-    order.  From the 14th class on, hues are only told apart by normal vision.
-    """
-    table = np.zeros((256, 3), np.uint8)
-    free = list(_PALETTE)
-    unnamed = []
-    for i, name in enumerate(classes):
-        plain = "".join(filter(str.isalnum, name.lower()))
-        own = next((entry for entry in free if plain in entry[1].split()), None)
-        if own is None:
-            unnamed.append(i)
-        else:
-            table[i] = own[0]
-            free.remove(own)
-    for n, i in enumerate(unnamed):
-        # Last free colour first: it belongs to no usual class.  Then hues a golden angle apart.
-        table[i] = free.pop()[0] if free else _hue(n)
-    return table
-
-
-def _hue(index: int) -> tuple[int, int, int]:
-    import colorsys
-
-    red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1, 0.35 + 0.3 * (index % 2), 0.75)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _overlay(image: Array, labels: Array, table: Array) -> Array:
-    import cv2
-
-    return np.asarray(cv2.addWeighted(np.ascontiguousarray(image), 0.5, table[labels], 0.5, 0))
-
-
-def _write(picture: Array, text: str, x: int, baseline: int, scale: float) -> None:
-    import cv2
-
-    cv2.putText(picture, text, (x, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
-
-
-def _titled(pane: Array, title: str, scale: float) -> Array:
-    line = round(50 * scale)
-    strip = np.full((line, pane.shape[1], 3), _PAPER, np.uint8)
-    _write(strip, title, line // 3, round(line * 0.7), scale)
-    return np.concatenate([strip, pane])
-
-
-def _legend(width: int, classes: Sequence[str], table: Array, scale: float) -> Array:
-    """A swatch and a name for every class, in as many lines as ``width`` needs."""
-    import cv2
-
-    line = round(50 * scale)
-    places: list[tuple[int, int]] = []
-    x = row = 0
-    for name in classes:
-        (text_width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        wanted = round(line * 1.6) + text_width
-        if x and x + wanted > width:
-            x, row = 0, row + 1
-        places.append((x, row))
-        x += wanted
-    strip = np.full(((row + 1) * line, width, 3), _PAPER, np.uint8)
-    for name, colour, (x, row) in zip(classes, table, places, strict=False):
-        edge, top = line // 5, row * line
-        strip[top + edge : top + line - edge, x + edge : x + line - edge] = colour
-        _write(strip, name, x + line, top + round(line * 0.68), scale)
-    return strip

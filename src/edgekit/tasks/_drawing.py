@@ -1,0 +1,100 @@
+"""Pictures that tasks draw: colours that everybody can tell apart, titles, legends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.core.tensors import Array
+
+# Colours that stay at least 19 apart (CIELAB), and from the black of void, in normal vision and in simulated
+# protanopia, deuteranopia and tritanopia (Machado et al., IEEE TVCG 2009).  Each comes with the class names it is for.
+_PALETTE: tuple[tuple[tuple[int, int, int], str], ...] = (
+    ((22, 72, 211), "vehicle car truck bus"),
+    ((230, 47, 85), "person pedestrian"),
+    ((226, 121, 11), "bicyclist rider cyclist bicycle motorcycle"),
+    ((231, 220, 32), "signsymbol trafficsign sign trafficlight"),
+    ((91, 52, 125), "road"),
+    ((238, 235, 247), "lanemarking roadmarking marking"),
+    ((255, 141, 250), "pavement sidewalk"),
+    ((7, 117, 64), "vegetation tree terrain"),
+    ((62, 150, 194), "sky"),
+    ((106, 57, 9), "building wall"),
+    ((218, 169, 103), "fence guardrail"),
+    ((134, 137, 147), "pole"),
+    ((49, 211, 166), ""),
+)
+PAPER, INK = 24, (230, 230, 230)
+
+
+def colours(classes: Sequence[str]) -> NDArray[np.uint8]:
+    """RGB of each class id, uint8 ``(256, 3)``; black for ids that are no class, such as void.
+
+    Known driving classes keep their colour in every dataset; the others take the free ones in
+    order.  From the 14th class on, hues are only told apart by normal vision.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    free = list(_PALETTE)
+    unnamed = []
+    for i, name in enumerate(classes):
+        plain = "".join(filter(str.isalnum, name.lower()))
+        own = next((entry for entry in free if plain in entry[1].split()), None)
+        if own is None:
+            unnamed.append(i)
+        else:
+            table[i] = own[0]
+            free.remove(own)
+    for n, i in enumerate(unnamed):
+        # Last free colour first: it belongs to no usual class.  Then hues a golden angle apart.
+        table[i] = free.pop()[0] if free else _hue(n)
+    return table
+
+
+def _hue(index: int) -> tuple[int, int, int]:
+    import colorsys
+
+    red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1, 0.35 + 0.3 * (index % 2), 0.75)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def blended(image: Array, labels: Array, table: Array) -> Array:
+    import cv2
+
+    return np.asarray(cv2.addWeighted(np.ascontiguousarray(image), 0.5, table[labels], 0.5, 0))
+
+
+def write(picture: Array, text: str, x: int, baseline: int, scale: float) -> None:
+    import cv2
+
+    cv2.putText(picture, text, (x, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
+
+
+def titled(pane: Array, title: str, scale: float) -> Array:
+    line = round(50 * scale)
+    strip = np.full((line, pane.shape[1], 3), PAPER, np.uint8)
+    write(strip, title, line // 3, round(line * 0.7), scale)
+    return np.concatenate([strip, pane])
+
+
+def legend(width: int, classes: Sequence[str], table: Array, scale: float) -> Array:
+    """A swatch and a name for every class, in as many lines as ``width`` needs."""
+    import cv2
+
+    line = round(50 * scale)
+    places: list[tuple[int, int]] = []
+    x = row = 0
+    for name in classes:
+        (text_width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        wanted = round(line * 1.6) + text_width
+        if x and x + wanted > width:
+            x, row = 0, row + 1
+        places.append((x, row))
+        x += wanted
+    strip = np.full(((row + 1) * line, width, 3), PAPER, np.uint8)
+    for name, colour, (x, row) in zip(classes, table, places, strict=False):
+        edge, top = line // 5, row * line
+        strip[top + edge : top + line - edge, x + edge : x + line - edge] = colour
+        write(strip, name, x + line, top + round(line * 0.68), scale)
+    return strip
