@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -221,6 +221,18 @@ def _depth_to_space(inputs: list[Any], attributes: Mapping[str, Any]) -> Tensor:
     return F.pixel_shuffle(x, block)
 
 
+def _moved(move: Callable[[list[Any], Mapping[str, Any]], Tensor]) -> Callable[..., Any]:
+    """A move of integers is the move of the values that will be rounded."""
+
+    def apply(inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
+        first, *rest = inputs
+        if not isinstance(first, Rounded):
+            return move(inputs, attributes)
+        return replace(first, value=move([first.value, *rest], attributes))
+
+    return apply
+
+
 def _plain(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda inputs, attributes: function(*inputs)
 
@@ -237,7 +249,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Div": _plain(torch.div),
     "Erf": _plain(torch.erf),
     "Flatten": lambda inputs, attributes: inputs[0].flatten(attributes.get("axis", 1)),
-    "Gather": _gather,
+    "Gather": _moved(_gather),
     "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda inputs, attributes: inputs[0].mean(tuple(range(2, inputs[0].ndim)), keepdim=True),
@@ -252,7 +264,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceMax": _reduced(torch.amax),
     "ReduceMean": _reduced(torch.mean),
     "Relu": _plain(torch.relu),
-    "Reshape": _reshape,
+    "Reshape": _moved(_reshape),
     "Resize": _resize,
     "Sigmoid": _plain(torch.sigmoid),
     "Slice": _slice,
@@ -260,6 +272,6 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Split": _split,
     "Squeeze": lambda inputs, attributes: inputs[0].squeeze(_axes(inputs, attributes)),
     "Sub": _plain(torch.sub),
-    "Transpose": lambda inputs, attributes: inputs[0].permute(*attributes["perm"]),
+    "Transpose": _moved(lambda inputs, attributes: inputs[0].permute(*attributes["perm"])),
     "Unsqueeze": _unsqueeze,
 }

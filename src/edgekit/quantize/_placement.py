@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import ModelError
+from edgekit.quantize._channels_last import Step, steps
 from edgekit.quantize._graph import Graph, attribute, interpolates
 from edgekit.quantize._profiles import MOVES, SATURATIONS, Profile
 
@@ -23,6 +24,7 @@ class Plan:
         replaced: tensors that exist rounded only: an integer kernel makes them.
         folded: names of the saturating nodes that the grid replaces.
         on_integers: names of the nodes that compute on the integers themselves.
+        channels_last: names of the moves that are written on the integers, in that order of memory.
         float_nodes: compute nodes that stay float, with the reason.
     """
 
@@ -33,6 +35,7 @@ class Plan:
     replaced: frozenset[str]
     folded: frozenset[str]
     on_integers: frozenset[str]
+    channels_last: dict[str, tuple[Step, ...]]
     float_nodes: dict[str, str]
 
     @property
@@ -70,6 +73,7 @@ class _Planner:
         self.replaced: set[str] = set()
         self.folded: set[str] = set()
         self.on_integers: set[str] = set()
+        self.channels_last: dict[str, tuple[Step, ...]] = {}
 
     def _computes(self, node: Any) -> bool:
         if node.op_type not in self.profile.compute:
@@ -126,6 +130,7 @@ class _Planner:
         for node in self.graph.nodes:
             if node.name in integer and _moves(node):
                 self._share(node.output, node.input[0])
+                self._write_channels_last(node)
             elif node.name in integer and node.op_type in self.profile.on_integers:
                 self._share([*node.output, *node.input[1:]], node.input[0])
                 self.on_integers.add(node.name)
@@ -133,6 +138,12 @@ class _Planner:
             for user in self.graph.consumers.get(tensor, []):
                 self.reads.update((user.name, i) for i, name in enumerate(user.input) if name == tensor)
         return self._finished()
+
+    def _write_channels_last(self, node: Any) -> None:
+        if node.output[0] in self.replaced and node.output[0] not in self.graph.captured:
+            found = steps(self.graph, node)
+            if found:
+                self.channels_last[node.name] = found
 
     def _integer_region(self) -> set[str]:
         """Compute nodes, and glue and moves between integer nodes: the largest such set."""
@@ -154,7 +165,8 @@ class _Planner:
         data = [node.input[i] for i in self._data_inputs(node) if node.input[i] not in self.graph.constants]
         if not data or not all(self.graph.is_float(name) and self._is_integer(name, integer) for name in data):
             return True
-        return not any(self._reaches_integer(made, integer) for made in node.output)
+        # A shuffle of bytes costs a quarter of a shuffle of floats, whoever reads it.
+        return node.op_type != "DepthToSpace" and not any(self._reaches_integer(n, integer) for n in node.output)
 
     def _is_integer(self, name: str, integer: set[str]) -> bool:
         producer = self.graph.producer.get(name)
@@ -281,6 +293,7 @@ class _Planner:
             replaced=frozenset(self.replaced),
             folded=frozenset(self.folded),
             on_integers=frozenset(self.on_integers),
+            channels_last=self.channels_last,
             float_nodes=self.float_nodes,
         )
 

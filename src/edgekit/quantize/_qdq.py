@@ -144,6 +144,9 @@ class _Writer:
             if node.name in self.plan.on_integers:
                 self._compute_on_integers(node)
                 continue
+            if node.name in self.plan.channels_last:
+                self._move_integers(node)
+                continue
             tensors = self._rename_outputs(node)
             if node.name in compute:
                 self._quantize_weights(node)
@@ -166,6 +169,22 @@ class _Writer:
         node.output[0] = self.names.own(made, "integer")
         self.nodes.append(node)
         self._round(made, made_of_integers=True)
+
+    def _move_integers(self, node: Any) -> None:
+        import onnx
+
+        steps = self.plan.channels_last[node.name]
+        at = self.names.own(node.input[0], "integer")
+        for index, step in enumerate(steps):
+            inputs, part = [at], f"step{index}"
+            if step.operand:
+                inputs.append(self.names.own(node.name, f"{part}/operand"))
+                self.constants[inputs[1]] = np.array(step.operand, np.int64)
+            last = index == len(steps) - 1
+            at = self.names.own(node.output[0], "integer") if last else self.names.own(node.name, part)
+            name = node.name if last else self.names.own(node.name, f"{part}/{step.op}")
+            self.nodes.append(onnx.helper.make_node(step.op, inputs, [at], name=name, **step.attributes()))
+        self._round(node.output[0], made_of_integers=True)
 
     def _rename_outputs(self, node: Any) -> list[str]:
         """The tensors that ``node`` makes, those of the saturation folded into it included."""
