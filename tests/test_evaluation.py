@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +13,14 @@ import pytest
 
 import edgekit
 from edgekit import evaluation
-from edgekit.bundle import open_bundle
-from edgekit.core.errors import DataError
+from edgekit.bundle import Bundle, open_bundle
+from edgekit.core.errors import DataError, SpecError
+from edgekit.core.predictions import LabelMap
+from edgekit.core.spec import Kpi
+from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as ImagesConfig
+from edgekit.profiling import Load
+from edgekit.tasks.segmentation import Config as Segmentation
 
 
 def test_metrics_equal_a_direct_computation(tiny_bundle: Path) -> None:
@@ -81,3 +90,102 @@ def test_camvid_engine_against_pytorch(camvid_root: Path, tmp_path: Path, monkey
     assert report.control["miou"] == pytest.approx(total.compute()["miou"], abs=1e-4)
     assert report.metrics["miou"] == pytest.approx(report.control["miou"], abs=0.02)
     assert report.control["miou"] > 0.55
+
+
+# --- flicker --------------------------------------------------------------------
+
+
+def flicker(frames: Sequence[tuple[str | None, int]]) -> dict[str, float]:
+    """Frames of four pixels, of which so many are predicted as the second class; truth is the first everywhere."""
+    task = Segmentation(output="logits", classes=("floor", "red")).create()
+    total, truth = evaluation.Flicker(task), np.zeros((1, 4), np.uint8)
+    for i, (sequence, count) in enumerate(frames):
+        labels = np.array([[1] * count + [0] * (4 - count)], np.uint8)
+        metadata = {} if sequence is None else {"sequence": sequence}
+        total.update(LabelMap(labels), Sample(f"f{i}", {}, truth, metadata))
+    return total.compute()
+
+
+@pytest.mark.parametrize(
+    ("frames", "mean"),
+    [
+        ([("a", 0), ("a", 1), ("a", 3)], (0.25 + 0.5) / 2),
+        ([("a", 0), ("a", 1), ("b", 4), ("b", 4)], (0.25 + 0) / 2),  # from a to b is a cut
+        ([("a", 0), ("b", 4), ("a", 0), ("a", 4)], 1),  # the second a is no neighbour of the first
+        ([("a", 0), (None, 4), ("a", 4)], None),
+        ([(None, 0), (None, 4)], None),
+        ([("a", 0), ("b", 1), ("c", 2)], None),
+        ([("a", 0)], None),
+    ],
+)
+def test_flicker_is_the_mean_over_neighbours_of_one_sequence(
+    frames: list[tuple[str | None, int]], mean: float | None
+) -> None:
+    assert flicker(frames) == ({} if mean is None else {"flicker": mean, "flicker_excess": mean})
+
+
+def test_flicker_keeps_one_frame() -> None:
+    task = Segmentation(output="logits", classes=("floor", "red")).create()
+    total, alive = evaluation.Flicker(task), []
+    for i in range(10):
+        prediction = LabelMap(np.zeros((1, 4), np.uint8))
+        alive.append(weakref.ref(prediction))
+        total.update(prediction, Sample(f"f{i}", {}, np.zeros((1, 4), np.uint8), {"sequence": "a"}))
+    del prediction
+    gc.collect()
+    assert [reference() is None for reference in alive] == [True] * 9 + [False]
+
+
+def test_frames_that_cannot_follow_each_other_are_named() -> None:
+    task = Segmentation(output="logits", classes=("floor", "red")).create()
+    total = evaluation.Flicker(task)
+    total.update(LabelMap(np.zeros((1, 4), np.uint8)), Sample("f0", {}, None, {"sequence": "a"}))
+    with pytest.raises(DataError, match=r"frame 'f1' of sequence 'a': two frames of one sequence are \[1, 4\] and"):
+        total.update(LabelMap(np.zeros((2, 4), np.uint8)), Sample("f1", {}, None, {"sequence": "a"}))
+
+
+class Drive(Dataset):
+    """Frames of another dataset as two drives of four."""
+
+    def __init__(self, frames: Dataset) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.frames[index], metadata={"sequence": f"drive {index // 4}"})
+
+    def fingerprint(self) -> str:
+        return self.frames.fingerprint()
+
+
+def test_a_kpi_on_flicker(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = open_bundle(tiny_bundle)
+    plain, original = edgekit.evaluate(bundle), bundle.dataset()
+    assert not any("flicker" in name for name in plain.metrics)
+    monkeypatch.setattr(Bundle, "dataset", lambda self, root=None: Drive(original))
+    report = edgekit.evaluate(bundle)
+    assert report.control is not None
+    preprocess, task, labels = bundle.preprocess(), bundle.task(), []
+    with bundle.engine() as engine:
+        for sample in original:
+            prepared = preprocess(sample.images)
+            labels.append(task.decode(engine.infer(prepared.feeds), prepared.geometry).labels)
+    pairs = [(labels[i] != labels[i + 1]).mean() for i in (0, 1, 2, 4, 5, 6)]
+    assert report.metrics["flicker"] == pytest.approx(np.mean(pairs), rel=1e-12)
+    assert 0 <= report.metrics["flicker_excess"] < report.metrics["flicker"]  # the squares truly move
+    assert set(report.control) == set(report.metrics)
+
+    profiled = edgekit.profile(bundle, Load(100, 1))
+    limit = Kpi(max=report.metrics["flicker"], max_drop=1)
+    judged = replace(bundle, contents=bundle.contents.model_copy(update={"kpis": {"flicker": limit}}))
+    verdicts = edgekit.gate(judged, report, profiled)
+    assert [(k.name, k.limit["kind"], k.verdict) for k in verdicts.kpis] == [
+        ("flicker", "max", "pass"), ("flicker", "max_drop", "pass"),
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match=r"kpis\.flicker: not measured"):
+        edgekit.gate(judged, plain, profiled)
+    wrong = bundle.contents.model_copy(update={"kpis": {"flicker": Kpi(min=0.1)}})
+    with pytest.raises(SpecError, match=r"min contradicts the metric \(lower is better\)"):
+        edgekit.gate(replace(bundle, contents=wrong), report, profiled)

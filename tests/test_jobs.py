@@ -9,8 +9,11 @@ import pytest
 from pydantic import TypeAdapter
 
 import edgekit
-from edgekit.core.errors import SpecError
+from edgekit.core.errors import DataError, SpecError
 from edgekit.core.reports import CompressReport
+from edgekit.data.images import Config as Images
+from edgekit.jobs import LabelledFeeds
+from edgekit.preprocess import Preprocess
 from tests import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
@@ -50,6 +53,23 @@ def test_validation_frames_are_needed_and_named(tiny_project: Path) -> None:
 def test_an_unknown_metric_is_named(tiny_project: Path) -> None:
     with pytest.raises(SpecError, match=r"metric: the task has no 'miuo'; did you mean 'miou'\?"):
         edgekit.compress(change(tiny_project, "{method: auto, max_drop: 0.1, metric: miuo}"))
+
+
+def test_a_metric_that_the_validation_frames_do_not_give_is_named(tiny_project: Path) -> None:
+    step = "{method: auto, max_drop: 0.1, metric: flicker}"  # the frames are of no sequence
+    with pytest.raises(
+        DataError, match=r"metric 'flicker' cannot be measured on the frames of data\.validation; allowed"
+    ):
+        edgekit.compress(change(tiny_project, step))
+
+
+def test_training_frames_without_truth_are_for_the_teacher(tiny_project: Path) -> None:
+    """They reach the loop; the loss of the task refuses them, and says what takes them."""
+    spec = edgekit.read_spec(change(tiny_project, "{method: ptq}", validation=False))
+    frames = Images(root=tiny_project / "data" / "images").open()
+    feeds, truth = LabelledFeeds(Preprocess(spec.preprocess), frames)[0]
+    assert set(feeds) == {"image"}
+    assert truth is None
 
 
 def test_further_profiles_come_from_the_same_calibration(tiny_project: Path) -> None:

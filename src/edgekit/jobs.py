@@ -16,7 +16,7 @@ from edgekit.core.errors import DataError, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import Spec
-from edgekit.core.tensors import Array, Arrays
+from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
@@ -45,7 +45,7 @@ class Feeds:
 
 @dataclass(frozen=True)
 class LabelledFeeds:
-    """Model inputs with the truth of their frame, by index."""
+    """Model inputs with the truth of their frame, in the dataset's own form or None, by index."""
 
     preprocess: Preprocess
     frames: Dataset
@@ -53,10 +53,8 @@ class LabelledFeeds:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> tuple[Arrays, Array]:
+    def __getitem__(self, index: int) -> tuple[Arrays, Any]:
         sample = self.frames[index]
-        if sample.truth is None:
-            raise DataError(f"frame {sample.id!r} has no truth; data.training needs a labelled dataset format")
         return self.preprocess(sample.images).feeds, sample.truth
 
 
@@ -72,7 +70,7 @@ class TargetBench:
         self._validation = validation
         self._folder = folder
         self._accuracies: dict[str, float] = {}
-        known = {m.name: m for m in self._task.metrics}
+        known = {m.name: m for m in (*self._task.metrics, *self._task.sequence_metrics)}
         if metric is not None and metric not in known:
             raise SpecError(f"metric: the task has no {metric!r}; {plugins.allowed(metric, tuple(known))}")
         self.metric: Metric = known[metric] if metric else self._task.metrics[0]
@@ -82,6 +80,11 @@ class TargetBench:
         if key not in self._accuracies:
             with self._engine(model) as engine:
                 found = evaluation.evaluate({"it": engine}, self._preprocess, self._task, self._validation)
+            if self.metric.name not in found["it"]:
+                hint = plugins.allowed(self.metric.name, tuple(found["it"]))
+                raise DataError(
+                    f"metric {self.metric.name!r} cannot be measured on the frames of data.validation; {hint}"
+                )
             self._accuracies[key] = found["it"][self.metric.name]
         return self._accuracies[key]
 

@@ -175,7 +175,8 @@ def gate(
     bundle = _bundle(bundle)
     evaluated = evaluated or evaluate(bundle, root, progress)
     profiled = profiled or profile(bundle, None, root, progress)
-    numbers = measured(evaluated, profiled, bundle.task().metrics)
+    task = bundle.task()
+    numbers = measured(evaluated, profiled, (*task.metrics, *task.sequence_metrics))
     return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.identity)
 
 

@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tests.label_files import EXAMPLES as LABELLED
 from tests.projects import write_frames
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError
+from edgekit.core.predictions import Objects
 from edgekit.core.spec import DataSection
 from edgekit.data import DataConfig, Dataset, Sample
 
@@ -51,6 +53,16 @@ def _rendered(root: Path) -> dict[str, Any]:
     return {"format": "rendered", "count": COUNT, "seed": 3}
 
 
+def _image_folder(root: Path) -> dict[str, Any]:
+    """Frames 0 and 1 in one folder, 2 and 3 in the next."""
+    write_frames(root / "made", COUNT)
+    for i in range(COUNT):
+        folder = root / "images" / f"kind-{i // 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (root / "made" / "images" / f"f{i}.png").rename(folder / f"f{i}.png")
+    return {"format": "image_folder", "root": str(root / "images"), "classes": ["kind-0", "kind-1"]}
+
+
 def _noise(root: Path) -> dict[str, Any]:
     return {"format": "noise", "count": COUNT, "size": [32, 48]}
 
@@ -58,11 +70,16 @@ def _noise(root: Path) -> dict[str, Any]:
 # Writes COUNT frames and gives the section of a spec; a new format adds a line.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "camvid": _camvid,
+    "image_folder": _image_folder,
     "image_mask": _image_mask,
     "images": _images,
     "noise": _noise,
     "rendered": _rendered,
+    **LABELLED,
 }
+PICTURES = (".png", ".jpg")
+SPARE = {"made", "masks", "labels"}
+STREAMS = {"video"}  # several frames share one file: tests/data/test_video.py
 # Formats whose frames are files below the root, so that a test can change one.
 GENERATED = {"noise": {"seed": 4}, "rendered": {"seed": 4}}
 
@@ -100,7 +117,13 @@ def equal(one: Sample, other: Sample) -> bool:
     pictures = one.images.keys() == other.images.keys() and all(
         np.array_equal(one.images[k], other.images[k]) for k in one.images
     )
-    return pictures and one.id == other.id and np.array_equal(one.truth, other.truth)  # None equals None
+    return pictures and one.id == other.id and _same(one.truth, other.truth)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Objects) and isinstance(other, Objects):
+        return all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    return np.array_equal(one, other)  # None equals None
 
 
 class TestConfig:
@@ -150,6 +173,12 @@ class TestFrames:
             if isinstance(sample.truth, np.ndarray):
                 assert sample.truth.dtype == np.uint8
                 assert sample.truth.shape == next(iter(sample.images.values())).shape[:2]
+            if isinstance(sample.truth, Objects):
+                height, width = next(iter(sample.images.values())).shape[:2]
+                boxes = sample.truth.boxes
+                assert ((boxes >= 0) & (boxes <= [width, height, width, height])).all()
+                assert (boxes[:, 2:] > boxes[:, :2]).all()
+                assert set(sample.truth.labels.tolist()) <= set(range(len(dataset.classes)))  # type: ignore[attr-defined]
 
     def test_ids_are_distinct(self, dataset: Dataset) -> None:
         ids = [sample.id for sample in dataset]
@@ -175,13 +204,15 @@ class TestFingerprint:
         assert module.Config.model_validate(section).open().fingerprint() == dataset.fingerprint()
 
     def test_follows_the_content(self, name: str, module: ModuleType, tmp_path: Path) -> None:
+        if name in STREAMS:
+            pytest.skip("the frames are no files of their own")
         section = EXAMPLES[name](tmp_path / "data")
         before = module.Config.model_validate(section).open().fingerprint()
         if name in GENERATED:
             changed = module.Config.model_validate(section | GENERATED[name]).open()
             assert changed.fingerprint() != before
             return
-        used = [p for p in (tmp_path / "data").rglob("f1.*") if "made" not in p.parts]
+        used = [p for p in (tmp_path / "data").rglob("f1.*") if p.suffix in PICTURES and "made" not in p.parts]
         if name == "images":
             used = [p for p in used if "masks" not in p.parts]
         assert used
@@ -207,7 +238,7 @@ class TestMistakes:
     def test_a_folder_that_is_not_there(self, name: str, module: ModuleType, section: dict[str, Any]) -> None:
         if name in GENERATED:
             pytest.skip("the format reads no folder")
-        for key in {"root", "images", "masks"} & set(section):
+        for key in {"root", "images", "masks", "labels", "annotations"} & set(section):
             with pytest.raises(DataError, match="absent"):
                 module.Config.model_validate(section | {key: "/absent/folder"}).open()
 
@@ -216,10 +247,12 @@ class TestMistakes:
     ) -> None:
         if name in GENERATED:
             pytest.skip("the format reads no file")
+        if name in STREAMS:
+            pytest.skip("the frames are no files of their own")
         section = EXAMPLES[name](tmp_path / "data")
-        (file,) = [p for p in (tmp_path / "data").rglob("f2.*") if "images" in p.parts and "made" not in p.parts]
+        (file,) = [p for p in (tmp_path / "data").rglob("f2.*") if p.suffix in PICTURES and not SPARE & set(p.parts)]
         file.write_bytes(file.read_bytes()[:100])
         opened = module.Config.model_validate(section).open()
         with pytest.raises(DataError, match=r"f2\."):
             opened[2]
-        assert opened[1].id == "f1"
+        assert opened[1].id.endswith("f1")

@@ -19,7 +19,7 @@ from edgekit.core.reports import Metric
 from edgekit.core.spec import TaskSection
 from edgekit.core.tensors import TensorSpec
 from edgekit.preprocess import place
-from edgekit.tasks import Task, TaskConfig
+from edgekit.tasks import Accumulator, Task, TaskConfig
 
 
 @pytest.fixture(params=plugins.names("tasks"))
@@ -70,12 +70,18 @@ class TestConfig:
         assert TypeAdapter(TaskSection).validate_python(stored) == config
 
 
+def add(accumulator: Accumulator, task: Task, example: Example, geometry: Geometry, shown: dict[int, int]) -> None:
+    """Frames by their seeds, each with the outputs of the frame that ``shown`` gives for it."""
+    for seed, other in shown.items():
+        truth, _ = example.frame(seed)
+        _, outputs = example.frame(other)
+        accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
+
+
 class TestMetrics:
     def test_a_perfect_model_gets_the_best_score(self, task: Task, example: Example, geometry: Geometry) -> None:
         accumulator = task.accumulator()
-        for seed in range(3):
-            truth, outputs = example.frame(seed)
-            accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
+        add(accumulator, task, example, geometry, {seed: seed for seed in range(example.frames)})
         assert accumulator.compute() == example.best
 
     def test_names_and_directions(self, task: Task, example: Example) -> None:
@@ -86,9 +92,7 @@ class TestMetrics:
 
     def test_a_wrong_model_scores_worse(self, task: Task, example: Example, geometry: Geometry) -> None:
         accumulator = task.accumulator()
-        truth, _ = example.frame(0)
-        _, wrong = example.frame(99)
-        accumulator.update(task.decode(wrong, geometry), truth, "frame")
+        add(accumulator, task, example, geometry, {seed: 99 + seed for seed in range(example.frames)})
         found = accumulator.compute()
         assert set(found) <= {m.name for m in task.metrics}
         headline = task.metrics[0]
@@ -97,20 +101,20 @@ class TestMetrics:
 
     def test_order_of_frames_does_not_matter(self, task: Task, example: Example, geometry: Geometry) -> None:
         results = []
-        for order in ((0, 1, 2), (2, 0, 1)):
+        seeds = range(example.frames)
+        for order in (seeds, [seeds[-1], *seeds[:-1]], seeds[::-1]):
             accumulator = task.accumulator()
-            for seed in order:
-                truth, _ = example.frame(seed)
-                _, outputs = example.frame(seed + seed % 2)  # some right, some wrong
-                accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
+            # Some right, some wrong.
+            add(accumulator, task, example, geometry, {seed: seed + seed % 2 for seed in order})
             results.append(accumulator.compute())
+        assert results[0] == pytest.approx(results[2], rel=1e-12)
         assert results[0] == pytest.approx(results[1], rel=1e-12)
 
     def test_accumulators_share_nothing(self, task: Task, example: Example, geometry: Geometry) -> None:
-        truth, outputs = example.frame(0)
         right, wrong = task.accumulator(), task.accumulator()
-        right.update(task.decode(outputs, geometry), truth, "f")
-        wrong.update(task.decode(example.frame(99)[1], geometry), truth, "f")
+        for seed in range(example.frames):  # in turn
+            add(right, task, example, geometry, {seed: seed})
+            add(wrong, task, example, geometry, {seed: 99 + seed})
         assert right.compute() == example.best
         assert right.compute() != wrong.compute()
 
@@ -118,11 +122,11 @@ class TestMetrics:
         with pytest.raises(DataError):
             task.accumulator().compute()
 
-    @pytest.mark.parametrize("truth", [None, "a text", np.zeros((3, 3, 3), np.float32)])
-    def test_truth_that_cannot_belong(self, task: Task, example: Example, geometry: Geometry, truth: object) -> None:
+    def test_truth_that_cannot_belong(self, task: Task, example: Example, geometry: Geometry) -> None:
         prediction = task.decode(example.frame(0)[1], geometry)
-        with pytest.raises(DataError, match="frame-7"):
-            task.accumulator().update(prediction, truth, "frame-7")
+        for truth in example.foreign:
+            with pytest.raises(DataError, match="frame-7"):
+                task.accumulator().update(prediction, truth, "frame-7")
 
 
 class TestDecode:
@@ -143,17 +147,36 @@ class TestDecode:
     def test_missing_and_wrong_outputs(self, task: Task, example: Example, geometry: Geometry) -> None:
         with pytest.raises(TensorError):
             task.decode({}, geometry)
-        for key, value in example.frame(0)[1].items():
+        outputs = example.frame(0)[1]
+        for key, value in outputs.items():
             with pytest.raises(TensorError, match=key):
-                task.decode({key: value[..., None]}, geometry)
+                task.decode(outputs | {key: value[..., None]}, geometry)
             with pytest.raises(TensorError, match=f"{key}.*NaN"):
-                task.decode({key: np.full_like(value, np.nan)}, geometry)
+                task.decode(outputs | {key: np.full_like(value, np.nan)}, geometry)
 
     def test_outputs_of_the_model_are_checked(self, task: Task, example: Example) -> None:
         task.check_outputs(example.outputs)
         for bad in ((), (TensorSpec("else", (1, 1)),), (TensorSpec(example.outputs[0].name, (7,)),)):
             with pytest.raises(SpecError, match=r"task\."):
                 task.check_outputs(bad)
+
+
+class TestSequences:
+    def test_a_still_scene_does_not_flicker(self, task: Task, example: Example, geometry: Geometry) -> None:
+        truth, outputs = example.frame(0)
+        first, second = (task.decode(outputs, geometry) for _ in range(2))
+        found = task.flicker((first, truth), (second, truth))
+        assert found == {metric.name: 0.0 for metric in task.sequence_metrics}
+
+    def test_shares_under_names_that_gate_knows(self, task: Task, example: Example, geometry: Geometry) -> None:
+        names = {metric.name for metric in task.sequence_metrics}
+        assert not names & {metric.name for metric in task.metrics}
+        assert not any(metric.higher for metric in task.sequence_metrics)
+        frames = [(task.decode(outputs, geometry), truth) for truth, outputs in map(example.frame, (0, 1))]
+        found = task.flicker(*frames)
+        assert set(found) <= names
+        assert all(0 <= value <= 1 for value in found.values())
+        assert found == pytest.approx(task.flicker(*reversed(frames)), rel=1e-12)
 
 
 class TestDraw:
@@ -176,5 +199,12 @@ class TestDraw:
 
     def test_a_prediction_of_another_image(self, task: Task, example: Example, geometry: Geometry) -> None:
         prediction = task.decode(example.frame(0)[1], geometry)
-        with pytest.raises(EdgekitError):
-            task.draw(np.zeros((5, 5, 3), np.uint8), prediction)
+        small = np.zeros((5, 5, 3), np.uint8)
+        if example.sized:
+            with pytest.raises(EdgekitError):
+                task.draw(small, prediction)
+        else:  # what is said of a whole frame fits any, but not what is no picture
+            assert task.draw(small, prediction).shape[0] >= 5
+            for bad in (small[..., 0], small.astype(np.float32)):
+                with pytest.raises(EdgekitError):
+                    task.draw(bad, prediction)

@@ -38,6 +38,11 @@ class TestColours:
         rendered = colours(("vehicle", "lane_marking", "sky", "road"))
         assert camvid[[0, 1, 2]].tolist() == rendered[[2, 3, 0]].tolist()
 
+    def test_background_takes_no_colour_and_parts_of_the_road_have_their_own(self) -> None:
+        table = colours(("background", "drivable", "alternative"))
+        assert not table[0].any()
+        assert len(np.unique([*table[:3], *colours(("Background", "lane"))[1:2]], axis=0)) == 4
+
     @pytest.mark.parametrize("count", [2, 13, 40])
     def test_classes_have_different_colours(self, count: int) -> None:
         table = colours(tuple(f"thing {i}" for i in range(count)))

@@ -343,6 +343,15 @@ class TestDraw:
         assert np.abs(picture[:60, 200:] - (50 + table[2] / 2)).max() <= 0.5
         assert (self.image == 100).all()
 
+    def test_background_stays_clear(self) -> None:
+        labels = np.zeros((60, 400), np.uint8)
+        labels[:, 200:] = 1
+        picture = task(("background", "car", "sky")).draw(self.image, LabelMap(labels))
+        assert (picture[:60, :200] == 100).all()
+        assert (picture[:60, 200:] != 100).any(axis=2).all()
+        swatches = {tuple(pixel) for pixel in picture[60:].reshape(-1, 3).tolist()}
+        assert {tuple(colour) for colour in colours(("background", "car", "sky"))[1:3].tolist()} <= swatches
+
     def test_legend_has_every_class(self) -> None:
         names = tuple(f"a rather long class name {i}" for i in range(9))
         picture = task(names).draw(self.image, LabelMap(np.zeros((60, 400), np.uint8)))

@@ -15,7 +15,7 @@ from tests.tiny_training import QUICK, Blobs, net, norm_of, run, same, squared
 from torch import Tensor, nn
 
 from edgekit.core.errors import DataError, MissingRequirement, ModelError
-from edgekit.training import Batch, Trained, TrainingConfig, restore, tensors
+from edgekit.training import Batch, Trained, TrainingConfig, restore, teacher, tensors
 from edgekit.training._randomness import order
 
 
@@ -231,6 +231,31 @@ class TestRefusals:
         frames = [({"image": np.zeros((1, 3, size, 8), np.float32)}, None) for size in (8, 9, 10)]
         with pytest.raises(DataError, match=r"input 'image' is .* in one training frame"):
             run(examples=frames)
+
+    @pytest.mark.parametrize(
+        "truths", [[object()] * 3, ["a", 1, None], [np.zeros(2), np.zeros(3), np.zeros(2)], [3, 1, 2]]
+    )
+    def test_the_teacher_takes_truths_of_any_form(self, truths: list[Any]) -> None:
+        frames = [(Blobs()[i][0], truth) for i, truth in enumerate(truths)]
+        loss = teacher(net(), ("image",), ("y",))
+        found = run(examples=frames, loss=loss)
+        assert found.state.keys() == run(examples=Blobs(), loss=loss).state.keys()
+        assert found.steps == QUICK["steps"]
+
+    def test_truths_reach_the_loss_stacked_or_as_they_are(self) -> None:
+        """Class ids become a tensor; objects, and arrays of several sizes, stay what they are."""
+        given: list[Any] = []
+
+        def spy(outputs: Any, batch: Batch) -> Tensor:
+            given.append(batch.truth)
+            return squared(outputs, Batch({}, torch.zeros(1)))
+
+        for truths in ([4, 4, 4], [np.int64(4)] * 3, [("box",)] * 3, [np.zeros(2), np.zeros(3), np.zeros(4)]):
+            run(examples=[(Blobs()[i][0], truth) for i, truth in enumerate(truths)], loss=spy, steps=1)
+        assert [type(truth) for truth in given] == [Tensor, Tensor, tuple, tuple]
+        assert given[0].tolist() == given[1].tolist() == [4, 4, 4]
+        assert given[2] == (("box",),) * 3
+        assert sorted(array.shape for array in given[3]) == [(2,), (3,), (4,)]
 
     def test_no_cuda(self) -> None:
         if torch.cuda.is_available():

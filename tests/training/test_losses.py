@@ -70,6 +70,11 @@ class TestSegmentation:
         with pytest.raises(DataError, match=r"class id 7; allowed: 0..2 and task.ignore_index \(9\)"):
             of_task(CONFIG)({"logits": scores(1, 3, 4, 4)}, truth)  # type: ignore[misc]
 
+    def test_truths_that_do_not_stack(self) -> None:
+        truths = (np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8), "a text")
+        with pytest.raises(DataError, match=r"batch are \[4, 4\] and \[4, 5\] and str; .* set training\.batch to 1"):
+            of_task(CONFIG)({"logits": scores(3, 3, 4, 4)}, truths)  # type: ignore[misc]
+
     def test_truth_of_another_form(self) -> None:
         with pytest.raises(DataError, match=r"truth has shape \[1, 4\]; expected masks \[1, H, W\]"):
             of_task(CONFIG)({"logits": scores(1, 3, 4, 4)}, masks(1, 4))  # type: ignore[misc]

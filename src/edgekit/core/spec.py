@@ -46,12 +46,19 @@ SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
 
 
 class PluginSection:
-    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates; ``optional`` ones may be None."""
+    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates.
 
-    def __init__(self, kind: str, key: str, optional: bool = False) -> None:
+    ``optional`` ones may be None; ``without`` names a plugin that may not stand here: itself, in its own ``Config``.
+    """
+
+    def __init__(self, kind: str, key: str, optional: bool = False, without: str = "") -> None:
         self.kind = kind
         self.key = key
         self.optional = optional
+        self.without = without
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for name in plugins.names(self.kind) if name != self.without)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -59,11 +66,11 @@ class PluginSection:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        configs = [plugins.load(self.kind, name).Config for name in plugins.names(self.kind)]
+        configs = [plugins.load(self.kind, name).Config for name in self._names()]
         return {"oneOf": [handler(config.__pydantic_core_schema__) for config in configs]}
 
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
-        known = plugins.names(self.kind)
+        known = self._names()
         if isinstance(value, BaseModel) or (value is None and self.optional):
             return value
         if not isinstance(value, dict):
@@ -213,6 +220,10 @@ class Spec(Section):
         for name in self.targets:
             if not re.fullmatch(NAME, name):
                 raise _misfit(("targets", name), f"{name!r} becomes a folder's name; use letters, digits and . _ -")
+        for role in ("calibration", "validation", "training"):
+            data = getattr(self.data, role)
+            if data is not None and data.evaluation_only:
+                raise _misfit(("data", role), "these frames are kept for data.evaluation; choose others here")
         for name, kpi in self.kpis.items():
             if kpi.target is not None and kpi.target not in self.targets:
                 known = plugins.allowed(kpi.target, tuple(self.targets))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.core.errors import SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import Latency, Metric
-from edgekit.core.tensors import Array, Arrays
+from edgekit.core.tensors import Arrays
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +41,10 @@ class Frames(Protocol):
 
 
 class Examples(Protocol):
-    """Training frames by index: the model's inputs, and the truth as the dataset gives it."""
+    """Training frames by index: the model's inputs, and the truth as the dataset gives it, or None."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> tuple[Arrays, Array]: ...
+    def __getitem__(self, index: int) -> tuple[Arrays, Any]: ...
 
 
 class Bench(Protocol):
@@ -79,7 +79,7 @@ class Job:
         network: gives a fresh copy of the FP32 PyTorch network (positional tensors in, tuple of
             tensors out); None when the model was an ONNX file.
         export: FP32 ONNX bytes of a network whose weights were changed; None as above.
-        examples: training frames with truth.
+        examples: training frames.
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
         bench: measures typed models on the target.
         scratch: folder that survives a killed run: checkpoints.

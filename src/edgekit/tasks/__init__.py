@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.tasks import _drawing
+
+Labelled = tuple[Any, Any]
+"""The prediction of a frame, and its truth."""
 
 
 class Accumulator(ABC):
-    """Collects one metric family over frames; memory does not grow with frames."""
+    """Collects one metric family over frames; keeps counts, or a few numbers a frame, but no images."""
 
     @abstractmethod
     def update(self, prediction: Any, truth: Any, sample_id: str) -> None:
@@ -49,9 +53,70 @@ class Task(ABC):
     def accumulator(self) -> Accumulator:
         """An empty accumulator of this task's metrics."""
 
-    @abstractmethod
+    covers: ClassVar[bool] = False
+    """Whether :meth:`paint` colours whole areas, which would hide the marks of a task painted before it."""
+
+    def paint(self, image: Array, shown: Any) -> Array:
+        """A copy of ``image``, uint8 RGB ``(H, W, 3)``, with ``shown`` over it: a prediction, or a truth.
+
+        Raises:
+            DataError: what is shown does not belong to an image of this size.
+        """
+        raise TypeError(f"{type(self).__name__} does not define paint()")
+
+    def legend(self, width: int, scale: float) -> Array | None:
+        """What the colours mean, uint8 RGB ``(h, width, 3)`` with text of size ``scale``; None: they need no words."""
+        return None
+
     def draw(self, image: Array, prediction: Any, truth: Any = None) -> Array:
-        """RGB uint8 picture of ``image`` with the prediction over it, and truth beside it if given."""
+        """RGB uint8 picture of ``image`` with the prediction over it, and truth beside it if given.
+
+        Raises:
+            DataError: as :meth:`paint`.
+        """
+        scale = _drawing.text_scale(image.shape[0])
+        picture = _drawing.beside(
+            [self.paint(image, shown) for shown in (prediction, truth) if shown is not None], scale
+        )
+        return _drawing.stacked([picture, self.legend(picture.shape[1], scale)])
+
+    def change(self, before: Any, after: Any) -> float | None:
+        """The share of the prediction that changed from one frame to the next, 0..1; None: the task has no such number.
+
+        Raises:
+            DataError: the two cannot be frames of one sequence.
+        """
+        return None
+
+    def excess(self, before: Labelled, after: Labelled) -> float | None:
+        """Of what truly stayed the same, the share whose prediction changed, 0..1; None when nothing stayed.
+
+        Raises:
+            DataError: as :meth:`change`.
+        """
+        return None
+
+    @property
+    def sequence_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that :meth:`flicker` gives: those whose method the task defines."""
+        own = {"flicker": (type(self).change, Task.change), "flicker_excess": (type(self).excess, Task.excess)}
+        return tuple(Metric(name, higher=False) for name, (mine, base) in own.items() if mine is not base)
+
+    def flicker(self, before: Labelled, after: Labelled) -> dict[str, float]:
+        """``flicker`` (:meth:`change`) and ``flicker_excess`` (:meth:`excess`) of two consecutive frames.
+
+        On a moving scene a right prediction changes too.  ``flicker`` therefore says little alone, and
+        much beside the FP32 control on the same frames; ``flicker_excess`` leaves the motion out: truth
+        says what stayed, as optical flow does where there is no truth (Varghese et al., "Unsupervised
+        temporal consistency metric for video segmentation in highly-automated driving", CVPR Workshops
+        2020), and counts changes of what stayed, as the fragment error does for objects (Zhang and Wang,
+        "On the stability of video detection and tracking", 2016).
+
+        Raises:
+            DataError: as :meth:`change`.
+        """
+        found = {"flicker": self.change(before[0], after[0]), "flicker_excess": self.excess(before, after)}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class TaskConfig(BaseModel):

@@ -19,9 +19,9 @@ from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, LabelMap
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.tasks import Accumulator, Task, TaskConfig
+from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 from edgekit.tasks._classes import ClassNames
-from edgekit.tasks._drawing import PAPER, blended, colours, legend, titled
+from edgekit.tasks._drawing import blended, colours, legend
 
 
 class Config(TaskConfig):
@@ -96,24 +96,46 @@ class Segmentation(Task):
     def accumulator(self) -> ConfusionMatrix:
         return ConfusionMatrix(self.classes, self.ignore_index)
 
-    def draw(self, image: Array, prediction: LabelMap, truth: Any = None) -> Array:
-        """Class colours half over ``image`` uint8 RGB ``(H, W, 3)``, with a legend below; truth goes to the right.
+    covers = True
+
+    def paint(self, image: Array, shown: Any) -> Array:
+        """Class colours half over ``image`` uint8 RGB ``(H, W, 3)``; a class called background stays clear.
 
         Raises:
             DataError: prediction or truth is not of the image's size.
         """
-        for what, labels in (("prediction", prediction.labels), ("truth", truth)):
-            if labels is not None and labels.shape != image.shape[:2]:
-                raise DataError(f"{what} is {list(labels.shape)}; expected the image's size {list(image.shape[:2])}")
-        table = colours(self.classes)
-        scale = min(max(image.shape[0] / 900, 0.4), 1.2)
-        panes = [blended(image, prediction.labels, table)]
-        if truth is not None:
-            panes.append(blended(image, truth, table))
-            panes = [titled(pane, title, scale) for pane, title in zip(panes, ("prediction", "truth"), strict=True)]
-            panes.insert(1, np.full((len(panes[0]), 4, 3), PAPER, np.uint8))
-        picture = np.concatenate(panes, axis=1)
-        return np.concatenate([picture, legend(picture.shape[1], self.classes, table, scale)])
+        what, labels = ("prediction", shown.labels) if isinstance(shown, LabelMap) else ("truth", shown)
+        if labels.shape != image.shape[:2]:
+            raise DataError(f"{what} is {list(labels.shape)}; expected the image's size {list(image.shape[:2])}")
+        return blended(image, labels, colours(self.classes), self._clear)
+
+    @property
+    def _clear(self) -> list[int]:
+        return [i for i, name in enumerate(self.classes) if name.lower() == "background"]
+
+    def legend(self, width: int, scale: float) -> Array:
+        """A swatch and a name for every class that is painted."""
+        painted = [i for i in range(len(self.classes)) if i not in self._clear]
+        return legend(width, [self.classes[i] for i in painted], colours(self.classes)[painted], scale)
+
+    def change(self, before: LabelMap, after: LabelMap) -> float:
+        """The share of pixels whose class changed."""
+        return float(_differ(before.labels, after.labels).mean())
+
+    def excess(self, before: Labelled, after: Labelled) -> float | None:
+        """The share of pixels whose class changed, of those whose true class did not; void in either is left out."""
+        stayed = ~_differ(before[1], after[1])
+        if self.ignore_index is not None:
+            stayed &= before[1] != self.ignore_index
+        changed = _differ(before[0].labels, after[0].labels)[stayed]
+        return float(changed.mean()) if changed.size else None
+
+
+def _differ(before: Array, after: Array) -> NDArray[np.bool_]:
+    if before.shape != after.shape:
+        sizes = f"{list(before.shape)} and {list(after.shape)}"
+        raise DataError(f"two frames of one sequence are {sizes} (height, width); give each size its own sequence")
+    return np.asarray(before != after)
 
 
 def _to_original(plane: Array, geometry: Geometry) -> Array:

@@ -68,10 +68,10 @@ class TrainingConfig(BaseModel):
 
 
 class Examples(Protocol):
-    """Training frames by index: model inputs, each batch first with one frame, and the truth or None."""
+    """Training frames by index: model inputs, each batch first with one frame, and the truth of any form or None."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> tuple[Arrays, Array | None]: ...
+    def __getitem__(self, index: int, /) -> tuple[Arrays, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -265,12 +265,15 @@ class _Run:
             missing = next((feed for feed, _ in read if name not in feed), None)
             if missing is not None:
                 raise DataError(f"a training frame has no input {name!r}; it has {', '.join(missing) or 'none'}")
-            tensor = torch.from_numpy(_stack(f"input {name!r}", [feed[name] for feed, _ in read], np.concatenate))
+            tensor = torch.from_numpy(_joined(f"input {name!r}", [feed[name] for feed, _ in read]))
             feeds[name] = tensor.to(self.device, memory_format=layout if tensor.dim() == 4 else torch.preserve_format)
         truths = [truth for _, truth in read if truth is not None]
         if len(truths) < len(read):
             return Batch(feeds, None)
-        return Batch(feeds, torch.from_numpy(_stack("truth", truths, np.stack)).to(self.device))
+        arrays = [np.asarray(truth) for truth in truths if isinstance(truth, np.ndarray | np.generic | int | float)]
+        if len(arrays) < len(truths) or len({array.shape for array in arrays}) > 1:
+            return Batch(feeds, tuple(truths))  # the teacher's loss never looks at them
+        return Batch(feeds, torch.from_numpy(np.stack(arrays)).to(self.device))
 
     def _update_average(self) -> None:
         """Exponential moving average whose memory grows with the run: decay min(ema, (1 + t) / (10 + t))."""
@@ -368,7 +371,7 @@ def _clone(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in _checkpoint.tensors(network).items()}
 
 
-def _stack(what: str, arrays: Sequence[Array], join: Callable[[Sequence[Array]], Array]) -> Array:
+def _joined(what: str, arrays: Sequence[Array]) -> Array:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
@@ -376,4 +379,4 @@ def _stack(what: str, arrays: Sequence[Array], join: Callable[[Sequence[Array]],
             f"{what} is {list(first)} in one training frame and {list(second)} in another; "
             "make them one size or set training.batch to 1"
         )
-    return join(arrays)
+    return np.concatenate(arrays)

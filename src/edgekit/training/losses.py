@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core.errors import DataError, ModelError, SpecError
 from edgekit.core.plugins import allowed
@@ -20,18 +20,19 @@ class Batch:
     """Examples of one step, on the device of the network.
 
     ``inputs`` maps the model's input names to tensors, batch first; ``truth`` stacks the frames' truths
-    in the dtype of the dataset (segmentation: uint8 ``(N, H, W)``), None for frames without labels.
+    in the dtype of the dataset (segmentation: uint8 ``(N, H, W)``), None for frames without labels.  Truths
+    that do not stack, such as objects, stand one after another as the dataset gives them.
     """
 
     inputs: Mapping[str, Tensor]
-    truth: Tensor | None
+    truth: Tensor | tuple[Any, ...] | None
 
 
 Loss = Callable[[Mapping[str, "Tensor"], Batch], "Tensor"]
 """``loss(outputs, batch) -> scalar``; the outputs are float32, by name, batch first."""
 
-TaskLoss = Callable[[Mapping[str, "Tensor"], "Tensor"], "Tensor"]
-"""``loss(outputs, truth) -> scalar``."""
+TaskLoss = Callable[[Mapping[str, "Tensor"], Any], "Tensor"]
+"""``loss(outputs, truth) -> scalar``; truth as in :class:`Batch`."""
 
 
 def of_task(task: TaskConfig) -> TaskLoss | None:
@@ -44,7 +45,10 @@ def supervised(loss: TaskLoss) -> Loss:
 
     def over(outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         if batch.truth is None:
-            raise DataError("the task's loss needs frames with truth, found one without; use the loss 'teacher'")
+            raise DataError(
+                "the task's loss needs frames with truth, found one without; "
+                "use the loss 'teacher', or a labelled format for data.training"
+            )
         return loss(outputs, batch.truth)
 
     return over
@@ -124,13 +128,12 @@ def _segmentation(config: segmentation.Config) -> TaskLoss:
     """
     count, ignored = len(config.classes), config.ignore_index
 
-    def loss(outputs: Mapping[str, Tensor], truth: Tensor) -> Tensor:
+    def loss(outputs: Mapping[str, Tensor], truth: Any) -> Tensor:
         from torch.nn import functional
 
         scores = outputs[config.output]
-        if truth.ndim != 3 or truth.shape[0] != scores.shape[0]:
-            raise DataError(f"truth has shape {list(truth.shape)}; expected masks [{scores.shape[0]}, H, W]")
-        labels = truth.long()
+        masks = _stacked(truth, scores.shape[0])
+        labels = masks.long()
         kept = labels >= 0 if ignored is None else labels != ignored
         highest = int(labels[kept].max()) if kept.any() else 0
         if highest >= count:
@@ -144,6 +147,20 @@ def _segmentation(config: segmentation.Config) -> TaskLoss:
         return total / kept.sum().clamp(min=1)  # a batch that is void everywhere teaches nothing, but is no NaN
 
     return loss
+
+
+def _stacked(truth: Any, count: int) -> Tensor:
+    """The masks of a batch, if they are such."""
+    if isinstance(truth, tuple):
+        found = {str(list(one.shape)) if hasattr(one, "shape") else type(one).__name__ for one in truth}
+        raise DataError(
+            f"the truths of a batch are {' and '.join(sorted(found))}; expected masks of one size: "
+            "make them so, or set training.batch to 1"
+        )
+    masks: Tensor = truth
+    if masks.ndim != 3 or masks.shape[0] != count:
+        raise DataError(f"truth has shape {list(masks.shape)}; expected masks [{count}, H, W]")
+    return masks
 
 
 def _divergence(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:

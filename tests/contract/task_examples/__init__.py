@@ -21,7 +21,10 @@ class Example:
     """A section of a spec, the outputs that fit it, and frames whose right answer is known.
 
     ``frame(seed)`` gives a truth and the outputs of a perfect model; ``same`` compares the
-    decoded prediction with the truth.
+    decoded prediction with the truth.  The first ``frames`` seeds are enough to measure everything,
+    with outputs that are right or those of the seeds from 99 on, which are wrong; ``best`` are the
+    metrics of the right ones.  ``foreign`` are truths of other tasks; ``sized`` says whether a
+    prediction belongs to an image of one size.
     """
 
     section: dict[str, Any]
@@ -29,12 +32,17 @@ class Example:
     frame: Callable[[int], tuple[Any, dict[str, np.ndarray]]]
     same: Callable[[Any, Any], bool]
     best: dict[str, float]
+    frames: int = 3
+    foreign: tuple[Any, ...] = (None, "a text", np.zeros((3, 3, 3), np.float32))
+    sized: bool = True
 
 
 def example_of(task: str, plugin: ModuleType) -> Example | None:
-    """The example of a task: beside the plugin itself when it comes from elsewhere, else in this package."""
-    given: Example | None = getattr(plugin, "EXAMPLE", None)
-    if given is not None or importlib.util.find_spec(f"{__name__}.{task}") is None:
-        return given
+    """The example of a task: a dictionary beside the plugin when it comes from elsewhere, else in this package."""
+    given: dict[str, Any] | None = getattr(plugin, "EXAMPLE", None)
+    if given is not None:
+        return Example(**given)
+    if importlib.util.find_spec(f"{__name__}.{task}") is None:
+        return None
     found: Example = importlib.import_module(f"{__name__}.{task}").EXAMPLE
     return found

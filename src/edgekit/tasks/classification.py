@@ -1,0 +1,225 @@
+"""Classification: one class for a whole frame.
+
+The model gives a score a class, float32 ``(1, C)``.  Metrics are the top-k accuracy, the recall and
+precision of each class, their means, and the expected calibration error (Guo et al., "On calibration of
+modern neural networks", ICML 2017), which says how far probabilities are from hit rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgekit.core.errors import DataError, SpecError, TensorError
+from edgekit.core.predictions import ClassScores, Geometry
+from edgekit.core.reports import Metric
+from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
+from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
+from edgekit.tasks._classes import ManyClassNames
+from edgekit.tasks._temporal import changed_class
+from edgekit.tasks._vectors import Activation, check_scores, probabilities
+
+BINS = 15
+# Of i / 15 in float32, and nothing between: a probability is a float32 too.
+_BORDERS = np.linspace(0, 1, BINS + 1).astype(np.float32)
+
+
+class Config(TaskConfig):
+    """``output`` names the model output with the scores; ``classes`` are the names in the order of the ids.
+
+    ``activation`` says what makes probabilities of the scores: ``softmax``, ``sigmoid`` (one logit, of
+    the second of two classes) or ``none``.  ``top_k`` is the k of the second accuracy; 5 unless given,
+    or one less than there are classes, where that is fewer.
+    """
+
+    kind: Literal["classification"] = "classification"
+    output: str
+    classes: ManyClassNames
+    activation: Activation = "softmax"
+    top_k: int | None = Field(default=None, ge=1)
+
+    def create(self) -> Classification:
+        """The task.
+
+        Raises:
+            SpecError: ``top_k`` is not below the number of classes, or ``sigmoid`` has more than two.
+        """
+        count = len(self.classes)
+        if self.top_k is not None and self.top_k >= count:
+            raise SpecError(
+                f"task.top_k: the true class is always among {self.top_k} of {count} classes; "
+                f"expected 1 to {count - 1}, or leave it out"
+            )
+        if self.activation == "sigmoid" and count != 2:
+            raise SpecError(f"task.activation: sigmoid tells 2 classes apart, found {count}; use softmax")
+        return Classification(self.output, self.classes, self.activation, self.top_k or min(5, count - 1))
+
+
+class Classification(Task):
+    """Scores to :class:`~edgekit.core.predictions.ClassScores`."""
+
+    def __init__(self, output: str, classes: Sequence[str], activation: Activation, top_k: int) -> None:
+        self.output = output
+        self.classes = tuple(classes)
+        self.activation = activation
+        self.top_k = top_k
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """``top1``, ``top<k>``, ``balanced_accuracy``, ``macro_f1``, ``ece``, and recall and precision by class."""
+        means = ["top1", f"top{self.top_k}", "balanced_accuracy", "macro_f1"]
+        by_class = [f"{what}/{name}" for what in ("recall", "precision") for name in self.classes]
+        higher = [Metric(name, higher=True) for name in dict.fromkeys(means)]
+        return (*higher, Metric("ece", higher=False), *(Metric(name, higher=True) for name in by_class))
+
+    def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
+        """Raise :class:`SpecError` unless ``output`` is there as float32 ``(1, C)``, or ``(1, 1)`` for a sigmoid."""
+        check_scores(outputs, self.output, len(self.classes), self.activation)
+
+    def decode(self, outputs: Arrays, geometry: Geometry) -> ClassScores:
+        """The probability of each class; the frame's geometry plays no part.
+
+        Raises:
+            TensorError: the output is missing, has another shape or dtype, holds NaN or infinity, or
+                is no probability although ``activation`` is ``none``.
+        """
+        found = probabilities(outputs, self.output, len(self.classes), self.activation)
+        return ClassScores(found.astype(np.float32))
+
+    def accumulator(self) -> ClassificationScores:
+        return ClassificationScores(self.classes, self.top_k)
+
+    def paint(self, image: Array, shown: Any) -> Array:
+        """The class on the upper left corner: the predicted one with its probability, or the true one.
+
+        Raises:
+            DataError: the image is not uint8 ``(H, W, 3)``, or truth is no class id.
+        """
+        if isinstance(shown, ClassScores):
+            return tagged(image, self._lines(shown, 1))
+        return tagged(image, [Line(self.classes[class_id(shown, self.classes, "shown")])])
+
+    def draw(self, image: Array, prediction: ClassScores, truth: Any = None) -> Array:
+        """The image over the most probable classes with their probabilities; the true one is named below.
+
+        Raises:
+            DataError: the image is not uint8 ``(H, W, 3)``, or truth is no class id.
+        """
+        label = None if truth is None else class_id(truth, self.classes, "shown")
+        lines = self._lines(prediction, min(max(self.top_k, 2), 5), label)
+        if label is not None:
+            place = rank(prediction.probabilities, label)
+            lines.append(Line(f"truth: {self.classes[label]} (rank {place})"))
+        return captioned(image, lines)
+
+    def _lines(self, prediction: ClassScores, count: int, truth: int | None = None) -> list[Line]:
+        best = np.argsort(-prediction.probabilities, kind="stable")[:count].tolist()
+        lines = []
+        for place, i in enumerate(best):
+            missed = truth is not None and place == 0 and i != truth
+            colour = RIGHT if i == truth else WRONG if missed else PLAIN
+            share = float(prediction.probabilities[i])
+            lines.append(Line(f"{share:.2f} {self.classes[i]}", share, colour))
+        return lines
+
+    def change(self, before: ClassScores, after: ClassScores) -> float:
+        """1 when the most probable class changed, else 0."""
+        return changed_class(before, after)
+
+    def excess(self, before: Labelled, after: Labelled) -> float | None:
+        """1 when the most probable class changed although the true one did not; None when that did too."""
+        return changed_class(before[0], after[0]) if before[1] == after[1] else None
+
+
+def class_id(truth: Any, classes: Sequence[str], sample_id: str) -> int:
+    """A truth that is a class id.
+
+    Raises:
+        DataError: it is none, or not that of a class.
+    """
+    fix = "evaluate on a dataset with class ids, for example the format image_folder with classes"
+    if isinstance(truth, bool) or not isinstance(truth, int | np.integer):
+        found = repr(truth) if isinstance(truth, str) else type(truth).__name__
+        raise DataError(f"sample {sample_id!r}: truth is {found}; expected a class id 0..{len(classes) - 1}: {fix}")
+    if not 0 <= truth < len(classes):
+        raise DataError(
+            f"sample {sample_id!r}: truth is the class id {truth}; allowed: 0..{len(classes) - 1}; "
+            "correct the dataset or task.classes"
+        )
+    return int(truth)
+
+
+def rank(scores: Array, label: int) -> int:
+    """The place of ``label`` among ``scores`` ``(C,)``, from 1 for the highest; the lowest id wins a tie."""
+    own = scores[label]
+    return 1 + int((scores > own).sum()) + int((scores[:label] == own).sum())
+
+
+class ClassificationScores(Accumulator):
+    """Streaming counts ``matrix[truth, prediction]``, int64 ``(C, C)``, hits of the top k, and bins of confidence.
+
+    Bin i of the calibration error takes probabilities from i / 15 up to, not including, (i + 1) / 15;
+    a probability of exactly 1 has a bin of its own.  This is what torchmetrics does; the paper's bins
+    include the upper border instead.
+    """
+
+    def __init__(self, classes: Sequence[str], top_k: int) -> None:
+        self.classes = tuple(classes)
+        self.top_k = top_k
+        self.matrix = np.zeros((len(classes), len(classes)), np.int64)
+        self.hits = 0
+        # Frames, sum of their confidences, and right ones.
+        self.bins = np.zeros((3, BINS + 1))
+
+    def update(self, prediction: ClassScores, truth: Any, sample_id: str) -> None:
+        """Add a frame: ``truth`` is the id of its class.
+
+        Raises:
+            DataError: truth is missing or no class id.
+            TensorError: the prediction is of another number of classes.
+        """
+        label, scores = class_id(truth, self.classes, sample_id), prediction.probabilities
+        if len(scores) != len(self.classes):
+            raise TensorError(
+                f"sample {sample_id!r}: {len(scores)} probabilities for {len(self.classes)} classes; "
+                "score predictions of this task"
+            )
+        if np.isnan(scores).any():
+            raise TensorError(f"sample {sample_id!r}: a probability is NaN; check the model with: edgekit verify")
+        best = int(scores.argmax())
+        self.matrix[label, best] += 1
+        self.hits += rank(scores, label) <= self.top_k
+        place = min(max(int(np.searchsorted(_BORDERS, scores[best], "right")) - 1, 0), BINS)
+        self.bins[:, place] += 1, float(scores[best]), best == label
+
+    def compute(self) -> dict[str, float]:
+        """Every metric that was measured over all frames so far.
+
+        A class without frames has no recall and is not part of ``balanced_accuracy``, their mean (as
+        scikit-learn's ``balanced_accuracy_score``); one that was never predicted has no precision.
+        ``macro_f1`` takes classes that are in truth or were predicted.
+
+        Raises:
+            DataError: no frame was added.
+        """
+        total = int(self.matrix.sum())
+        if total == 0:
+            raise DataError("no frame to score; evaluate a dataset that is not empty")
+        right, true, found = self.matrix.diagonal(), self.matrix.sum(axis=1), self.matrix.sum(axis=0)
+        recall = {f"recall/{self.classes[i]}": float(right[i] / true[i]) for i in np.flatnonzero(true)}
+        precision = {f"precision/{self.classes[i]}": float(right[i] / found[i]) for i in np.flatnonzero(found)}
+        either = np.flatnonzero(true + found)
+        gaps = np.abs(self.bins[2] - self.bins[1])  # of a bin's frames, so already weighted by its size
+        return {
+            "top1": float(right.sum() / total),
+            f"top{self.top_k}": self.hits / total,
+            "balanced_accuracy": sum(recall.values()) / len(recall),
+            "macro_f1": float((2 * right[either] / (true + found)[either]).mean()),
+            "ece": float(gaps.sum() / total),
+            **recall,
+            **precision,
+        }

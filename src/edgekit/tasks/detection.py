@@ -1,0 +1,314 @@
+"""Object detection: boxes with a class and a score.
+
+The heads of most detectors are described by data: a ``family`` names the usual values, and every value
+can be given (see :class:`edgekit.tasks._boxes.Family`).  Metrics are COCO's (:mod:`edgekit.tasks._coco`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from typing_extensions import Self
+
+from edgekit.core import plugins
+from edgekit.core.errors import DataError, TensorError
+from edgekit.core.predictions import Detections, Geometry, Objects
+from edgekit.core.reports import Metric
+from edgekit.core.spec import SpecPath
+from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.tasks import Labelled, Task, TaskConfig
+from edgekit.tasks import _boxes as boxes_
+from edgekit.tasks._boxes import CODINGS, FAMILIES, Family
+from edgekit.tasks._classes import ObjectNames
+from edgekit.tasks._coco import NAMES, CocoMetrics
+from edgekit.tasks._drawing import boxed, colours, text_scale
+from edgekit.tasks._heads import Candidates, Head
+from edgekit.tasks._nms import suppress
+from edgekit.tasks._temporal import changed_boxes, changed_objects
+
+_FAR = 1e6  # pixels: boxes that reach further do so because a number overflowed
+
+
+def _family(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError(f"{name!r} is no family; {plugins.allowed(name, tuple(FAMILIES))}")
+    return name
+
+
+_PATH: TypeAdapter[Path] = TypeAdapter(SpecPath)
+
+
+def _priors(value: Any, info: ValidationInfo) -> Any:
+    """Boxes from the JSON file a path names: a bundle then holds the boxes, not a path."""
+    if not isinstance(value, str | Path):
+        return value
+    path = _PATH.validate_python(value, context=info.context)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected a JSON file with a list of [x, y, width, height]: {error}") from error
+
+
+Positive = Annotated[float, Field(gt=0)]
+_Names = str | tuple[str, ...]
+
+
+class Outputs(BaseModel):
+    """Outputs that are apart; each is a name, or one name a stride."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    boxes: _Names
+    scores: _Names
+    objectness: _Names | None = None
+    labels: str | None = Field(None, description="class ids, of a model that suppresses inside")
+    count: str | None = Field(None, description="how many of the rows are objects, of such a model")
+
+
+class Nms(BaseModel):
+    """Non-maximum suppression; what is not given is the family's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: boxes_.NmsMode | None = None
+    iou: float | None = Field(None, gt=0, lt=1, description="two boxes that overlap more show one object")
+    sigma: float | None = Field(None, gt=0, description="of soft-gaussian")
+
+
+class Config(TaskConfig):
+    """``output`` names the output that holds everything, or one a stride, or boxes, scores ... apart.
+
+    ``family`` is a kind of model; the keys from ``layout`` to ``nms`` override its values.  At most
+    ``candidates`` boxes with a score of at least ``score_threshold``, the surest, go into the suppression
+    and ``max_detections`` come out.  Those of at least ``confidence`` are drawn, and count for flicker.
+    """
+
+    kind: Literal["detection"] = "detection"
+    output: str | tuple[str, ...] | Outputs
+    classes: ObjectNames
+    family: Annotated[str, AfterValidator(_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES)})]
+    score_threshold: float = Field(0.01, ge=0, lt=1)
+    candidates: int = Field(1000, ge=1, description="boxes before the suppression")
+    max_detections: int = Field(100, ge=1)
+    confidence: float = Field(0.3, ge=0, le=1)
+    layout: boxes_.Layout | None = None
+    box_coding: boxes_.BoxCoding | None = None
+    unit: boxes_.Unit | None = None
+    score_coding: boxes_.ScoreCoding | None = None
+    objectness: bool | None = None
+    background: boxes_.Background | None = None
+    multi_label: bool | None = None
+    strides: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    anchors: tuple[tuple[tuple[Positive, Positive], ...], ...] | None = Field(
+        None, description="(width, height) in pixels of the input, a list for each stride"
+    )
+    anchor_order: boxes_.AnchorOrder | None = None
+    priors: Annotated[
+        tuple[tuple[float, float, Positive, Positive], ...] | None,
+        BeforeValidator(_priors, json_schema_input_type=str | list[list[float]] | None),
+    ] = Field(None, description="anchor boxes as (centre x, y, width, height) in shares of the input; or a JSON file")
+    variances: tuple[Positive, Positive] | None = None
+    bins: int | None = Field(None, ge=2)
+    nms: Nms = Nms()
+
+    def resolved(self) -> Family:
+        """The family with what the spec overrides."""
+        given = {
+            field.name: value
+            for field in dataclasses.fields(Family)
+            if field.name != "nms" and (value := getattr(self, field.name, None)) is not None
+        }
+        own = {"nms": self.nms.mode, "iou": self.nms.iou, "sigma": self.nms.sigma}
+        given |= {name: value for name, value in own.items() if value is not None}
+        return dataclasses.replace(FAMILIES[self.family], **given)
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Output names by what they hold."""
+        given = self.output
+        named = given.model_dump(exclude_none=True) if isinstance(given, Outputs) else {"head": given}
+        return {part: (names,) if isinstance(names, str) else tuple(names) for part, names in named.items()}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        family, parts = self.resolved(), self.parts
+        problem = (
+            _reference_problem(family, self.priors is not None)
+            or _output_problem(family, parts)
+            or _score_problem(family, parts)
+        )
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    def create(self) -> Detection:
+        return Detection(self)
+
+
+def _reference_problem(family: Family, has_priors: bool) -> str:
+    """What is wrong with strides, anchors and priors, or nothing."""
+    needs = CODINGS[family.box_coding].needs
+    if needs == "nothing":
+        extra = "priors" if has_priors else "anchors" if family.anchors else ""
+        return f"{extra}: boxes coded as {family.box_coding} have no reference; remove {extra}" if extra else ""
+    if has_priors:
+        if needs == "strides" or family.layout == "maps":
+            return "priors: only for anchor-variance boxes in rows or columns; give strides and anchors"
+        return ""
+    if not family.strides:
+        return f"strides: boxes coded as {family.box_coding} need them, e.g. strides: [8, 16, 32]"
+    if needs == "anchors" and len(family.anchors) != len(family.strides):
+        return f"anchors: found lists for {len(family.anchors)} of {len(family.strides)} strides; give one for each"
+    if needs == "strides" and family.anchors:
+        return f"anchors: boxes coded as {family.box_coding} have none; remove them"
+    if family.layout == "maps" and len({len(own) for own in family.anchors}) > 1:
+        return "anchors: each stride needs the same number of them when outputs are maps"
+    return "anchors: a stride has none" if any(not own for own in family.anchors) else ""
+
+
+def _output_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
+    """What is wrong with the names of the outputs, or nothing."""
+    wanted = len(family.strides) if family.layout == "maps" else 1
+    for part, names in parts.items():
+        if len(names) != wanted:
+            what = "one a stride" if wanted > 1 else "one name"
+            return f"output: {part} has {len(names)} names; the layout {family.layout} needs {wanted}, {what}"
+    if family.layout == "final" and "head" not in parts and "labels" not in parts:
+        return "output.labels: is missing; a model that suppresses inside gives boxes, scores and labels"
+    if family.layout != "final" and parts.keys() & {"labels", "count"}:
+        return f"output: labels and count belong to family end2end, not to the layout {family.layout}"
+    if family.layout != "final" and family.objectness and "head" not in parts and "objectness" not in parts:
+        return "output.objectness: is missing; name the output, or set objectness: false"
+    return ""
+
+
+def _score_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
+    """What is wrong with the columns of the scores, or nothing."""
+    counts_from_one = family.layout == "final" and family.background == "first"
+    if family.background != "none" and family.score_coding != "softmax" and not counts_from_one:
+        return "background: only softmax scores have such a column; set score_coding: softmax, or background: none"
+    if family.score_coding == "softmax" and family.objectness:
+        return "objectness: softmax scores have none; set objectness: false"
+    if "objectness" in parts and not family.objectness:
+        return "output.objectness: is not used; set objectness: true, or leave the output out"
+    return ""
+
+
+class Detection(Task):
+    """Outputs to :class:`~edgekit.core.predictions.Detections` in pixels of the original image."""
+
+    def __init__(self, config: Config) -> None:
+        self.classes = config.classes
+        self.family = config.resolved()
+        self.head = Head(self.family, len(config.classes), config.parts, config.priors or ())
+        self.score_threshold = config.score_threshold
+        self.candidates = config.candidates
+        self.max_detections = config.max_detections
+        self.confidence = config.confidence
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """COCO's twelve numbers and ``ap/<class>`` of every class."""
+        own = (f"ap/{name}" for name in self.classes)
+        return tuple(Metric(name, higher=True) for name in (*NAMES, *own))
+
+    def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
+        """Raise :class:`~edgekit.core.errors.SpecError` unless the outputs have the family's shapes and dtypes.
+
+        The number of candidates depends on the size of the input too; :meth:`decode` checks it.
+        """
+        self.head.check(outputs)
+
+    def decode(self, outputs: Arrays, geometry: Geometry) -> Detections:
+        """Objects in the original image, the surest first.
+
+        Boxes are cut at the borders of the image; those with nothing inside, or of no or negative size, are
+        dropped before they can suppress others.
+
+        Raises:
+            TensorError: an output is missing, has another shape or dtype, or holds NaN; the candidates are
+                not those of the strides and anchors; scores are no probabilities.
+        """
+        found = self.head.best(outputs, geometry.tensor, self.score_threshold, self.candidates)
+        found, inside = _in_image(found, geometry)
+        kept, scores = suppress(
+            found.boxes,
+            found.scores,
+            found.labels,
+            mode=self.family.nms,
+            iou=self.family.iou,
+            sigma=self.family.sigma,
+            least=self.score_threshold,
+            most=self.max_detections,
+        )
+        return Detections(inside[kept], scores.astype(np.float32), found.labels[kept].astype(np.int64))
+
+    def accumulator(self) -> CocoMetrics:
+        return CocoMetrics(self.classes)
+
+    def paint(self, image: Array, shown: Any) -> Array:
+        """Boxes with class and, for predictions, confidence over ``image`` uint8 RGB ``(H, W, 3)``.
+
+        Raises:
+            DataError: a box reaches outside the image, or has an unknown class.
+        """
+        if not isinstance(shown, Detections | Objects):
+            raise DataError(f"truth is {type(shown).__name__}; expected objects: use a dataset with boxes")
+        height, width = image.shape[:2]
+        reach = np.array([width, height], np.float32) + 1
+        if len(shown) and ((shown.boxes[:, 2:] > reach).any() or shown.boxes.min() < -1):
+            far = shown.boxes[((shown.boxes[:, 2:] > reach) | (shown.boxes[:, :2] < -1)).any(axis=1)][0]
+            raise DataError(
+                f"a box reaches to {far.tolist()}; the image is {width}x{height}: it belongs to another one"
+            )
+        if len(shown) and not 0 <= shown.labels.min() <= shown.labels.max() < len(self.classes):
+            raise DataError(f"an object has a class outside 0..{len(self.classes) - 1}; correct task.classes")
+        texts = [self.classes[label] for label in shown.labels.tolist()]
+        order = np.arange(len(shown))
+        if isinstance(shown, Detections):
+            texts = [f"{text} {score:.2f}" for text, score in zip(texts, shown.scores.tolist(), strict=True)]
+            order = np.argsort(shown.scores, kind="stable")  # the surest on top
+            order = order[shown.scores[order] >= self.confidence]
+        table = colours(self.classes[:256])[shown.labels % 256]
+        return boxed(image, shown.boxes[order], table[order], [texts[i] for i in order], text_scale(height))
+
+    def change(self, before: Detections, after: Detections) -> float:
+        """The share of confident boxes of either frame that the other does not have."""
+        return changed_boxes(before, after, self.confidence)
+
+    def excess(self, before: Labelled, after: Labelled) -> float | None:
+        """Of the true objects in both frames, the share that only one prediction has."""
+        return changed_objects(before[0], after[0], before[1], after[1], self.confidence)
+
+
+def _in_image(found: Candidates, geometry: Geometry) -> tuple[Candidates, Array]:
+    """Candidates in pixels of the original image, and their boxes float32 cut at its borders.
+
+    Raises:
+        TensorError: a box is no number.
+    """
+    top, left, rows, columns = geometry.content
+    height, width = geometry.original
+    if np.isnan(found.boxes).any():
+        raise TensorError("a box is no number: infinity in the model's outputs; check the model with: edgekit verify")
+    scale = np.array([width / columns, height / rows] * 2)
+    boxes = np.clip((found.boxes - [left, top, left, top]) * scale, -_FAR, _FAR)
+    cut = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    real = (cut[:, 2:] > cut[:, :2]).all(axis=1)
+    return Candidates(boxes[real], found.scores[real], found.labels[real]), cut[real]

@@ -1,0 +1,188 @@
+"""Several tasks on the named outputs of one model, such as objects, drivable area and lanes from one backbone.
+
+Every task keeps its own decoding and metrics; a metric, and a KPI on it, is called ``<name>/<metric>``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from edgekit.core import plugins
+from edgekit.core.errors import DataError, SpecError, TensorError
+from edgekit.core.predictions import Geometry
+from edgekit.core.reports import Metric
+from edgekit.core.spec import NAME, PluginSection
+from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
+
+_Part = Annotated[Any, PluginSection("tasks", "kind", without="multitask")]
+
+
+class Config(TaskConfig):
+    """``tasks`` holds a task's section under each name; the first metric of the first one is the headline.
+
+    The truth of a frame is a mapping, and each task reads the part of its own name, or the one that
+    ``truth`` names for it: ``truth: {area: drivable}``.
+    """
+
+    kind: Literal["multitask"] = "multitask"
+    tasks: dict[str, _Part] = Field(min_length=1)
+    truth: dict[str, str] = Field(default_factory=dict, description="task to the part of the truth it reads")
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.tasks:
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"tasks: {name!r} becomes a part of metrics' names; use letters, digits and . _ -")
+        unknown = next((name for name in self.truth if name not in self.tasks), None)
+        if unknown is not None:
+            raise ValueError(f"truth: no task {unknown!r}; {plugins.allowed(unknown, tuple(self.tasks))}")
+        return self
+
+    def create(self) -> MultiTask:
+        tasks = {}
+        for name, section in self.tasks.items():
+            with _of(name):
+                tasks[name] = section.create()
+        return MultiTask(tasks, {name: self.truth.get(name, name) for name in tasks})
+
+
+@contextlib.contextmanager
+def _of(name: str) -> Iterator[None]:
+    """An error inside says which of the tasks it is about, and points at its section."""
+    try:
+        yield
+    except (DataError, SpecError, TensorError) as error:
+        text, places = re.subn(r"\btask\.(?=\w)", f"task.tasks.{name}.", str(error))
+        raise type(error)(text if places else f"{name}: {text}") from error
+
+
+class Predictions(dict[str, Any]):
+    """What the tasks make of one frame: name to prediction.  A truth goes by the names of its parts instead."""
+
+
+class MultiTask(Task):
+    """The tasks by name, and the part of the truth that each reads."""
+
+    def __init__(self, tasks: Mapping[str, Task], truths: Mapping[str, str]) -> None:
+        self.tasks = dict(tasks)
+        self.truths = dict(truths)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of every task, in order, as ``<name>/<metric>``."""
+        return self._prefixed({name: task.metrics for name, task in self.tasks.items()})
+
+    @property
+    def sequence_metrics(self) -> tuple[Metric, ...]:
+        return self._prefixed({name: task.sequence_metrics for name, task in self.tasks.items()})
+
+    @staticmethod
+    def _prefixed(metrics: Mapping[str, tuple[Metric, ...]]) -> tuple[Metric, ...]:
+        return tuple(Metric(f"{name}/{m.name}", m.higher, m.unit) for name, own in metrics.items() for m in own)
+
+    def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
+        """Raise :class:`SpecError` unless every task finds its outputs."""
+        for name, task in self.tasks.items():
+            with _of(name):
+                task.check_outputs(outputs)
+
+    def decode(self, outputs: Arrays, geometry: Geometry) -> Predictions:
+        """The prediction of every task, by name.
+
+        Raises:
+            TensorError: an output does not fit its task; names both.
+        """
+        predictions = Predictions()
+        for name, task in self.tasks.items():
+            with _of(name):
+                predictions[name] = task.decode(outputs, geometry)
+        return predictions
+
+    def accumulator(self) -> MultiAccumulator:
+        return MultiAccumulator({name: task.accumulator() for name, task in self.tasks.items()}, self.truths)
+
+    def paint(self, image: Array, shown: Any) -> Array:
+        """What every task paints, one over the other: areas first, so that boxes and lines stay visible.
+
+        Raises:
+            DataError: a truth lacks a part, or something does not belong to the image.
+        """
+        parts = shown if isinstance(shown, Predictions) else parts_of(shown, self.truths)
+        for name, task in sorted(self.tasks.items(), key=lambda item: not item[1].covers):
+            with _of(name):
+                image = task.paint(image, parts[name])
+        return image
+
+    def legend(self, width: int, scale: float) -> Array | None:
+        """The legends of all tasks, one below the other."""
+        from edgekit.tasks._drawing import stacked
+
+        legends = [found for task in self.tasks.values() if (found := task.legend(width, scale)) is not None]
+        return stacked(legends) if legends else None
+
+    def flicker(self, before: Labelled, after: Labelled) -> dict[str, float]:
+        """The flicker of every task that has one, as ``<name>/flicker`` and ``<name>/flicker_excess``."""
+        true_before, true_after = (parts_of(truth, self.truths) for _, truth in (before, after))
+        found: dict[str, float] = {}
+        for name, task in self.tasks.items():
+            with _of(name):
+                own = task.flicker((before[0][name], true_before[name]), (after[0][name], true_after[name]))
+            found |= {f"{name}/{metric}": value for metric, value in own.items()}
+        return found
+
+
+def parts_of(truth: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """Task to its part of a frame's truth.
+
+    Raises:
+        DataError: truth is no mapping, or lacks a part; names it.
+    """
+    if not isinstance(truth, Mapping):
+        found = "nothing" if truth is None else type(truth).__name__
+        raise DataError(f"truth is {found}; expected a mapping with the parts {', '.join(names.values())}")
+    for task, part in names.items():
+        if part not in truth:
+            hint = plugins.allowed(part, tuple(map(str, truth)))
+            raise DataError(f"truth has no part {part!r} for task.tasks.{task}; name its part in task.truth; {hint}")
+    return {task: truth[part] for task, part in names.items()}
+
+
+class MultiAccumulator(Accumulator):
+    """The accumulators of several tasks, each fed with its own part of a frame."""
+
+    def __init__(self, totals: Mapping[str, Accumulator], truths: Mapping[str, str]) -> None:
+        self.totals = dict(totals)
+        self.truths = dict(truths)
+
+    def update(self, prediction: Predictions, truth: Any, sample_id: str) -> None:
+        """Add a frame.
+
+        Raises:
+            DataError: the truth lacks a part, or a part cannot belong to the frame; names the sample.
+        """
+        try:
+            parts = parts_of(truth, self.truths)
+        except DataError as error:
+            raise DataError(f"sample {sample_id!r}: {error}") from error
+        for name, total in self.totals.items():
+            with _of(name):
+                total.update(prediction[name], parts[name], sample_id)
+
+    def compute(self) -> dict[str, float]:
+        """``<name>/<metric>`` to value.
+
+        Raises:
+            DataError: one of the tasks was not measured; names it.
+        """
+        found: dict[str, float] = {}
+        for name, total in self.totals.items():
+            with _of(name):
+                found |= {f"{name}/{metric}": value for metric, value in total.compute().items()}
+        return found
