@@ -108,7 +108,7 @@ PLUGIN_NAMES = {
     "data": (
         "evaluation: {format: image_mask",
         "evaluation: {format: image-mask",
-        "data.evaluation: format: 'image-mask' is unknown; did you mean 'image_mask'? allowed: camvid, image_mask",
+        "data.evaluation: format: 'image-mask' is unknown; did you mean 'image_mask'? allowed: bdd100k, camvid, coco",
     ),
     "missing": ("kind: segmentation, ", "", "task: the key 'kind' is missing; allowed values: "),
     "not a mapping": ("{engine: ort, threads: 1}", "ort", "targets.cpu: expected a mapping with the key 'engine'"),
@@ -298,6 +298,12 @@ MISFITS = {
         "model.py",
         3,
         "model.factory: expected 'file.py:callable' or 'package.module:callable'; found 'model.py'",
+    ),
+    "frames for evaluation only": (
+        "calibration: {format: image_mask, images: data/images, masks: data/masks, limit: 6}",
+        "calibration: {format: rendered, scenes: hard, count: 6}",
+        11,
+        "data.calibration: these frames are kept for data.evaluation; choose others here",
     ),
     "pins": ("threads: 1", "threads: 2, pin: [0]", 16, "targets.cpu: pin names 1 CPUs for 2 threads; give one CPU"),
 }

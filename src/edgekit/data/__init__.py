@@ -63,6 +63,11 @@ class DataConfig(BaseModel):
     real: ClassVar[bool] = True
     """Whether the frames show something; the manifest says when they do not."""
 
+    @property
+    def evaluation_only(self) -> bool:
+        """Whether nothing may be calibrated, trained or chosen on these frames."""
+        return False
+
     def relocated(self, root: Path) -> Self:
         """The same data below another folder: on a target, or after a move.
 

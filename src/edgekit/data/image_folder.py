@@ -1,0 +1,97 @@
+"""A folder of images for each class, subject or kind of presentation: classification, verification, anti-spoofing.
+
+root/<folder>/<stem>.jpg
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgekit.core.artifacts import sha256_of
+from edgekit.core.classes import ManyClassNames
+from edgekit.core.errors import DataError
+from edgekit.core.plugins import allowed
+from edgekit.core.spec import SpecPath
+from edgekit.data import DataConfig, Dataset, Sample, _files
+
+
+class Config(DataConfig):
+    """The folders in ``root``, and the images in each, both sorted by name.
+
+    Truth is the name of the folder, or, with ``classes``, its place among these names of folders (a
+    list, or a JSON file with one).  ``limit`` takes that many images, evenly spaced.
+    """
+
+    format: Literal["image_folder"] = "image_folder"
+    root: SpecPath
+    classes: ManyClassNames | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+    def open(self) -> ImageFolder:
+        return ImageFolder(self.root, self.classes, self.limit)
+
+
+class ImageFolder(Dataset):
+    """Frames ``image`` ``(H, W, 3)`` uint8 RGB; truth an int class id, or the folder's name as text.
+
+    The id is ``<folder>_<stem>``; ``metadata["class"]`` is the folder's name.
+
+    Raises:
+        DataError: the root or a folder is missing or holds no image, an image or a folder lies where
+            none belongs, a folder is not in ``classes``, or two images would get one id.
+    """
+
+    def __init__(self, root: Path, classes: tuple[str, ...] | None = None, limit: int | None = None) -> None:
+        self.root, self.classes = root, classes
+        frames: dict[str, Path] = {}
+        for folder in _folders(root):
+            if classes is not None and folder.name not in classes:
+                raise DataError(f"{folder}: {folder.name!r} is none of the classes; {allowed(folder.name, classes)}")
+            for path in _files.list_images(folder, "root"):
+                name = f"{folder.name}_{path.stem}"
+                if name in frames:
+                    raise DataError(f"{path}: gets the id {name!r} of {frames[name]}; rename one of the two")
+                frames[name] = path
+        self.frames = _files.evenly_spaced(list(frames.items()), limit)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Frame ``index``, in the order of folders and files.
+
+        Raises:
+            DataError: the image is damaged.
+            IndexError: ``index`` is not in 0 .. len - 1.
+        """
+        if not 0 <= index < len(self.frames):
+            raise IndexError(f"image_folder: index {index} is not in 0..{len(self.frames) - 1}")
+        name, path = self.frames[index]
+        folder = path.parent.name
+        truth = folder if self.classes is None else self.classes.index(folder)
+        return Sample(name, {"image": _files.read_image(path)}, truth, {"class": folder})
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the classes, and the names and contents of the chosen files."""
+        files = _files.fingerprint("image_folder", self.root, (path for _, path in self.frames))
+        return sha256_of({"classes": self.classes, "files": files})
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folders of ``root``, which hold images and no folders; hidden ones are left out."""
+    _files.require_folder(root, "root")
+    inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    loose = next((path for path in inside if path.suffix.lower() in _files.SUFFIXES and path.is_file()), None)
+    if loose is not None:
+        raise DataError(f"{loose}: lies beside the folders and so belongs to none; move it into one, or away")
+    folders = [path for path in inside if path.is_dir()]
+    if not folders:
+        raise DataError(f"{root}: holds no folder; expected one for each class, subject or kind of presentation")
+    for folder in folders:
+        deeper = next((path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."), None)
+        if deeper is not None:
+            raise DataError(f"{deeper}: is a folder in a folder; images lie directly in {folder}: move them up")
+    return folders
