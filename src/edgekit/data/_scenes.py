@@ -8,16 +8,33 @@ cars, green facades, pale pavements, so that colour alone does not name a class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data import _shapes as shapes
 from edgekit.data import _streets as streets
-from edgekit.data._canvas import PERSON, POLE, VEGETATION, VEHICLE, Canvas, Colour, Scene, View
+from edgekit.data._canvas import (
+    LIGHT,
+    PERSON,
+    POLE,
+    SIGN,
+    VEGETATION,
+    VEHICLE,
+    Canvas,
+    Colour,
+    Odd,
+    Scene,
+    View,
+    Weather,
+)
 from edgekit.data._streets import Layout, green, spread, tone
 
 
-def _plants(canvas: Canvas, layout: Layout) -> None:
+def plants(canvas: Canvas, layout: Layout) -> None:
     """Street trees, gardens, hedges and the woods behind."""
     rng = canvas.rng
     spots: list[tuple[float, float, float]] = []  # s, d, size
@@ -93,7 +110,7 @@ def _bushes(canvas: Canvas, layout: Layout, mood: list[NDArray[np.float64]]) -> 
             canvas.add(shapes.box(), hedge, tint, VEGETATION, size=[(0.7, 4.1, tall)], texture="leaves", tile=2.0)
 
 
-def _paint(rng: np.random.Generator) -> list[Colour]:
+def paint(rng: np.random.Generator) -> list[Colour]:
     """A vehicle's palette: mostly white, grey and black paint, else a colour."""
     paint = tone(rng, 0.04, 0.95, 0.02)
     if rng.random() < 0.45:
@@ -103,7 +120,7 @@ def _paint(rng: np.random.Generator) -> list[Colour]:
 
 def _traffic(canvas: Canvas, layout: Layout) -> None:
     rng = canvas.rng
-    cars: list[tuple[float, float, float]] = []  # s, d, turn
+    cars: list[tuple[float, float, float, float]] = []  # s, d, turn, speed along s
     drive = -1 if layout.left_hand else 1
     for lane in range(layout.lanes):
         for way in (1, -1):
@@ -111,28 +128,30 @@ def _traffic(canvas: Canvas, layout: Layout) -> None:
             start = float(rng.uniform(9, 30)) if way == 1 else float(rng.uniform(4, 20))
             for s in spread(rng, start, 170, 9, busy):
                 d = drive * way * (lane + 0.5) * layout.lane_m + rng.normal(0, 0.15)
-                cars.append((s, d, (0 if way == 1 else np.pi) + rng.normal(0, 0.02)))
+                speed = way * canvas.speeds[lane, (1 - way) // 2]
+                cars.append((s, d, (0 if way == 1 else np.pi) + rng.normal(0, 0.02), speed))
     if layout.parking_m > 1:
         for sign in (-1, 1):
             parked = spread(rng, 3, 130, 5.6, float(rng.uniform(7, 25)))
             d = sign * (layout.half_m - layout.parking_m / 2)
             turn = np.pi if rng.random() < 0.5 else 0.0
-            cars += [(s, d, turn + rng.normal(0, 0.02)) for s in parked if layout.free(s, 4)]
+            cars += [(s, d, turn + rng.normal(0, 0.02), 0.0) for s in parked if layout.free(s, 4)]
     for first, last in layout.crossings:
         if rng.random() < 0.35:
             side = rng.choice([-1, 1])
-            cars.append(((first + last) / 2, side * (layout.half_m + rng.uniform(3, 12)), np.pi / 2 * side))
-    groups: dict[int, list[tuple[float, float, float]]] = {}
+            cars.append(((first + last) / 2, side * (layout.half_m + rng.uniform(3, 12)), np.pi / 2 * side, 0.0))
+    groups: dict[int, list[tuple[float, float, float, float]]] = {}
     for car in cars:
         big = abs(car[1]) < layout.lanes * layout.lane_m and car[0] > 14
         odds = [0.27, 0.25, 0.24, 0.12, 0.06, 0.06] if big else [0.34, 0.28, 0.26, 0.12, 0, 0]
         groups.setdefault(int(rng.choice(6, p=odds)), []).append(car)
     for kind, members in groups.items():
-        palettes = [_paint(rng) for _ in members]
+        palettes = [paint(rng) for _ in members]
         sizes = rng.uniform(0.94, 1.06, (len(members), 3))
         turns = [car[2] for car in members]
         places = [(car[0], car[1]) for car in members]
-        canvas.add(shapes.vehicles()[kind], places, palettes, VEHICLE, size=sizes, turn=turns)
+        velocity = [(car[3], 0.0) for car in members]
+        canvas.add(shapes.vehicles()[kind], places, palettes, VEHICLE, size=sizes, turn=turns, velocity=velocity)
 
 
 def _walkers(canvas: Canvas, layout: Layout) -> None:
@@ -154,7 +173,7 @@ def _walkers(canvas: Canvas, layout: Layout) -> None:
         size = rng.uniform(0.88, 1.1, count) * np.where(rng.random(count) < 0.1, 0.68, 1)
         broad = size * rng.uniform(0.95, 1.3, count)
         places, turns = [(spot[0], spot[1]) for spot in members], [spot[2] for spot in members]
-        palettes, heights = [_clothes(rng) for _ in members], [spot[3] for spot in members]
+        palettes, heights = [clothes(rng) for _ in members], [spot[3] for spot in members]
         canvas.add(
             shapes.people()[kind],
             places,
@@ -163,10 +182,18 @@ def _walkers(canvas: Canvas, layout: Layout) -> None:
             size=np.stack([broad, broad, size], 1),
             turn=turns,
             height=heights,
+            velocity=walking(canvas, turns, heights),
         )
 
 
-def _clothes(rng: np.random.Generator) -> list[Colour]:
+def walking(canvas: Canvas, turns: Sequence[float], heights: Sequence[float]) -> NDArray[np.float64]:
+    """Along s and d, at 0.7 to 1.6 m/s the way a walker looks; on the pavement (above 0) along the road only."""
+    pace = canvas.pace.uniform(0.7, 1.6, len(turns))
+    aside = np.sin(turns) * (np.asarray(heights) <= 0)
+    return np.stack([pace * np.cos(turns), pace * aside], 1)
+
+
+def clothes(rng: np.random.Generator) -> list[Colour]:
     shirt, trousers = rng.uniform(0.05, 0.9, 3), np.array([0.2, 0.22, 0.3]) * rng.uniform(0.3, 2.4)
     if rng.random() < 0.5:
         shirt = tone(rng, 0.06, 0.7, 0.04)
@@ -174,7 +201,7 @@ def _clothes(rng: np.random.Generator) -> list[Colour]:
     return [shirt, np.clip(trousers, 0, 1), skin, np.array([0.3, 0.2, 0.12]) * rng.uniform(0.2, 2), (0.12,) * 3]
 
 
-def _furniture(canvas: Canvas, layout: Layout) -> None:
+def furniture(canvas: Canvas, layout: Layout) -> None:
     """Lamp posts, traffic lights, signs and bollards."""
     rng = canvas.rng
     edge, steel = layout.half_m + 0.45, [tone(rng, 0.2, 0.65, 0.03), tone(rng, 0.3, 0.8)]
@@ -192,7 +219,8 @@ def _furniture(canvas: Canvas, layout: Layout) -> None:
             turn = float(rng.normal(0, 0.12)) + (np.pi if rng.random() < 0.2 else 0)
             size = [(*rng.uniform(0.85, 1.35, 2), rng.uniform(0.9, 1.25))]
             away = sign * (edge + (1.2 if kind == 3 else 0.1))
-            canvas.add(shapes.signs()[kind], [(s, away)], [palette], POLE, size=size, turn=turn)
+            look: dict[str, Any] = {"size": size, "turn": turn, "kind": SIGN, "first_slot": 1}
+            canvas.add(shapes.signs()[kind], [(s, away)], [palette], POLE, **look)
         if rng.random() < 0.25 and layout.kind == "town":
             posts = [(s, sign * (layout.half_m + 0.35)) for s in np.arange(6.0, 60.0, 2.2) if layout.free(s, 1)]
             canvas.add(shapes.cylinder(0.07, 1.0, 7), posts, [steel], POLE, height=0.1)
@@ -202,27 +230,49 @@ def _furniture(canvas: Canvas, layout: Layout) -> None:
             lights = [np.array(c) * (1 if i == lit else 0.25) for i, c in enumerate(((1, 0.1, 0.1), (1, 0.7, 0.1)))]
             go = np.array((0.1, 0.9, 0.4)) * (1 if lit == 2 else 0.25)
             places = [(first - 5.0, edge), (first - 5.0, -edge), (last + 1, edge)]
-            canvas.add(shapes.traffic_light(), places, [[steel[0], (0.08,) * 3, *lights, go]], POLE)
+            palette = [steel[0], (0.08,) * 3, *lights, go]
+            canvas.add(shapes.traffic_light(), places, [palette], POLE, kind=LIGHT, first_slot=1)
 
 
-def compose(rng: np.random.Generator) -> Scene:
-    """One scene, drawn from ``rng`` alone."""
+def compose(rng: np.random.Generator, time_s: float = 0.0) -> Scene:
+    """One scene of the classic set, drawn from ``rng`` alone, ``time_s`` seconds after its first frame."""
     layout, weather = streets.layout_of(rng), streets.weather_of(rng)
-    bend = rng.uniform(1 / 400, 1 / 70) * rng.choice([-1, 1]) if rng.random() < 0.55 else rng.uniform(-1, 1) / 2500
-    if abs(bend) > 1 / 140 and layout.front_m > 20:
-        bend /= 2
-    canvas = Canvas(rng, weather, float(bend), float(rng.uniform(5, 60)))
-    for draw in (streets.road, streets.sides, streets.houses, _plants, _traffic, _walkers, _furniture):
+    canvas = start(rng, layout, weather, time_s)
+    for draw in (streets.road, streets.sides, streets.houses, plants, _traffic, _walkers, furniture):
         draw(canvas, layout)
     streets.sky(canvas)
     lane = int(rng.integers(layout.lanes)) + 0.5
     side = -1 if layout.left_hand else 1
+    beside = float(side * lane * layout.lane_m + rng.normal(0, 0.25))
     view = View(
-        x=float(side * lane * layout.lane_m + rng.normal(0, 0.25)),
+        x=beside,
+        side_m=beside,
         height_m=float(rng.uniform(1.2, 1.9)) + (0.8 if rng.random() < 0.1 else 0),
         heading_deg=float(rng.normal(0, 2.0)),
         pitch_deg=float(rng.uniform(-5, 2)),
         roll_deg=float(rng.normal(0, 0.6)),
         fov_deg=float(rng.uniform(55, 78)),
+        speed_mps=float(canvas.speeds[int(lane), 0]),
     )
-    return canvas.finish(view)
+    return canvas.finish(driven(canvas, view), Odd(layout.kind))
+
+
+def start(rng: np.random.Generator, layout: Layout, weather: Weather, time_s: float) -> Canvas:
+    """An empty canvas with a bent or straight road and the speed of each lane."""
+    bend = rng.uniform(1 / 400, 1 / 70) * rng.choice([-1, 1]) if rng.random() < 0.55 else rng.uniform(-1, 1) / 2500
+    if abs(bend) > 1 / 140 and layout.front_m > 20:
+        bend /= 2
+    pace = rng.spawn(1)[0]
+    canvas = Canvas(rng, weather, float(bend), float(rng.uniform(5, 60)), pace, time_s)
+    canvas.speeds = pace.uniform(4, 13, (2, 2))
+    return canvas
+
+
+def driven(canvas: Canvas, view: View) -> View:
+    """The view after ``canvas.time_s`` seconds along the camera's lane."""
+    if not canvas.time_s:
+        return view
+    ahead = view.speed_mps * canvas.time_s
+    x, y, _ = (float(c) for c in canvas.ground(ahead, view.x))
+    turned = float(np.degrees(canvas.heading(ahead)))
+    return replace(view, x=x, y=y, heading_deg=view.heading_deg - turned, ahead_m=ahead)

@@ -135,7 +135,8 @@ def ball(divisions: int = 1, roughness: float = 0.0, seed: int = 0, slot: int = 
     return Shape(unit * push, unit, np.full(len(unit), slot, np.int32), np.array(faces, np.int32))
 
 
-def _wheels(radius: float, track: float, axles: Sequence[float]) -> list[Shape]:
+def wheels(radius: float, track: float, axles: Sequence[float]) -> list[Shape]:
+    """A pair on every axle (y), ``track`` metres apart at their outer sides."""
     tyre = cylinder(radius, 0.24, 10, slot=TYRE)
     hub = cylinder(radius * 0.55, 0.26, 6, slot=TRIM)
     side = merged(tyre, hub)
@@ -148,19 +149,22 @@ def _wheels(radius: float, track: float, axles: Sequence[float]) -> list[Shape]:
     ]
 
 
-def _lights(half: float, front: float, back: float, z: float) -> list[Shape]:
+def lights(half: float, front: float, back: float, z: float, plate: int = HEADLIGHT) -> list[Shape]:
+    """Head and tail lights, number plates and bumpers of a vehicle ``2 * half`` metres wide."""
     parts = []
     for x in (-half + 0.2, half - 0.2):
         parts.append(box(0.32, 0.08, 0.16, z, front, HEADLIGHT).moved((x, 0, 0)))
         parts.append(box(0.26, 0.08, 0.2, z + 0.08, back, TAILLIGHT).moved((x, 0, 0)))
-    parts.append(box(0.5, 0.06, 0.12, z - 0.18, front, HEADLIGHT))
-    parts.append(box(0.5, 0.06, 0.12, z - 0.12, back, HEADLIGHT))
+    parts.append(box(0.5, 0.06, 0.12, z - 0.18, front, plate))
+    parts.append(box(0.5, 0.06, 0.12, z - 0.12, back, plate))
     parts.append(box(2 * half - 0.1, 0.12, 0.18, z - 0.36, front - 0.03, TRIM))
     parts.append(box(2 * half - 0.1, 0.12, 0.18, z - 0.36, back + 0.03, TRIM))
     return parts
 
 
-def _car(length: float, roof: float, cabin: tuple[float, float, float, float], hood: float) -> Shape:
+def car(
+    length: float, roof: float, cabin: tuple[float, float, float, float], hood: float, plate: int = HEADLIGHT
+) -> Shape:
     """``cabin``: y of rear foot, rear roof, front roof, front foot."""
     half, front = 0.89, length / 2
     rear_foot, rear_roof, front_roof, front_foot = cabin
@@ -174,8 +178,8 @@ def _car(length: float, roof: float, cabin: tuple[float, float, float, float], h
             glass,
         ),
         box(1.3, front_roof - rear_roof, 0.05, roof, (front_roof + rear_roof) / 2, PAINT),
-        *_wheels(0.33, 2 * half + 0.02, (-length * 0.29, length * 0.31)),
-        *_lights(half, front + 0.01, -front - 0.01, 0.62),
+        *wheels(0.33, 2 * half + 0.02, (-length * 0.29, length * 0.31)),
+        *lights(half, front + 0.01, -front - 0.01, 0.62, plate),
     ]
     middle = (rear_foot + front_foot) / 2
     for x in (-1, 1):
@@ -193,8 +197,8 @@ def _van() -> Shape:
         frustum((-half, half, -2.6, 1.45, 1.15), (-half + 0.1, half - 0.1, -2.55, 1.3, 2.3)),
         frustum((-half + 0.02, half - 0.02, 1.45, 2.4, 1.15), (-0.85, 0.85, 1.3, 1.55, 2.2), (1, 1, 1, 1, 0, 0)),
         box(1.4, 0.05, 0.6, 1.45, -2.6, GLASS),
-        *_wheels(0.36, 2 * half + 0.02, (-1.6, 1.7)),
-        *_lights(half, 2.62, -2.62, 0.75),
+        *wheels(0.36, 2 * half + 0.02, (-1.6, 1.7)),
+        *lights(half, 2.62, -2.62, 0.75),
     )
 
 
@@ -207,8 +211,8 @@ def _truck() -> Shape:
         box(2 * half, 6.0, 2.6, 1.0, -1.0, HEADLIGHT),
         box(1.0, 7.4, 0.4, 0.6, 0.0, TRIM),
         box(2.3, 0.1, 0.25, 0.5, -4.0, TRIM),
-        *_wheels(0.5, 2 * half, (-2.9, -1.8, 2.8)),
-        *_lights(half, 3.99, -4.06, 0.85),
+        *wheels(0.5, 2 * half, (-2.9, -1.8, 2.8)),
+        *lights(half, 3.99, -4.06, 0.85),
     )
 
 
@@ -220,8 +224,8 @@ def _bus() -> Shape:
         box(2.2, 0.06, 1.3, 1.2, 5.71, GLASS),
         box(2.1, 0.06, 0.9, 1.6, -5.71, GLASS),
         *windows,
-        *_wheels(0.48, 2 * half + 0.02, (-3.4, 3.6)),
-        *_lights(half, 5.72, -5.72, 0.75),
+        *wheels(0.48, 2 * half + 0.02, (-3.4, 3.6)),
+        *lights(half, 5.72, -5.72, 0.75),
     )
 
 
@@ -229,9 +233,9 @@ def _bus() -> Shape:
 def vehicles() -> tuple[Shape, ...]:
     """Hatchback, saloon, estate/SUV, van, truck, bus."""
     return (
-        _car(3.9, 1.46, (-1.9, -1.45, 0.2, 1.0), 0.93),
-        _car(4.6, 1.42, (-1.65, -0.95, 0.3, 1.15), 0.92),
-        _car(4.6, 1.7, (-2.2, -1.95, 0.35, 1.15), 1.05),
+        car(3.9, 1.46, (-1.9, -1.45, 0.2, 1.0), 0.93),
+        car(4.6, 1.42, (-1.65, -0.95, 0.3, 1.15), 0.92),
+        car(4.6, 1.7, (-2.2, -1.95, 0.35, 1.15), 1.05),
         _van(),
         _truck(),
         _bus(),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data import _shapes as shapes
-from edgekit.data._canvas import BUILDING, MARKING, PAVEMENT, ROAD, SKY, VEGETATION, Canvas, Colour, Weather
+from edgekit.data._canvas import BUILDING, MARKING, PAVEMENT, ROAD, SKY, VEGETATION, Canvas, Colour, Line, Weather, part
 
 FACADES = 8  # facade textures in the pool
+Where = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 REACH, STEP = 270.0, 3.0  # the road is drawn from -2 steps to REACH in steps of STEP metres
 
 
@@ -45,6 +46,7 @@ def weather_of(rng: np.random.Generator) -> Weather:
         fog_per_m=float(fog),
         shadow=float(shadow),
         cloud=float(rng.uniform(0, 1)),
+        overcast=bool(overcast),
     )
 
 
@@ -100,7 +102,7 @@ def _strip(
     colour: Colour,
     label: int,
     texture: str,
-    where: Callable[[NDArray[np.float64]], NDArray[np.bool_]] | None = None,
+    where: Where | None = None,
 ) -> None:
     """A band along the road; ``where`` picks cells by the ``s`` at which they begin."""
     cells = np.arange(-2 * STEP, REACH, STEP)
@@ -138,7 +140,7 @@ def road(canvas: Canvas, layout: Layout) -> None:
         picked: NDArray[np.bool_] = (np.round(s / STEP + phase) % period < on) & clear(s)
         return picked
 
-    lines: list[tuple[float, Colour, Callable[[NDArray[np.float64]], NDArray[np.bool_]]]] = []
+    lines: list[tuple[float, Colour, Where]] = []
     middle = rng.choice(3)  # dashed, solid, double
     if middle == 2:
         lines += [(-width, centre, clear), (width, centre, clear)]
@@ -147,6 +149,7 @@ def road(canvas: Canvas, layout: Layout) -> None:
     lines += [(sign * i * layout.lane_m, white, dashed) for i in range(1, layout.lanes) for sign in (-1, 1)]
     if layout.parking_m < 1 or rng.random() < 0.5:
         lines += [(sign * (layout.lanes * layout.lane_m - 0.1), white, clear) for sign in (-1, 1)]
+    _note_lines(canvas, layout, lines, clear)
     edge = -layout.half_m
     for d, colour, where in sorted(lines, key=lambda line: line[0]):
         _strip(canvas, (edge, d - width / 2), (0, 0), asphalt, ROAD, "asphalt")
@@ -157,6 +160,17 @@ def road(canvas: Canvas, layout: Layout) -> None:
     _strip(canvas, (edge, layout.half_m), (0, 0), asphalt, ROAD, "asphalt")
     _patches(canvas, layout, asphalt)
     _crossings(canvas, layout, asphalt, white)
+
+
+def _note_lines(canvas: Canvas, layout: Layout, lines: Sequence[tuple[float, Colour, Where]], solid: Where) -> None:
+    """Lane boundaries for the truth: two lines side by side are one, a kerb ends the road on each side."""
+    double = {d for d, _, _ in lines if 0 < abs(d) < 0.5}
+    for d, _, where in lines:
+        if d not in double:
+            canvas.lines.append(Line(d, "solid" if where is solid else "dashed"))
+    if double:
+        canvas.lines.append(Line(0.0, "double"))
+    canvas.lines += [Line(sign * layout.half_m, "kerb") for sign in (-1, 1)]
 
 
 def _patches(canvas: Canvas, layout: Layout, asphalt: NDArray[np.float64]) -> None:
@@ -254,8 +268,8 @@ def sky(canvas: Canvas) -> None:
     a, b, c, d = corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]
     triangles = np.stack([a, b, c, a, c, d], -1).reshape(-1, 3).astype(np.int32)
     uv = np.stack([azimuth * 1.5 + rng.uniform(0, 9), elevation * 3], -1).reshape(-1, 2)
-    part = (points.reshape(-1, 3).astype(np.float32), colour.reshape(-1, 3).astype(np.float32))
-    canvas.parts.setdefault("clouds", []).append((*part, uv.astype(np.float32), SKY, triangles))
+    curtain = points.reshape(-1, 3).astype(np.float32), colour.reshape(-1, 3).astype(np.float32)
+    canvas.parts.setdefault("clouds", []).append(part(*curtain, uv.astype(np.float32), SKY, triangles))
 
 
 def houses(canvas: Canvas, layout: Layout) -> None:
@@ -284,6 +298,7 @@ def _house(canvas: Canvas, layout: Layout, sign: int, s: float, plan: tuple[floa
     height = floors * float(rng.uniform(2.8, 3.3))
     setback = layout.front_m + (float(rng.uniform(0, 0.8)) if town else float(rng.uniform(0, 8)))
     place = [(s, sign * (setback + depth / 2))]
+    canvas.fronts.append((s, sign * setback, width, height))
     choice = rng.random()
     wall = tone(rng, 0.3, 0.95, 0.05)
     if choice < 0.35:
