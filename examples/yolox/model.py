@@ -1,9 +1,9 @@
-"""YOLOX-nano, the COCO detector, with the key names of the published checkpoint.
+"""YOLOX-nano, with the key names of the published COCO checkpoint.
 
-Input ``float32 (N, 3, 416, 416)``: B, G, R planes of 0..255, letterboxed to the
-top left on grey 114, neither scaled nor normalised.  Output ``float32 (N, 3549,
-85)``: for each cell of the strides 8, 16 and 32 in turn ``x, y, w, h`` (raw: offset
-in cells and logarithm of the size), objectness and 80 class scores (after sigmoid).
+Input ``float32 (N, 3, H, W)``: B, G, R planes of 0..255, letterboxed to the top left on
+grey 114, neither scaled nor normalised; COCO's is 416x416.  Output ``float32 (N, cells,
+5 + classes)``: for each cell of the strides 8, 16 and 32 in turn ``x, y, w, h`` (raw: offset
+in cells and logarithm of the size), objectness and class scores (after sigmoid).
 
 Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021" (arXiv 2107.08430);
 backbone of Bochkovskiy et al., "YOLOv4" (2020), depthwise separable throughout.
@@ -14,13 +14,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-CLASSES = 80
 STRIDES = (8, 16, 32)
 WIDTHS = (64, 128, 256)  # 0.25 of YOLOX-l, at strides 8, 16 and 32
 
 
 class BaseConv(nn.Module):
-    """Convolution, batch norm, SiLU."""
+    """Convolution, batch norm, activation (SiLU as published)."""
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -145,12 +144,12 @@ class PAFPN(nn.Module):
 class Head(nn.Module):
     """Decoupled head: one branch for classes, one for box and objectness, at each stride."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, classes: int, width: int = 64) -> None:
         super().__init__()
         self.stems = nn.ModuleList(BaseConv(cin, width, 1) for cin in WIDTHS)
         self.cls_convs = nn.ModuleList(nn.Sequential(DWConv(width, width), DWConv(width, width)) for _ in STRIDES)
         self.reg_convs = nn.ModuleList(nn.Sequential(DWConv(width, width), DWConv(width, width)) for _ in STRIDES)
-        self.cls_preds = nn.ModuleList(nn.Conv2d(width, CLASSES, 1) for _ in STRIDES)
+        self.cls_preds = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in STRIDES)
         self.reg_preds = nn.ModuleList(nn.Conv2d(width, 4, 1) for _ in STRIDES)
         self.obj_preds = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in STRIDES)
 
@@ -168,15 +167,24 @@ class Head(nn.Module):
 class YOLOX(nn.Module):
     """Detector; see the module for input and output.  Height and width: multiples of 32."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         self.backbone = PAFPN()
-        self.head = Head()
+        self.head = Head(classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(images))
 
 
-def build() -> nn.Module:
-    """The network in training mode, randomly initialised."""
-    return YOLOX()
+def build(classes: int = 80, activation: str = "SiLU") -> nn.Module:
+    """The network in training mode, randomly initialised.
+
+    Args:
+        classes: 80 for the COCO checkpoint.
+        activation: name of a class of ``torch.nn`` in place of SiLU.
+    """
+    network = YOLOX(classes)
+    for module in network.modules():
+        if isinstance(module, BaseConv):
+            module.act = getattr(nn, activation)()
+    return network

@@ -1,4 +1,4 @@
-"""The reference networks of the benchmark: one file each, and the table that names them.
+"""The reference networks of the benchmark: one file each, here or in examples/, and the table that names them.
 
 Each module's ``build()`` gives the network with random weights; ``load(NETWORKS[name])``
 gives it trained, in evaluation mode.
@@ -58,8 +58,10 @@ def load(network: Network, weights: Path | None = None) -> nn.Module:
     return module.eval()
 
 
-def _network(name: str, size: tuple[int, int], preprocess: dict[str, Any], fetched: bool = False) -> Network:
-    file, weights = PEERS / "networks" / f"{name}.py", PEERS / "weights" / f"{name}.pth"
+def _network(
+    name: str, size: tuple[int, int], preprocess: dict[str, Any], fetched: bool = False, file: Path | None = None
+) -> Network:
+    file, weights = file or PEERS / "networks" / f"{name}.py", PEERS / "weights" / f"{name}.pth"
     return Network(name, file, (1, 3, *size), weights, {"resize": size, "mode": "stretch"} | preprocess, fetched)
 
 
@@ -73,8 +75,14 @@ HARD = Network(
 NETWORKS = {
     network.name: network
     for network in (
-        _network("yolox_nano", (416, 416), {"mode": "letterbox-topleft", "color": "bgr"}, fetched=True),
-        _network("mobilenet_v2", (224, 224), IMAGENET, fetched=True),
+        _network(
+            "yolox_nano",
+            (416, 416),
+            {"mode": "letterbox-topleft", "color": "bgr"},
+            fetched=True,
+            file=Path("examples/yolox/model.py"),
+        ),
+        _network("mobilenet_v2", (224, 224), IMAGENET, fetched=True, file=Path("examples/mobilenet_v2/model.py")),
         _network("vit", (352, 480), IMAGENET),
         _network("plain", (360, 480), IMAGENET),
         HARD,

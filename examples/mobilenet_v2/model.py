@@ -1,10 +1,12 @@
 """MobileNetV2, the ImageNet classifier, with torchvision's key names.
 
 Input ``float32 (N, 3, 224, 224)``: R, G, B planes, 0..1, less the ImageNet mean,
-by the ImageNet deviation.  Output ``float32 (N, 1000)``: logits.
+by the ImageNet deviation.  Output ``float32 (N, 1000)``: logits; or ``float32 (N, 1280)``:
+the features that they are made of, for ``output="features"`` (height and width then:
+any multiples of 32).
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks"
-(CVPR 2018).  ``networks/fetch.py`` gets the weights.
+(CVPR 2018).  ``benchmarks/peers/networks/fetch.py`` gets the weights.
 """
 
 from __future__ import annotations
@@ -43,10 +45,11 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Logits ``(N, num_classes)`` of images ``(N, 3, H, W)``."""
+    """Logits ``(N, num_classes)`` of images ``(N, 3, H, W)``, or their features ``(N, 1280)``."""
 
-    def __init__(self, num_classes: int = 1000) -> None:
+    def __init__(self, num_classes: int = 1000, features_only: bool = False) -> None:
         super().__init__()
+        self.features_only = features_only
         layers: list[nn.Module] = [conv_bn_relu(3, 32, stride=2)]
         channels = 32
         for expansion, cout, repeats, stride in STAGES:
@@ -57,9 +60,16 @@ class MobileNetV2(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, num_classes))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.classifier(self.features(image).mean((2, 3)))
+        features = self.features(image).mean((2, 3))
+        return features if self.features_only else self.classifier(features)
 
 
-def build() -> nn.Module:
-    """The network in training mode, randomly initialised."""
-    return MobileNetV2()
+def build(output: str = "logits") -> nn.Module:
+    """The network in training mode, randomly initialised.
+
+    Args:
+        output: ``logits``, or ``features``; the parameters and their names are the same.
+    """
+    if output not in ("logits", "features"):
+        raise ValueError(f"output {output!r} is unknown; allowed: logits, features")
+    return MobileNetV2(features_only=output == "features")
