@@ -13,8 +13,9 @@ from tests.graphs import convnet, node, normal, write
 from tests.reference_models import Frames
 
 from edgekit.core.errors import DataError, ModelError
-from edgekit.quantize._calibrate import Observer, calibrate
+from edgekit.quantize._calibrate import calibrate
 from edgekit.quantize._graph import Graph, simplified
+from edgekit.quantize._observe import Observer
 from edgekit.quantize._profiles import profile
 from edgekit.quantize._ranges import MeanSquare, MinMax
 

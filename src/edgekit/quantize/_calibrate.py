@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from edgekit.core.errors import DataError
-from edgekit.core.tensors import Array, Arrays
+from edgekit.core.tensors import Arrays
 from edgekit.quantize import Frames
-from edgekit.quantize._graph import Graph, runtime, session, translated
+from edgekit.quantize._glance import Glances
+from edgekit.quantize._graph import Graph
+from edgekit.quantize._observe import Observer
 from edgekit.quantize._profiles import Profile
-from edgekit.quantize._ranges import RangeFinder, Steps
+from edgekit.quantize._ranges import MinMax, RangeFinder, Steps
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,18 @@ def calibrate(
         ModelError: NaN or infinity in a tensor, or frames that do not fit the model.
     """
     finders = {name: finder(name) for name in tensors}
-    observer = Observer(graph, [name for name in finders if name not in graph.inputs])
+    glances = Glances(graph, finders)
     unseen = set(finders)
     count = 0
     for feeds in frames:
-        for name, values in {**feeds, **observer(feeds)}.items():
-            if name in finders:
-                finders[name].update(values)
-                if values.size:
-                    unseen.discard(name)
+        for name in finders.keys() & feeds.keys():
+            finders[name].update(feeds[name])
+            if feeds[name].size:
+                unseen.discard(name)
+        empty, broken = glances(feeds)
+        if broken is not None:
+            _blame(graph, finders, feeds, broken)
+        unseen &= empty | set(graph.inputs)
         count += 1
         advance()
     if count == 0:
@@ -79,52 +83,9 @@ def calibrate(
     return Calibration(finders, count, frozenset(unseen))
 
 
-class Observer:
-    """The model with some of its activations to look at."""
-
-    def __init__(self, graph: Graph, tensors: Iterable[str]) -> None:
-        self.tensors = tuple(dict.fromkeys(tensors))
-        self._session = _observed(graph, self.tensors)
-        self._fixed = all(None not in graph.shapes.get(name, (None,)) for name in self.tensors)
-        self._buffers: dict[str, Array] = {}
-        if self._fixed:
-            # Bound once: a hundred megabytes of fresh pages a frame cost more than the inference.
-            self._buffers = {name: np.empty(_sizes(graph, name), np.float32) for name in self.tensors}
-
-    def __call__(self, feeds: Arrays) -> dict[str, Array]:
-        """Values of the tensors, float32; the next call overwrites them.
-
-        Raises:
-            ModelError: the feeds do not fit the model.
-        """
-        if not self.tensors:
-            return {}  # only inputs are rounded
-        with translated("the model does not run on the calibration frames"):
-            if not self._fixed:
-                return dict(zip(self.tensors, self._session.run(list(self.tensors), dict(feeds)), strict=True))
-            binding = self._session.io_binding()
-            held = {name: np.asarray(values, order="C") for name, values in feeds.items()}
-            for name, values in held.items():
-                binding.bind_cpu_input(name, values)
-            for name, buffer in self._buffers.items():
-                binding.bind_output(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
-            self._session.run_with_iobinding(binding)
-        return self._buffers
-
-
-def _sizes(graph: Graph, name: str) -> tuple[int, ...]:
-    return tuple(size for size in graph.shapes[name] if size is not None)
-
-
-def _observed(graph: Graph, tensors: Iterable[str]) -> Any:
-    """A session of the model that also gives ``tensors``."""
-    import onnx
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(graph.model)
-    for name in tensors:
-        if name not in graph.outputs:
-            watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    options = runtime().SessionOptions()
-    options.log_severity_level = 3
-    return session(watched, options)
+def _blame(graph: Graph, finders: Mapping[str, RangeFinder], feeds: Arrays, output: str) -> None:
+    """Raise :class:`ModelError` with the name of the first tensor that holds NaN."""
+    seen = Observer(graph, [name for name in finders if name not in graph.inputs])(feeds)
+    for name in (name for node in graph.nodes for name in node.output if name in seen):
+        finders[name].update(seen[name])
+    MinMax(output).update(np.array([np.nan], np.float32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,9 +33,16 @@ class Steps:
 class RangeFinder(ABC):
     """The range of one tensor, fed frame by frame."""
 
+    whole: ClassVar[bool] = False
+    """Whether it has to see all values of a frame."""
+
     @abstractmethod
     def update(self, values: Array) -> None:
         """Add one frame's float array of any shape."""
+
+    @abstractmethod
+    def add(self, low: float, high: float, sample: Array) -> None:
+        """Add one frame of which only the extremes are known, and a sample of any shape (empty for min-max)."""
 
     @abstractmethod
     def range(self, steps: Steps = Steps()) -> tuple[float, float]:
@@ -50,7 +58,9 @@ class MinMax(RangeFinder):
         self.high = 0.0
 
     def update(self, values: Array) -> None:
-        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        self.add(float(values.min(initial=0.0)), float(values.max(initial=0.0)), values)
+
+    def add(self, low: float, high: float, sample: Array) -> None:
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ModelError(
                 f"tensor {self.name!r} holds NaN or infinity during calibration; check weights and preprocess"
@@ -76,18 +86,22 @@ class Histogram(MinMax):
         self._frames = 0
 
     def update(self, values: Array) -> None:
-        super().update(values)
+        flat = values.reshape(-1)
+        # An odd stride and a moving start visit every column of an image in time.
+        stride = (-(-flat.size // self.sample)) | 1
+        sample = flat[self._frames % stride :: stride]
+        self._frames += 1
+        self.add(float(values.min(initial=0.0)), float(values.max(initial=0.0)), sample)
+
+    def add(self, low: float, high: float, sample: Array) -> None:
+        super().add(low, high, sample)
         peak = max(-self.low, self.high)
         if peak > 0 and self.reach == 0:
             # At least 2^-100: the factor to bins must be a float32.
             self.reach = float(2.0 ** max(np.ceil(np.log2(peak) + 1e-9), -100.0))
         while peak >= self.reach > 0:
             self._double()
-        flat = values.reshape(-1)
-        # An odd stride and a moving start visit every column of an image in time.
-        stride = (-(-flat.size // self.sample)) | 1
-        sample = flat[self._frames % stride :: stride]
-        self._frames += 1
+        sample = sample.reshape(-1)
         if peak == 0:
             self.counts[BINS // 2] += sample.size  # the bin of zero, whatever the reach
             return

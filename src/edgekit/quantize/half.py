@@ -62,6 +62,8 @@ class Config(TechniqueConfig):
 class Seen(MinMax):
     """The range of one tensor and its largest shape."""
 
+    whole = True
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.shape: tuple[int, ...] = ()
