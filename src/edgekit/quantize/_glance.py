@@ -23,6 +23,9 @@ _POOLED = frozenset(
 )
 
 
+_PEAKS = "glance/peaks"
+
+
 class Glances:
     """The model with what its finders need of the activations: pooled, or whole where that is not possible.
 
@@ -36,10 +39,11 @@ class Glances:
         self.finders = finders
         self._made = onnx.ModelProto()
         self._made.CopyFrom(graph.model)
+        self._pools: dict[str, int] = {}  # with their channels
         self._plans = {name: self._added(graph, name) for name in finders if name not in graph.inputs}
-        held = (name for plan in self._plans.values() for name in plan if name)
+        held = [part for plan in self._plans.values() for part in plan if part and part not in self._pools]
         self._outputs = tuple(name for name in graph.outputs if graph.is_float(name))
-        self._observer = Observer(graph, (*held, *self._outputs), self._made)
+        self._observer = Observer(graph, (*held, *self._joined(), *self._outputs), self._made)
 
     def __call__(self, feeds: Arrays) -> tuple[frozenset[str], str | None]:
         """Show one frame to the finders.
@@ -50,9 +54,10 @@ class Glances:
             ModelError: the feeds do not fit the model, or a finder found NaN or infinity.
         """
         values = self._observer(feeds)
-        broken = next((name for name in self._outputs if np.isnan(values[name]).any()), None)
+        broken = next((name for name in self._outputs if np.isnan(values[name].min(initial=0.0))), None)
         if broken is not None:
             return frozenset(), broken
+        peaks = self._peaks(values)
         empty = set()
         for name, (high, low, sample) in self._plans.items():
             finder = self.finders[name]
@@ -61,30 +66,49 @@ class Glances:
                 if not values[name].size:
                     empty.add(name)
             else:
-                least = -float(values[low].max()) if low else 0.0
-                finder.add(least, float(values[high].max()), values[sample] if sample else _NOTHING)
+                finder.add(-peaks[low] if low else 0.0, peaks[high], values[sample] if sample else _NOTHING)
         return frozenset(empty), None
+
+    def _peaks(self, values: Arrays) -> dict[str, float]:
+        if not self._pools:
+            return {}
+        starts = np.cumsum([0, *self._pools.values()])[:-1]
+        highest = np.maximum.reduceat(values[_PEAKS].reshape(-1), starts)
+        return dict(zip(self._pools, highest.tolist(), strict=True))
+
+    def _joined(self) -> list[str]:
+        """All maxima in one tensor: a hundred small outputs would cost as much as the pooling."""
+        import onnx
+
+        if not self._pools:
+            return []
+        self._made.graph.node.append(onnx.helper.make_node("Concat", list(self._pools), [_PEAKS], name=_PEAKS, axis=1))
+        return [_PEAKS]
 
     def _added(self, graph: Graph, name: str) -> tuple[str, str, str]:
         """Names of what holds the largest values, the largest negated ones and a sample; ``name`` itself: all of it."""
         producer, shape = graph.producer[name], graph.shapes.get(name, ())
         finder = self.finders[name]
-        if producer.op_type not in _POOLED or len(shape) != 4 or None in shape or 0 in shape or finder.whole:
+        if producer.op_type not in _POOLED or finder.whole:
+            return name, "", ""
+        if len(shape) != 4 or shape[0] != 1 or None in shape or 0 in shape:
             return name, "", ""
         sizes = tuple(int(size or 0) for size in shape)
-        high = self._pool(name, f"{name}/glance/high")
+        high = self._pool(name, sizes[1], f"{name}/glance/high")
         low = ""
         if not _is_positive(graph, producer):
-            low = self._pool(self._pick(name, sizes, 0, 1, -1.0, f"{name}/glance/negated"), f"{name}/glance/low")
+            negated = self._pick(name, sizes, 0, 1, -1.0, f"{name}/glance/negated")
+            low = self._pool(negated, sizes[1], f"{name}/glance/low")
         sample = ""
         if isinstance(finder, Histogram):
             stride = min(math.ceil(math.sqrt(math.prod(sizes) / finder.sample)), *sizes[2:])
             sample = self._pick(name, sizes, stride // 2, stride, 1.0, f"{name}/glance/sample") if stride > 1 else name
         return high, low, sample
 
-    def _pool(self, name: str, made: str) -> str:
+    def _pool(self, name: str, channels: int, made: str) -> str:
         import onnx
 
+        self._pools[made] = channels
         self._made.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [name], [made], name=made))
         return made
 
