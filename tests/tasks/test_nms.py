@@ -64,8 +64,9 @@ def soft(boxes: Array, scores: Array, labels: Array, iou: float | None, sigma: f
 
 
 class TestGreedy:
+    # Half is exact in binary; no overlap of these whole-numbered boxes comes within rounding of the others.
     @settings(deadline=None, max_examples=80)
-    @given(st.integers(0, 2**32 - 1), st.integers(0, 150), st.sampled_from([0.31, 0.5, 0.651]))
+    @given(st.integers(0, 2**32 - 1), st.integers(0, 150), st.sampled_from([0.1**0.5, 0.5, 0.42**0.5]))
     def test_is_its_definition(self, seed: int, count: int, iou: float) -> None:
         boxes, scores, labels = candidates(seed, count)
         for mode in ("class-aware", "class-agnostic"):
