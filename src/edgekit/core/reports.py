@@ -12,6 +12,7 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 
 Verdict = Literal["pass", "fail"]
+Judgement = Literal["pass", "fail", "undecided"]
 
 
 class Document:
@@ -60,8 +61,70 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A confidence interval; an end is None where the data are too few to say."""
+
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate minus control of one metric on the same frames, tested paired.
+
+    ``p_value`` is two-sided; ``p_adjusted`` is corrected for all differences of the report that were
+    tested with it.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals were made: ``unit`` is what was drawn (``frame`` or a metadata column such as ``sequence``)."""
+
+    unit: str
+    units: int
+    resamples: int
+    confidence: float
+    seed: int
+    method: str = "percentile"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The frames whose metadata ``column`` is ``value``, and the metrics on them alone."""
+
+    column: str
+    value: str
+    frames: int
+    metrics: dict[str, float]
+    control: dict[str, float] | None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    differences: dict[str, Difference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorstFrame:
+    """One frame by its own score of the headline metric; ``loss`` is how much worse than the control's it is."""
+
+    id: str
+    score: float
+    control: float | None
+    loss: float | None
+
+
+@dataclass(frozen=True)
 class EvaluateReport(Document):
-    """Task metrics of the candidate engine, and of its FP32 control on the same frames."""
+    """Task metrics of the candidate engine, and of its FP32 control on the same frames.
+
+    ``intervals`` and ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two
+    reports must share to be compared.
+    """
 
     bundle: str
     engine: str
@@ -69,18 +132,52 @@ class EvaluateReport(Document):
     frames: int
     metrics: dict[str, float]
     control: dict[str, float] | None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    differences: dict[str, Difference] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
+    worst: tuple[WorstFrame, ...] = ()
+    bootstrap: Bootstrap | None = None
+    dataset_hash: str = ""
+    preprocess_hash: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
 class Latency(Document):
-    """Percentiles in milliseconds over ``samples`` queries."""
+    """Percentiles in milliseconds over ``samples`` queries.
+
+    ``intervals`` (``p50``, ``p90``, ``p99``, ``p999``) are distribution-free, ``bounds`` are MLPerf's early-stopping
+    estimates: the percentile is below with 99 % confidence; None when the queries are too few for one.
+    ``p999`` is None below the 6636 queries that it needs.
+    """
 
     p50: float
     p90: float
     p99: float
     mean: float
     samples: int
+    p999: float | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    bounds: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Time of one layer (or what the runtime fused into one) in a query: mean milliseconds, and its share of all.
+
+    ``flops`` and ``bytes`` are what the layer computes and moves (None: not known); ``bound`` says which of
+    the two limits it on this machine.
+    """
+
+    node: str
+    op: str
+    module: str
+    dtype: str
+    ms: float
+    share: float
+    flops: int | None = None
+    bytes: int | None = None
+    bound: Literal["compute", "memory", "overhead"] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +189,11 @@ class ProfileReport(Document):
     turn with the candidate in the same loop; ``speedup_p50`` is control over
     candidate.  ``memory_mib`` comes from a process of its own that loads this
     engine only: ``peak_rss``, and ``engine``, its growth over the imports.
+
+    ``times_ms`` holds the inference time of every query by engine file, in the order they ran; ``speedup_interval``
+    comes from them in pairs. ``noise`` is the ratio of the candidate to itself (A/A) in the same run.
+    ``scenario``, ``traffic`` (rate, late queries, queueing), ``layers``, ``leak`` and ``power`` say more when they
+    were asked for.
     """
 
     bundle: str
@@ -102,6 +204,14 @@ class ProfileReport(Document):
     size_mib: float
     control: dict[str, Any] | None
     speedup_p50: float | None
+    speedup_interval: Interval | None = None
+    noise: Interval | None = None
+    times_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    scenario: str = "single-stream"
+    traffic: dict[str, Any] | None = None
+    layers: tuple[LayerTime, ...] = ()
+    leak: dict[str, Any] | None = None
+    power: dict[str, Any] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -170,25 +280,35 @@ class CompressReport(Document):
 
 @dataclass(frozen=True)
 class KpiResult:
-    """One limit on one measured value; ``limit`` is e.g. ``{"kind": "max", "value": 33.3}``."""
+    """One limit on one measured value; ``limit`` is e.g. ``{"kind": "max", "value": 33.3}``.
+
+    ``interval`` is what the verdict was reached by; None: the value is exact. ``needed`` is the number of
+    frames, queries or other ``units`` that would decide it; ``where`` names a slice, e.g. ``weather=fog``.
+    """
 
     name: str
     value: float
     limit: dict[str, Any]
     margin: float
     unit: str
-    verdict: Verdict
+    verdict: Judgement
+    interval: Interval | None = None
+    needed: int | None = None
+    units: str = ""
+    where: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class GateReport(Document):
-    """The verdict over all KPIs that apply to the bundle's target."""
+    """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed."""
 
     bundle: str
     target: str
-    verdict: Verdict
+    verdict: Judgement
     kpis: tuple[KpiResult, ...]
     not_applicable: tuple[str, ...] = ()
+    baseline: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -72,7 +72,7 @@ def test_camvid_engine_against_pytorch(camvid_root: Path, tmp_path: Path, monkey
     from edgekit.load import load_model
     from edgekit.pipeline import build
 
-    example = Path(__file__).parents[1] / "examples" / "camvid"
+    example = Path(__file__).parents[2] / "examples" / "camvid"
     for name in ("edgekit.yaml", "model.py", "weights.pth"):
         shutil.copyfile(example / name, tmp_path / name)
     text = (tmp_path / "edgekit.yaml").read_text().replace("limit: 128", "limit: 12")
