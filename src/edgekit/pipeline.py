@@ -5,26 +5,31 @@ Every function here is a command of the CLI and a function of the Python API.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from edgekit import evaluation, profiling, report, stages
+from edgekit import __version__, measuring, stages
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
+from edgekit.core.history import ControlChart
 from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
-from edgekit.core.reports import EvaluateReport, GateReport, ProfileReport, SensitivityReport, VerifyReport
+from edgekit.core.reports import (
+    CompressReport,
+    EvaluateReport,
+    GateReport,
+    ProfileReport,
+    SensitivityReport,
+    VerifyReport,
+)
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
-from edgekit.engine import Engine
 from edgekit.gate import judge, measured
-from edgekit.profiling import Load
+from edgekit.measuring import Accuracy, Timing
+from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
 from edgekit.stages import Compressed
 from edgekit.verify import compare
 
@@ -107,61 +112,14 @@ def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
         return compare(engine, bundle.golden(), candidate.precision, bundle=bundle.identity, name=candidate.file)
 
 
-def evaluate(bundle: Bundle | Path, root: Path | None = None, progress: Progress = SILENT) -> EvaluateReport:
-    """Task metrics of the engine and of its FP32 control on the evaluation frames."""
-    bundle = _bundle(bundle)
-    dataset = bundle.dataset(root)
-    with _engines(bundle) as engines, progress.track("evaluate", len(dataset)) as advance:
-        metrics = evaluation.evaluate(engines, bundle.preprocess(), bundle.task(), dataset, advance)
-    name = bundle.contents.evaluation.format
-    return evaluation.report(
-        bundle.identity, f"{name}:{dataset.fingerprint()[:16]}", len(dataset), metrics, _candidate(bundle)
-    )
+def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:
+    """Task metrics of the engine and of its FP32 control on the evaluation frames, with intervals and slices."""
+    return measuring.evaluate(_bundle(bundle), how or Accuracy(), progress)
 
 
-def profile(
-    bundle: Bundle | Path, load: Load | None = None, root: Path | None = None, progress: Progress = SILENT
-) -> ProfileReport:
+def profile(bundle: Bundle | Path, how: Timing | None = None, progress: Progress = SILENT) -> ProfileReport:
     """Latency by stage, engine and control timed in turn; memory in a process of its own for each."""
-    bundle, load = _bundle(bundle), load or Load()
-    dataset = bundle.dataset(root)
-    samples = [dataset[i * len(dataset) // min(16, len(dataset))] for i in range(min(16, len(dataset)))]
-    preprocess, task = bundle.preprocess(), bundle.task()
-    with _engines(bundle) as engines, progress.track("time", load.warmup + load.queries) as advance:
-        latency = profiling.measure_latency(engines, samples, preprocess, task, load, advance)
-        described = engines[_candidate(bundle)].describe()
-    memory, size = {}, {}
-    feeds = preprocess(samples[0].images).feeds
-    config = bundle.contents.engine
-    with progress.track("measure memory", len(latency)) as advance:
-        for name in latency:
-            memory[name] = profiling.measure_memory(
-                config.engine, bundle.path / name, config.model_dump(mode="json"), feeds
-            )
-            size[name] = (bundle.path / name).stat().st_size / 2**20
-            advance()
-    candidate = _candidate(bundle)
-    control = next((name for name in latency if name != candidate), None)
-    beside = None
-    if control is not None:
-        beside = {
-            "engine": control,
-            "latency_ms": asdict(latency[control]["infer"]),
-            "memory_mib": memory[control],
-            "size_mib": size[control],
-        }
-    return ProfileReport(
-        bundle=bundle.identity,
-        engine=candidate,
-        latency_ms=latency[candidate]["infer"],
-        stages_ms=latency[candidate],
-        memory_mib=memory[candidate],
-        size_mib=size[candidate],
-        control=beside,
-        speedup_p50=latency[control]["infer"].p50 / latency[candidate]["infer"].p50 if control else None,
-        settings={"queries": load.queries, "warmup": load.warmup, "frames": len(samples)} | described,
-        machine=profiling.machine(),
-    )
+    return measuring.profile(_bundle(bundle), how or Timing(), progress)
 
 
 def gate(
@@ -170,14 +128,50 @@ def gate(
     profiled: ProfileReport | None = None,
     root: Path | None = None,
     progress: Progress = SILENT,
+    allow_undecided: bool = False,
 ) -> GateReport:
     """Judge the bundle's KPIs on fresh measurements, or on the reports given."""
     bundle = _bundle(bundle)
-    evaluated = evaluated or evaluate(bundle, root, progress)
-    profiled = profiled or profile(bundle, None, root, progress)
+    evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
+    profiled = profiled or profile(bundle, Timing(root=root), progress)
     task = bundle.task()
     numbers = measured(evaluated, profiled, (*task.metrics, *task.sequence_metrics))
-    return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.identity)
+    return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.identity, None, allow_undecided)
+
+
+def report(
+    bundle: Bundle | Path,
+    path: Path,
+    evaluated: EvaluateReport | None = None,
+    profiled: ProfileReport | None = None,
+    gated: GateReport | None = None,
+    compressed: CompressReport | None = None,
+    history: tuple[ControlChart, ...] = (),
+    pictures: bool = True,
+    root: Path | None = None,
+    progress: Progress = SILENT,
+) -> Content:
+    """Write one HTML file of everything known about the bundle to ``path``; what is not given is measured.
+
+    ``compressed`` and ``history`` are shown when they are given; ``pictures`` draws the worst frames, which needs
+    the evaluation data.
+    """
+    bundle = _bundle(bundle)
+    evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
+    profiled = profiled or profile(bundle, Timing(root=root), progress)
+    gated = gated or gate(bundle, evaluated, profiled, root, progress)
+    task = bundle.task()
+    drawn: tuple[Picture, ...] = ()
+    if pictures and evaluated.worst:
+        ids = [frame.id for frame in evaluated.worst]
+        with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
+            drawn = draw_frames(ids, engine, bundle.preprocess(), task, bundle.dataset(root), advance)
+    told = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
+    told["reported by"] = f"edgekit {__version__}"
+    metrics = (*task.metrics, *task.sequence_metrics)
+    content = Content(gated, evaluated, profiled, compressed, drawn, history, told, metrics)
+    write_html(path, content)
+    return content
 
 
 def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = SILENT) -> list[Path]:
@@ -195,21 +189,9 @@ def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = 
             prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
             picture = task.draw(next(iter(sample.images.values())), prediction, sample.truth)
             written.append(out / f"{sample.id}.png")
-            report.write_picture(written[-1], picture)
+            write_picture(written[-1], picture)
             advance()
     return written
-
-
-@contextlib.contextmanager
-def _engines(bundle: Bundle) -> Iterator[dict[str, Engine]]:
-    """The open engines of a bundle by file name: the candidate, and the control if it has one."""
-    roles = [role for role in (bundle.contents.candidate, bundle.contents.control) if role is not None]
-    with contextlib.ExitStack() as stack:
-        yield {role.file: stack.enter_context(bundle.engine(role)) for role in roles}
-
-
-def _candidate(bundle: Bundle) -> str:
-    return bundle.contents.candidate.file
 
 
 def _spec(spec: Spec | Path) -> Spec:

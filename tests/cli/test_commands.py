@@ -103,7 +103,7 @@ def test_gate_on_saved_documents(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "PASS" in edgekit("gate", tiny_bundle, *options).stdout
 
     slow = json.loads(saved["profile"].read_text())
-    slow["latency_ms"]["p99"] = 5000.0
+    slow["latency_ms"] |= {"p99": 5000.0, "intervals": {}}
     saved["profile"].write_text(json.dumps(slow))
     failed = document(edgekit("gate", tiny_bundle, *options, "--json"), code=1)
     assert {k["name"]: k["verdict"] for k in failed["kpis"]}["latency_p99_ms"] == "fail"

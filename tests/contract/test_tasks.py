@@ -129,6 +129,84 @@ class TestMetrics:
                 task.accumulator().update(prediction, truth, "frame-7")
 
 
+class TestWeights:
+    """Every interval, slice and worst frame is built on this."""
+
+    def accumulated(self, task: Task, example: Example, geometry: Geometry, weights: list[int]) -> Accumulator:
+        """Frames as often as their weight says, some of them right; each copy has a name of its own."""
+        made = task.accumulator()
+        for i, weight in enumerate(weights):
+            truth, outputs = example.frame(i)[0], example.frame(i if i % 3 else 99 + i)[1]
+            for copy in range(weight):
+                made.update(task.decode(outputs, geometry), truth, f"frame-{i}-{copy}")
+        return made
+
+    @pytest.fixture
+    def count(self, example: Example) -> int:
+        return max(example.frames, 7)
+
+    def draws(self, count: int, most: int) -> list[list[int]]:
+        rng = np.random.default_rng(0)
+        return [rng.integers(0, most + 1, count).tolist() for _ in range(12)]
+
+    def test_whole_weights_repeat_frames(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        once = self.accumulated(task, example, geometry, [1] * count)
+        assert len(once) == count
+        for draw in self.draws(count, 1 if example.pairs else 3):
+            try:
+                expected = self.accumulated(task, example, geometry, draw).compute()
+            except DataError:  # too few frames are left, for example of a subject
+                continue
+            assert once.compute(np.array(draw, np.float64)) == pytest.approx(expected, abs=1e-9)
+
+    def test_parts(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        once, measured = self.accumulated(task, example, geometry, [1] * count), 0
+        for draw in (np.random.default_rng(1).random((20, count)) < 0.9).astype(int).tolist():
+            try:
+                expected = self.accumulated(task, example, geometry, draw).compute()
+            except DataError:
+                continue
+            measured += 1
+            assert once.compute(np.array(draw, np.float64)) == pytest.approx(expected, abs=1e-9)
+        assert measured
+
+    def test_no_weights_are_ones(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        once = self.accumulated(task, example, geometry, [1] * count)
+        assert once.compute(np.ones(count)) == once.compute()
+        assert once.compute(np.full(count, 2.5)) == pytest.approx(once.compute(), abs=1e-12)
+
+    def test_many_rows_are_each_alone(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        once = self.accumulated(task, example, geometry, [1] * count)
+        rows = np.array([[0] * count, *self.draws(count, 2), *np.eye(count)], np.float64)
+        found = once.compute_many(rows)
+        assert set(found) >= set(once.compute())
+        assert all(values.shape == (len(rows),) and np.isnan(values[0]) for values in found.values())
+        for i, row in enumerate(rows):
+            made = {name: float(values[i]) for name, values in found.items() if not np.isnan(values[i])}
+            try:
+                expected = once.compute(row)
+            except DataError:  # of several tasks, those that were measured
+                assert task.metrics[0].name not in made or type(task).__name__ == "MultiTask"
+                continue
+            assert made == pytest.approx(expected, abs=1e-12)
+
+    def test_no_frame_counts(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        with pytest.raises(DataError):
+            self.accumulated(task, example, geometry, [1] * count).compute(np.zeros(count))
+
+    def test_unfit_weights(self, task: Task, example: Example, geometry: Geometry, count: int) -> None:
+        once = self.accumulated(task, example, geometry, [1] * count)
+        for bad in (-1.0, np.nan, np.inf):
+            weights = np.ones(count)
+            weights[2] = bad
+            for call in (once.compute, lambda w: once.compute_many(w[None])):
+                with pytest.raises(DataError, match=rf"weight of frame 2 is {bad}; expected .* 0 or more"):
+                    call(weights)
+        for call in (once.compute, lambda w: once.compute_many(w[None])):
+            with pytest.raises(DataError, match=rf"weights are .* for {count} frames; expected float64 "):
+                call(np.ones(count + 1))
+
+
 class TestDecode:
     def test_known_outputs(self, task: Task, example: Example, geometry: Geometry) -> None:
         for seed in range(3):

@@ -1,7 +1,10 @@
-"""The load generator's order and counts on recording engines; memory in real processes."""
+"""The load generator's order and counts on recording engines."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,27 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.bundle import open_bundle
-from edgekit.core.errors import CheckFailed, InputError
+from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
-from edgekit.engine import Engine, ort
-from edgekit.profiling import Load, machine, measure_latency, measure_memory, summarise
-from tests.graphs import node, write
+from edgekit.engine import Engine
+from edgekit.measuring import Timing
+from edgekit.profiling import (
+    ConstantStream,
+    Load,
+    Offline,
+    SingleStream,
+    Timed,
+    drive,
+    machine,
+    measure_latency,
+    minimum_queries,
+    p50_ratio,
+    summarise,
+    time_inference,
+)
+from edgekit.profiling.openings import percentile_interval
+from edgekit.profiling.scenarios import Scenario
 
 
 class Recorder(Engine):
@@ -48,7 +65,11 @@ class Decoder:
         return outputs
 
 
-def run(queries: int, warmup: int) -> tuple[list[str], Any, int]:
+preprocess: Any = lambda images: Prepared  # noqa: E731
+decoder: Any = Decoder()
+
+
+def run(load: Load) -> tuple[list[str], Timed, int]:
     calls: list[str] = []
     rounds = 0
 
@@ -56,24 +77,103 @@ def run(queries: int, warmup: int) -> tuple[list[str], Any, int]:
         nonlocal rounds
         rounds += 1
 
-    with Recorder("a", calls) as a, Recorder("b", calls) as b:
-        samples = [Sample("s", {})]
-        preprocess: Any = lambda images: Prepared  # noqa: E731
-        decoder: Any = Decoder()
-        latency = measure_latency({"a": a, "b": b}, samples, preprocess, decoder, Load(queries, warmup), advance)
-    return calls, latency, rounds
+    @contextlib.contextmanager
+    def opened() -> Iterator[dict[str, Engine]]:
+        calls.append("open")
+        with Recorder("a", calls) as a, Recorder("b", calls) as b:
+            yield {"a": a, "b": b}
+
+    timed = measure_latency(opened, [Sample("s", {})], preprocess, decoder, load, advance)
+    return calls, timed, rounds
 
 
 def test_engines_take_turns_and_warm_up_does_not_count() -> None:
-    calls, latency, rounds = run(queries=100, warmup=3)
-    assert rounds == 103
-    assert calls[:8] == ["a", "b", "b", "a", "a", "b", "b", "a"]
+    load = Load(queries=100, warmup=3, loads=1)
+    calls, timed, rounds = run(load)
+    assert rounds == load.rounds == 103
+    assert calls[:9] == ["open", "a", "b", "b", "a", "a", "b", "b", "a"]
     assert calls.count("a") == calls.count("b") == 103
-    for stages in latency.values():
+    for name, stages in timed.stages.items():
+        assert timed.infer_ms[name].shape == (100,)
+        assert stages["infer"] == summarise(timed.infer_ms[name])
         assert set(stages) == {"pre", "infer", "post", "total"}
         assert all(stage.samples == 100 for stage in stages.values())
         parts = sum(stages[name].mean for name in ("pre", "infer", "post"))
         assert stages["total"].mean == pytest.approx(parts, rel=1e-6)
+
+
+def test_engines_are_opened_again_and_settle_each_time() -> None:
+    load = Load(queries=101, warmup=10, loads=7)
+    calls, timed, rounds = run(load)
+    assert load.each == 15
+    assert rounds == load.rounds == 7 * 15 + 10 + 6 * 4
+    assert calls.count("open") == timed.loads == 7
+    assert calls.index("open", 1) == 1 + 2 * 25
+    assert timed.infer_ms["a"].shape == (105,)
+    ends = percentile_interval(timed.infer_ms["a"].tolist(), 0.5, 0.95, 7)
+    assert timed.stages["a"]["infer"].intervals["p50"] == ends
+
+
+def test_load_has_a_bound_for_p99_by_default() -> None:
+    assert Load().queries >= minimum_queries(0.99)
+
+
+def test_inference_alone() -> None:
+    calls: list[str] = []
+    with Recorder("a", calls) as a, Recorder("b", calls) as b:
+        latency = time_inference({"a": a, "b": b}, Prepared.feeds, queries=20, warmup=2)
+    assert calls == ["a", "b", "b", "a"] * 11
+    assert [latency[name].samples for name in ("a", "b")] == [20, 20]
+
+
+@pytest.mark.parametrize("scenario", [SingleStream(40, 5), ConstantStream(200, 40, 5), Offline(40, 5)])
+def test_drive_runs_the_whole_pipeline(scenario: Scenario) -> None:
+    calls: list[str] = []
+    with Recorder("a", calls) as engine:
+        driven = drive(scenario, engine, [Sample(str(i), {}) for i in range(3)], preprocess, decoder)
+    assert len(calls) == 40 + driven.traffic["warmup"]
+    assert driven.infer_ms.shape == (40,)
+    assert driven.stages["infer"] == summarise(driven.infer_ms)
+    assert driven.stages["total"].mean >= sum(driven.stages[s].mean for s in ("pre", "infer", "post"))
+    assert driven.traffic["queries"] == 40
+    assert driven.traffic["throughput_hz"] > 0
+    paced = scenario.name == "constant-stream"
+    for name in ("rate_hz", "rate_kept_hz", "late", "late_share", "queueing_p50_ms", "queueing_p99_ms"):
+        assert (driven.traffic[name] is not None) == paced
+    if paced:
+        assert driven.traffic["rate_hz"] == 200
+        assert driven.traffic["late_share"] == driven.traffic["late"] / 40
+
+
+def test_drive_counts_total_from_when_a_frame_was_due() -> None:
+    def slow(images: object) -> type[Prepared]:
+        time.sleep(0.004)
+        return Prepared
+
+    calls: list[str] = []
+    slow_step: Any = slow
+    with Recorder("a", calls) as engine:
+        driven = drive(ConstantStream(1000, 40, 1, max_warmup=20), engine, [Sample("s", {})], slow_step, decoder)
+    # 40 frames of at least 4 ms that come every millisecond: the last waits for at least 39 * 3 ms.
+    assert driven.traffic["late"] == 39
+    assert driven.traffic["rate_kept_hz"] < 250
+    assert driven.traffic["queueing_p99_ms"] > 110
+    assert driven.stages["total"].p99 > 110 > driven.stages["infer"].p50
+
+
+def test_speedup_interval_is_of_control_over_candidate(tiny_bundle: Path) -> None:
+    report = edgekit.profile(tiny_bundle, Timing(Load(100, 1, 10)))
+    assert report.control is not None
+    control, candidate = (report.times_ms[name] for name in (report.control["engine"], report.engine))
+    assert report.speedup_interval is not None
+    expected = p50_ratio(control, candidate, 0.95, 10)  # from times to the microsecond
+    assert report.speedup_interval.low == pytest.approx(expected.low, rel=1e-2)
+    assert report.speedup_interval.high == pytest.approx(expected.high, rel=1e-2)
+    assert report.speedup_p50 == pytest.approx(np.median(control) / np.median(candidate), rel=1e-2)
+    assert report.noise is not None
+    assert report.noise.low is not None
+    assert report.noise.high is not None
+    assert report.noise.low < report.noise.high
 
 
 def test_percentiles() -> None:
@@ -87,38 +187,11 @@ def test_percentiles() -> None:
 )
 def test_too_little_load(queries: int, warmup: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Load(queries, warmup)
-
-
-def test_memory_of_an_engine(tiny_bundle: Path) -> None:
-    bundle = open_bundle(tiny_bundle)
-    config = bundle.contents.engine.model_dump(mode="json")
-    feeds = {"image": np.zeros((1, 3, 32, 48), np.float32)}
-    memory = measure_memory("ort", bundle.path / bundle.contents.candidate.file, config, feeds)
-    assert memory["peak_rss"] == pytest.approx(memory["imports"] + memory["engine"])
-    assert memory["imports"] > 20  # Python, NumPy and ONNX Runtime
-    assert 0 < memory["engine"] < 100
-
-
-def test_memory_of_an_engine_counts_its_weights(tmp_path: Path) -> None:
-    weight = np.ones((2048, 6144), np.float32)
-    nodes = [node("MatMul", "x w", "y")]
-    inputs, outputs = [("x", (1, 2048), "float32")], [("y", (1, 6144), "float32")]
-    engine = tmp_path / "big.ort.onnx"
-    ort.build(write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": weight}), engine, ort.Config(engine="ort"))
-    memory = measure_memory("ort", engine, {"engine": "ort"}, {"x": np.ones((1, 2048), np.float32)}, queries=2)
-    assert 0.9 * weight.nbytes / 2**20 < memory["engine"] < 4 * weight.nbytes / 2**20
-
-
-def test_memory_process_that_dies_is_reported(tiny_bundle: Path) -> None:
-    bundle = open_bundle(tiny_bundle)
-    config = bundle.contents.engine.model_dump(mode="json")
-    with pytest.raises(CheckFailed, match=r"memory of int8.ort.onnx ended with 1: .*missing input 'image'"):
-        measure_memory("ort", bundle.path / bundle.contents.candidate.file, config, {})
+        Load(queries, warmup, 1)
 
 
 def test_profile_of_a_bundle(tiny_bundle: Path) -> None:
-    report = edgekit.profile(tiny_bundle, Load(100, 2))
+    report = edgekit.profile(tiny_bundle, Timing(Load(100, 2, 5)))
     assert report.engine == "engines/int8.ort.onnx"
     assert report.control is not None
     assert report.control["engine"] == "engines/fp32.ort.onnx"

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
+from edgekit.tasks import _precision
 from edgekit.tasks._coco import NAMES, CocoMetrics
 
 Frame = tuple[Detections, Objects]
@@ -148,6 +149,54 @@ class TestAgainstPycocotools:
         assert scored(frames, 1) == pytest.approx(reference(frames, 1), abs=1e-6)
 
 
+class TestWeights:
+    def test_equals_pycocotools_on_repeated_frames(self) -> None:
+        rng, measured = np.random.default_rng(0), 0
+        for seed in range(150):
+            frames, classes = case(seed)
+            for found, _ in frames:  # the order of equal scores of one frame is not that of its copies
+                found.scores[:] = rng.permutation(len(found)) / 8 + rng.random() / 8
+            weights = rng.integers(0, 4, len(frames))
+            weights[0] = max(weights[0], 1)
+            expected = reference([frame for frame, w in zip(frames, weights, strict=True) for _ in range(w)], classes)
+            if not expected:
+                continue
+            accumulator = CocoMetrics([f"c{i}" for i in range(classes)])
+            for i, frame in enumerate(frames):
+                accumulator.update(*frame, f"frame-{i}")
+            made = accumulator.compute(weights.astype(np.float64))
+            assert made == pytest.approx(expected, abs=1e-9), f"seed {seed}"
+            measured += 1
+        assert measured > 100
+
+    def test_both_ways_to_interpolate(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rng = np.random.default_rng(1)
+        for seed in (5, 8, 13):
+            frames, classes = case(seed)
+            accumulator = CocoMetrics([f"c{i}" for i in range(classes)])
+            for i in range(40):
+                accumulator.update(*frames[i % len(frames)], f"frame-{i}")
+            rows = rng.integers(0, 3, (20, 40)).astype(np.float64)
+            rows[0, 1:] = 0
+            results = []
+            for many in (0, 10**9):
+                monkeypatch.setattr(_precision, "_MANY", many)
+                results.append(accumulator.compute_many(rows))
+            for name, values in results[0].items():
+                np.testing.assert_allclose(values, results[1][name], rtol=1e-12)
+
+    def test_metrics_that_are_not_asked_for_are_left_out(self) -> None:
+        frames, classes = case(5)
+        accumulator = CocoMetrics([f"c{i}" for i in range(classes)])
+        for i, frame in enumerate(frames):
+            accumulator.update(*frame, f"frame-{i}")
+        rows = np.eye(len(frames))
+        every, some = accumulator.compute_many(rows), accumulator.compute_many(rows, ("map",))
+        assert not [name for name in some if name.endswith(("small", "medium", "large"))]
+        for name, values in some.items():
+            np.testing.assert_array_equal(values, every[name])
+
+
 class TestAccumulator:
     def test_order_of_frames_does_not_matter(self) -> None:
         for seed in (1, 2, 4, 10):
@@ -196,7 +245,7 @@ class TestAccumulator:
         with pytest.raises(DataError, match=message):
             accumulator.update(detections([], [], []), truth, "f")
         assert not accumulator.frames
-        assert not accumulator.objects.any()
+        assert not accumulator.objects
 
     def test_a_sample_twice(self) -> None:
         accumulator = CocoMetrics(["a"])
@@ -204,7 +253,7 @@ class TestAccumulator:
         accumulator.update(*frame, "f")
         with pytest.raises(DataError, match="sample 'f': was added before; every frame needs a name of its own"):
             accumulator.update(*frame, "f")
-        assert accumulator.objects[0, 0] == 1
+        assert len(accumulator) == len(accumulator.objects) == 1
 
     def test_prediction_of_an_unknown_class(self) -> None:
         with pytest.raises(TensorError, match=r"sample 'f': the prediction has the class id 1; allowed: 0\.\.0"):

@@ -222,6 +222,59 @@ class TestMetrics:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("seed", range(6))
+    def test_weights_of_pairs(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        vectors, subjects = people(6, 4, noise=1.2, seed=seed)
+        often = rng.integers(0, 3, 24)
+        made = task()
+        accumulator = made.accumulator()
+        for i in rng.permutation(24).tolist():  # the order of the weights is that of update
+            accumulator.update(
+                made.decode({"vector": vectors[i][None].astype(np.float32)}, WHOLE), subjects[i], f"f{i:02}"
+            )
+        order = [int(name[1:]) for name, _, _ in accumulator.frames]
+        found = accumulator.compute(often[order].astype(np.float64))
+        same, scores = pairs(vectors, subjects)
+        rows, columns = np.triu_indices(24, 1)
+        times = often[rows] * often[columns]
+        expected = verification_reference(np.repeat(same, times), np.repeat(scores, times), FARS)
+        used = np.flatnonzero(often)
+        cosine = cosines(vectors[used], vectors[used])
+        np.fill_diagonal(cosine, -np.inf)
+        own = [subjects[i] for i in used]
+        places = np.array(ranks(cosine, own, own))
+        paired = np.array([own.count(name) > 1 for name in own])
+        for k in (1, 5):
+            if k < len(set(own)):
+                right = often[used] * paired * (places <= k)
+                expected[f"rank{k}"] = right.sum() / (often[used] * paired).sum()
+        assert found == pytest.approx(expected, abs=1e-6)
+
+    def test_templates_stay_when_probes_are_weighted(self) -> None:
+        vectors, subjects = people(5, 5, noise=1.0)
+        made = task(templates="mean", enrol=2)
+        accumulator = made.accumulator()
+        for i, (vector, subject) in enumerate(zip(vectors.astype(np.float32), subjects, strict=True)):
+            accumulator.update(made.decode({"vector": vector[None]}, WHOLE), subject, f"f{i:02}")
+        probes = np.arange(25) % 5 >= 2
+        assert accumulator.compute(probes.astype(np.float64)) == accumulator.compute()
+        one = np.zeros(25)
+        one[2] = 1
+        assert accumulator.compute(one)["rank1"] in (0, 1)
+        with pytest.raises(DataError, match="no genuine pair"):
+            accumulator.compute((~probes).astype(np.float64))
+
+    def test_a_part_with_too_few_pairs_for_a_far(self) -> None:
+        vectors, subjects = people(6, 4)
+        made = task(far=[0.1, 0.01])
+        accumulator = made.accumulator()
+        for i, (vector, subject) in enumerate(zip(vectors.astype(np.float32), subjects, strict=True)):
+            accumulator.update(made.decode({"vector": vector[None]}, WHOLE), subject, f"f{i:02}")
+        part = accumulator.compute((np.arange(24) < 8).astype(np.float64))  # 16 impostor pairs
+        assert "tar@far=1e-1" in part
+        assert "tar@far=1e-2" not in part
+
     def test_a_far_that_so_few_pairs_cannot_show(self) -> None:
         vectors, subjects = people(3, 4)  # 48 impostor pairs
         assert "tar@far=2.1e-2" in scored(vectors, subjects, far=[0.021])

@@ -290,10 +290,15 @@ class TestMetrics:
     def test_counts_do_not_lose_precision(self) -> None:
         """A float32 sum of ones stops at 2**24."""
         accumulator = task().accumulator()
-        accumulator.matrix[0, 0] = 2**40
-        accumulator.update(LabelMap(np.array([[1]], np.uint8)), np.array([[0]], np.uint8), "a")
-        assert accumulator.matrix[0].tolist() == [2**40, 1, 0]
-        assert accumulator.matrix.dtype == np.int64
+        for prediction in (0, 1):
+            accumulator.update(LabelMap(np.array([[prediction]], np.uint8)), np.array([[0]], np.uint8), "a")
+        assert accumulator.compute(np.array([2.0**40, 1]))["pixel_accuracy"] == 2**40 / (2**40 + 1)
+
+    def test_memory_is_twelve_bytes_a_class_and_frame(self) -> None:
+        accumulator = task().accumulator()
+        for i in range(1000):
+            accumulator.update(LabelMap(np.zeros((9, 9), np.uint8)), np.zeros((9, 9), np.uint8), f"f{i}")
+        assert accumulator.counts.all().nbytes == 1000 * 3 * 3 * 4
 
     @pytest.mark.parametrize(
         ("truth", "ignore_index", "message"),
@@ -318,7 +323,7 @@ class TestMetrics:
         accumulator = task(ignore_index=ignore_index).accumulator()
         with pytest.raises(DataError, match=message):
             accumulator.update(LabelMap(np.zeros((2, 2), np.uint8)), truth, "f7")
-        assert not accumulator.matrix.any()
+        assert len(accumulator) == 0
 
     def test_prediction_that_is_no_class(self) -> None:
         with pytest.raises(TensorError, match=r"sample 'f7': the prediction has an id outside 0\.\.2"):

@@ -15,7 +15,7 @@ from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.tasks import Accumulator, Task, TaskConfig
+from edgekit.tasks import Accumulator, Task, TaskConfig, checked
 
 
 class Config(TaskConfig):
@@ -72,16 +72,19 @@ class Brightness(Task):
 
 class MeanError(Accumulator):
     def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
+        self.errors: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.errors)
 
     def update(self, prediction: Level, truth: Any, sample_id: str) -> None:
-        self.total += abs(prediction.value - _true_level(truth, sample_id))
-        self.count += 1
+        self.errors.append(abs(prediction.value - _true_level(truth, sample_id)))
 
-    def compute(self) -> dict[str, float]:
-        if not self.count:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
+        often = checked(weights, len(self))
+        if not often.any():
             raise DataError("no frame to score")
-        return {"mae": self.total / self.count}
+        return {"mae": float(np.average(self.errors, weights=often))}
 
 
 def _true_level(truth: Any, sample_id: str) -> float:

@@ -23,6 +23,8 @@ COMMANDS = (
     "evaluate",
     "profile",
     "gate",
+    "history",
+    "report",
     "run",
     "bundle",
     "schema",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,38 +18,166 @@ from edgekit.cli.console import (
     single,
 )
 
-QueriesOption = Annotated[int, typer.Option(help="Queries that count.")]
+if TYPE_CHECKING:
+    from edgekit.core.reports import Latency, ProfileReport
+
+QueriesOption = Annotated[int, typer.Option(help="Queries that count; p99 needs 662, p99.9 needs 6636.")]
 WarmupOption = Annotated[int, typer.Option(help="Queries before them that do not.")]
+LoadsOption = Annotated[
+    int, typer.Option(help="How often the engines are opened anew; each time is a little different.")
+]
+ScenarioOption = Annotated[
+    str | None,
+    typer.Option(
+        help="single-stream, constant-stream or offline, for the engine alone; default: in turn with the control."
+    ),
+]
+RateOption = Annotated[float | None, typer.Option(help="Queries a second of constant-stream, e.g. 30.")]
+IdleGapOption = Annotated[float | None, typer.Option(help="Pause before each query of single-stream: cold spikes.")]
+CoLoadOption = Annotated[bool, typer.Option("--co-load", help="Keep the other cores busy meanwhile.")]
+LayersOption = Annotated[int, typer.Option(help="Also time every layer, and show so many.")]
+TraceOption = Annotated[Path | None, typer.Option(help="Write a trace of queries and layers for ui.perfetto.dev.")]
+LeakOption = Annotated[bool, typer.Option("--leak", help="Also watch the memory over 2000 queries.")]
+SensorOption = Annotated[
+    list[str] | None, typer.Option("--sensor", help="A power or clock sensor that must work; may be repeated.")
+]
 
 
 def profile(
     bundle: BundleArgument,
-    queries: QueriesOption = 200,
+    queries: QueriesOption = 720,
     warmup: WarmupOption = 20,
+    loads: LoadsOption = 60,
+    scenario: ScenarioOption = None,
+    rate: RateOption = None,
+    idle_gap_ms: IdleGapOption = None,
+    co_load: CoLoadOption = False,
+    layers: LayersOption = 0,
+    trace: TraceOption = None,
+    leak: LeakOption = False,
+    sensor: SensorOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Latency by stage and peak memory of the engine, timed in turn with its FP32 control."""
     from edgekit import pipeline
+    from edgekit.core.artifacts import require_writable
+    from edgekit.measuring import Timing
     from edgekit.profiling import Load
 
-    report = pipeline.profile(bundle, Load(queries, warmup), root, Bars(verbose))
+    if trace is not None:
+        require_writable(trace.resolve().parent)
+    traffic = _scenario(scenario, queries, warmup, rate, idle_gap_ms)
+    load = Load(queries, warmup, loads) if traffic is None else Load()
+    how = Timing(load, root, traffic, co_load, layers > 0, leak, trace, tuple(sensor or ()))
+    report = pipeline.profile(bundle, how, Bars(verbose))
     if as_json:
         print_json(report.to_dict())
         return
-    rows = [(stage, *(f"{v:.2f}" for v in (t.p50, t.p90, t.p99))) for stage, t in report.stages_ms.items()]
-    print_table(f"{report.bundle}: milliseconds over {queries} queries", ("stage", "p50", "p90", "p99"), rows)
+    _show(report, layers)
+    if trace is not None:
+        print(f"wrote {trace}; open it at ui.perfetto.dev")
+
+
+def _scenario(name: str | None, queries: int, warmup: int, rate: float | None, gap_ms: float | None) -> Any:
+    from edgekit.core.errors import InputError
+    from edgekit.core.plugins import allowed
+    from edgekit.profiling import ConstantStream, Offline, SingleStream
+
+    if name is None and gap_ms is not None:
+        name = SingleStream.name
+    if name is None and rate is not None:
+        name = ConstantStream.name
+    known = (SingleStream.name, ConstantStream.name, Offline.name)
+    if name is not None and name not in known:
+        raise InputError(f"--scenario: {name!r} is unknown; {allowed(name, known)}")
+    if rate is not None and name != ConstantStream.name:
+        raise InputError(f"--rate belongs to constant-stream, not to {name}; leave it out")
+    if gap_ms is not None and name != SingleStream.name:
+        raise InputError(f"--idle-gap-ms belongs to single-stream, not to {name}; leave it out")
+    if name == ConstantStream.name:
+        if rate is None:
+            raise InputError("--scenario constant-stream needs --rate, the queries a second, e.g. --rate 30")
+        return ConstantStream(rate, queries, warmup)
+    if name == SingleStream.name:
+        return SingleStream(queries, warmup, gap_ms or 0.0)
+    return Offline(queries, warmup) if name == Offline.name else None
+
+
+def _show(report: ProfileReport, top: int) -> None:
+    rows = [(stage, *_cells(times)) for stage, times in report.stages_ms.items()]
+    title = f"{report.bundle}, {report.scenario}: milliseconds over {report.latency_ms.samples} queries, 95 % intervals"
+    print_table(title, ("stage", "p50", "p90", "p99", "p99.9"), rows)
+    for line in _lines(report):
+        print(line)
+    if top and report.layers:
+        from edgekit.profiling import layers
+
+        print_table("layers, from a profiled run", layers.COLUMNS, layers.rows(report.layers, top))
+
+
+def _cells(times: Latency) -> list[str]:
+    cells = []
+    for name in ("p50", "p90", "p99", "p999"):
+        value, spread = getattr(times, name), times.intervals.get(name)
+        if value is None:
+            cells.append("too few")
+            continue
+        ends = "" if spread is None else f" [{_end(spread.low)}, {_end(spread.high)}]"
+        cells.append(f"{value:.2f}{ends}")
+    return cells
+
+
+def _end(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"
+
+
+def _lines(report: ProfileReport) -> list[str]:
+    """What is said below the table."""
+    lines = []
     if report.control is not None:
-        print(
+        spread = report.speedup_interval
+        ends = f" [{_end(spread.low)}, {_end(spread.high)}]" if spread is not None else ""
+        lines.append(
             f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; "
-            f"the engine is {report.speedup_p50:.2f}x as fast"
+            f"the engine is {report.speedup_p50:.2f}x{ends} as fast"
+        )
+    if report.noise is not None:
+        lines.append(
+            f"noise of this machine: engine against itself {_end(report.noise.low)} to {_end(report.noise.high)}x"
+        )
+    traffic = report.traffic or {}
+    if traffic:
+        lines.append(
+            f"throughput {traffic['throughput_hz']:.1f} queries a second"
+            + ("" if traffic["stable"] else "; warm-up did not settle")
+        )
+    if traffic.get("rate_hz") is not None:
+        lines.append(
+            f"asked {traffic['rate_hz']:g} Hz, kept {traffic['rate_kept_hz']:.3f} Hz; "
+            f"{traffic['late']} of {traffic['queries']} queries late; queueing p99 {traffic['queueing_p99_ms']:.2f} ms"
         )
     memory = report.memory_mib
-    print(
+    lines.append(
         f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), "
         f"engine file {report.size_mib:.2f} MiB"
     )
+    return lines + _power_lines(report)
+
+
+def _power_lines(report: ProfileReport) -> list[str]:
+    lines, power = [], report.power or {}
+    if power.get("mean_w") is not None:
+        lines.append(f"power ({power['scope']}): mean {power['mean_w']:.2f} W, peak {power['peak_w']:.2f} W")
+    clocks = power.get("clocks", {})
+    if clocks and clocks["locked"] is not True:
+        lines.append(f"clocks are not known to be locked: {clocks['reason']}")
+    if power.get("throttled"):
+        lines.append(f"throttled: {', '.join(power['throttle_reasons'])}")
+    if report.leak is not None:
+        lines.append(f"leak test: {report.leak['verdict']}: {report.leak['reason']}")
+    return lines
 
 
 command = single(profile)

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from edgekit.core.errors import InputError
 
-KINDS = ("tasks", "data", "quantize", "engine")
+KINDS = ("tasks", "data", "quantize", "engine", "sensors")
 
 
 @cache

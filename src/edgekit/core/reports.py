@@ -166,7 +166,7 @@ class LayerTime:
     """Time of one layer (or what the runtime fused into one) in a query: mean milliseconds, and its share of all.
 
     ``flops`` and ``bytes`` are what the layer computes and moves (None: not known); ``bound`` says which of
-    the two limits it on this machine.
+    the two limits it on this machine.  ``fused`` names the other nodes of the model that it holds.
     """
 
     node: str
@@ -178,6 +178,7 @@ class LayerTime:
     flops: int | None = None
     bytes: int | None = None
     bound: Literal["compute", "memory", "overhead"] | None = None
+    fused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ class KpiResult:
 
     ``interval`` is what the verdict was reached by; None: the value is exact. ``needed`` is the number of
     frames, queries or other ``units`` that would decide it; ``where`` names a slice, e.g. ``weather=fog``.
+    ``allowed``: it is undecided, and may be.
     """
 
     name: str
@@ -297,6 +299,7 @@ class KpiResult:
     units: str = ""
     where: str = ""
     reason: str = ""
+    allowed: bool = False
 
 
 @dataclass(frozen=True)

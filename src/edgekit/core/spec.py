@@ -173,18 +173,34 @@ class CompressStep(Section):
     quantize: TechniqueSection
 
 
-class Kpi(Section):
-    """Limits on one metric; ``max_drop`` is against the FP32 control on the same frames."""
+KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 
+
+class Kpi(Section):
+    """Limits on one metric, held against its confidence interval; see docs/gate.md.
+
+    ``max_drop`` is against the FP32 control on the same frames, ``baseline_*`` against a baseline bundle or run.
+    """
+
+    metric: str | None = Field(None, description="what is judged; default: the name of the KPI")
     min: float | None = None
     max: float | None = None
-    max_drop: float | None = Field(None, ge=0)
+    max_drop: float | None = Field(None, ge=0, description="how much worse than the FP32 control, in the metric's unit")
+    baseline_drop: float | None = Field(None, ge=0, description="how much worse than the baseline, in its unit")
+    baseline_ratio: float | None = Field(None, ge=1, description="how many times worse than the baseline; 1.05: 5 %")
+    where: dict[str, str] | None = Field(
+        None, min_length=1, max_length=1, description="column and value of one slice, or '*': each slice of the column"
+    )
     target: str | None = Field(None, description="applies to this target only")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the two-sided interval")
+    allow_undecided: bool = Field(False, description="an interval that contains the limit does not fail the gate")
 
     @model_validator(mode="after")
     def _has_limit(self) -> Kpi:
-        if self.min is None and self.max is None and self.max_drop is None:
-            raise ValueError("a KPI needs a limit: min, max or max_drop")
+        if all(getattr(self, limit) is None for limit in KPI_LIMITS):
+            raise ValueError(
+                "a KPI needs a limit: min, max or max_drop; or baseline_drop or baseline_ratio, against a baseline"
+            )
         return self
 
 

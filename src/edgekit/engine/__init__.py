@@ -8,7 +8,7 @@ spec), ``build(source, target, config)``, ``open(path, config)``,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from edgekit.core.errors import InputError
+from edgekit.core.probes import Probe as Probe
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
+from edgekit.engine._layers import LayerEvent as LayerEvent
+from edgekit.engine._layers import LayerTensor as LayerTensor
 
 
 class EngineConfig(BaseModel):
@@ -28,16 +31,6 @@ class EngineConfig(BaseModel):
     precision: str | None = Field(
         None, description="what the engine computes in; default: int8 when the spec quantizes"
     )
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a run (not a list of names) proved about a backend or one of its providers."""
-
-    name: str
-    works: bool
-    detail: str
-    install: str | None = None
 
 
 class Engine(ABC):
@@ -71,10 +64,37 @@ class Engine(ABC):
             TensorError: a name, shape or dtype differs from :attr:`inputs`.
             InputError: the engine is not open.
         """
+        self._check(feeds)
+        return self.infer_impl(feeds)
+
+    def profile_layers(self, feeds: Arrays, queries: int, source: Path | None = None) -> tuple[LayerEvent, ...]:
+        """Run ``queries`` queries and say how long each layer took.
+
+        Profiling slows a run down, so it has a run of its own: these queries say nothing about latency.
+
+        Args:
+            feeds: as for :meth:`infer`.
+            queries: at least 1; the first are slower than the rest.
+            source: the typed ONNX model that the engine was built from; without it ``nodes`` and ``module``
+                of the events may be empty.
+
+        Raises:
+            InputError: this backend has no layer profile, or the engine is not open.
+        """
+        self._check(feeds)
+        if queries < 1:
+            raise InputError(f"a layer profile of {queries} queries; at least 1 is needed")
+        return self.profile_layers_impl(feeds, queries, source)
+
+    def measure_peaks(self, seconds: float = 0.2) -> dict[str, float]:
+        """Operations per second by dtype, the best of ``seconds`` of large matrix products in this runtime with
+        this engine's threads (a multiplication and an addition are two); empty: this backend cannot measure them."""
+        return {}
+
+    def _check(self, feeds: Arrays) -> None:
         if not self._open:
             raise InputError(f"{type(self).__name__} is not open; use it as: with engine: engine.infer(...)")
         check_feeds(feeds, self.inputs)
-        return self.infer_impl(feeds)
 
     @abstractmethod
     def activate(self) -> None:
@@ -84,6 +104,10 @@ class Engine(ABC):
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
         """Compute; ``feeds`` are already checked."""
 
+    def profile_layers_impl(self, feeds: Arrays, queries: int, source: Path | None) -> tuple[LayerEvent, ...]:
+        """Profile; the arguments are already checked."""
+        raise InputError(f"{type(self).__name__}: this backend has no layer profile")
+
     @abstractmethod
     def deactivate(self) -> None:
         """Release what :meth:`activate` took."""
@@ -91,3 +115,7 @@ class Engine(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Facts for reports: provider, threads, versions."""
+
+    def device_memory_mib(self) -> float | None:
+        """Memory of the accelerator that this process holds now, in MiB; None for an engine that uses none."""
+        return None

@@ -57,6 +57,8 @@ def _fields(message: bytes) -> Iterator[Field]:
             at += _FIXED[kind]
         else:
             _, at = _varint(message, at)
+        if at > len(message):
+            raise IndexError(f"a field ends at byte {at} of {len(message)}")
         yield tag >> 3, message[start:at], body
 
 

@@ -8,6 +8,7 @@ fits one ONNX Runtime version and instruction set: :func:`fingerprint`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import sys
@@ -20,9 +21,9 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from edgekit.core.artifacts import write_bytes
-from edgekit.core.errors import BundleError, EnvironmentFault, MissingRequirement, ModelError, TensorError
+from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.engine import Engine, EngineConfig, Probe, _names
+from edgekit.engine import Engine, EngineConfig, LayerEvent, Probe, _graphfile, _names, _ort_layers, _ort_peaks
 
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
@@ -166,9 +167,7 @@ class OrtEngine(Engine):
         self._affinity: set[int] | None = None
 
     def activate(self) -> None:
-        runtime = _runtime()
-        options = _options(self.config)
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options = self._options()
         if self.config.pin:
             self._affinity = _pin(self.config.pin)
         try:
@@ -178,6 +177,11 @@ class OrtEngine(Engine):
         except BaseException:
             self.deactivate()
             raise
+
+    def _options(self) -> Any:
+        options = _options(self.config)
+        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        return options
 
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
         binding = self._session.io_binding()
@@ -212,6 +216,32 @@ class OrtEngine(Engine):
         self._buffers.append(made)
         del self._buffers[:-4]
         return dict(made)
+
+    def profile_layers_impl(self, feeds: Arrays, queries: int, source: Path | None) -> tuple[LayerEvent, ...]:
+        if self.config.provider != "cpu":
+            raise InputError(
+                f"{self.path.name}: ONNX Runtime times only the launch of a layer on {self.config.provider}; "
+                "profile its layers with provider: cpu, or with the vendor's tool"
+            )
+        options = self._options()
+        options.enable_profiling = True
+        timed = self._session
+        with tempfile.TemporaryDirectory() as folder:
+            options.profile_file_prefix = str(Path(folder) / "layers")
+            try:
+                self._session = _session(self.path, options, self.config)
+                for _ in range(queries):
+                    self.infer_impl(feeds)
+                profile = json.loads(Path(self._session.end_profiling()).read_text())
+            finally:
+                self._session = timed
+        typed = None if source is None else _graphfile.read(source)
+        return _ort_layers.layer_events(profile, _graphfile.read(self.path), typed, queries)
+
+    def measure_peaks(self, seconds: float = 0.2) -> dict[str, float]:
+        if self.config.provider != "cpu":
+            return {}
+        return _ort_peaks.measure_peaks(lambda model: _session(model, _options(self.config), self.config), seconds)
 
     def deactivate(self) -> None:
         self._session = None
@@ -261,11 +291,12 @@ def _provider(config: Config) -> str:
     return wanted
 
 
-def _session(path: Path, options: Any, config: Config) -> Any:
+def _session(model: Path | bytes, options: Any, config: Config) -> Any:
     runtime = _runtime()
     wanted = _provider(config)
-    with _translated(f"{path}: ONNX Runtime refuses the model", ModelError):
-        session = runtime.InferenceSession(str(path), options, providers=[wanted], disabled_optimizers=UNWANTED)
+    given, name = (model, "a model in memory") if isinstance(model, bytes) else (str(model), str(model))
+    with _translated(f"{name}: ONNX Runtime refuses the model", ModelError):
+        session = runtime.InferenceSession(given, options, providers=[wanted], disabled_optimizers=UNWANTED)
     # A session falls back to the CPU without a word when the driver is missing.
     if session.get_providers()[0] != wanted:
         raise MissingRequirement(f"{wanted} (the session fell back to {session.get_providers()[0]})", INSTALL_CUDA)

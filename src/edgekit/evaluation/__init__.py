@@ -1,16 +1,31 @@
-"""Accuracy of an engine on a dataset, and of its FP32 control on the same frames."""
+"""Accuracy of an engine on a dataset, and of its FP32 control on the same frames, with its uncertainty."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from edgekit.core.errors import DataError
-from edgekit.core.reports import EvaluateReport
+import numpy as np
+
+from edgekit.core.reports import Bootstrap, EvaluateReport, Interval, Slice
 from edgekit.data import Dataset
 from edgekit.engine import Engine
+from edgekit.evaluation import bootstrap
+from edgekit.evaluation.bootstrap import Resampling
 from edgekit.evaluation.flicker import Flicker
+from edgekit.evaluation.measurement import Measurement, Score, measure
+from edgekit.evaluation.slices import joined, read_table, slices
+from edgekit.evaluation.worst import worst
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
+
+__all__ = [
+    "Bootstrap", "EvaluateReport", "Flicker", "Interval", "Measurement", "Resampling", "Score", "evaluate", "joined",
+    "measure", "read_table", "report", "section_hash", "slices", "worst",
+]  # fmt: skip
 
 
 def evaluate(
@@ -20,37 +35,77 @@ def evaluate(
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
-    """Task metrics of every engine over ``dataset``; one frame is in memory at a time, and the one before it.
-
-    Frames whose dataset names their sequence give :attr:`Task.sequence_metrics` too.
-
-    Args:
-        engines: open engines by name; all see the same preprocessed frames.
-        preprocess: the bundle's preprocessing.
-        task: decodes outputs and owns the metrics.
-        dataset: frames with truth.
-        advance: called after every frame.
-
-    Raises:
-        DataError: a frame has no truth, or its truth cannot belong to it.
-    """
-    totals = {name: task.accumulator() for name in engines}
-    flickers = {name: Flicker(task) for name in engines}
-    for sample in dataset:
-        if sample.truth is None:
-            raise DataError(f"frame {sample.id!r} has no truth; evaluate needs a labelled dataset format")
-        prepared = preprocess(sample.images)
-        for name, engine in engines.items():
-            prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
-            totals[name].update(prediction, sample.truth, sample.id)
-            flickers[name].update(prediction, sample)
-        advance()
-    return {name: total.compute() | flickers[name].compute() for name, total in totals.items()}
+    """Task metrics of every engine over ``dataset``, and nothing else; arguments and errors as :func:`measure`."""
+    return measure(engines, preprocess, task, dataset, advance).by_engine()
 
 
 def report(
-    bundle: str, dataset: str, frames: int, metrics: Mapping[str, dict[str, float]], candidate: str
+    measurement: Measurement,
+    candidate: str,
+    *,
+    bundle: str,
+    dataset: str,
+    dataset_hash: str = "",
+    preprocess_hash: str = "",
+    resampling: Resampling | None = None,
+    most_worst: int = 10,
 ) -> EvaluateReport:
-    """The document of :func:`evaluate`'s numbers; the other engine, if any, is the control."""
-    control = next((values for name, values in metrics.items() if name != candidate), None)
-    return EvaluateReport(bundle, candidate, dataset, frames, metrics[candidate], control)
+    """The document of a measurement: metrics, intervals, differences, slices and worst frames.
+
+    The metrics of a slice are the headline and those that are not of one class; p-values are corrected for all
+    differences of the report together, those of its slices included.
+
+    Args:
+        measurement: one or two engines; the one that is not ``candidate`` is the control.
+        candidate: name of the engine that the report is about.
+        bundle: identity of the bundle.
+        dataset: a short name of the dataset; ``dataset_hash`` is its fingerprint.
+        preprocess_hash: :func:`section_hash` of the bundle's preprocess section.
+        resampling: how the intervals are made.
+        most_worst: frames by their score, and by their loss against the control.
+
+    Raises:
+        DataError: nothing was measured, or a metric is no number.
+        InputError: the unit of the bootstrap is unknown.
+    """
+    how = resampling or Resampling()
+    own, whole = bootstrap.units(measurement, how.unit), measurement.by_engine()
+    control = next((name for name in measurement.scores if name != candidate), None)
+    parts = [
+        ("", "", np.ones(len(measurement.frames), np.bool_), None),
+        *((column, value, frames, measurement.summary) for column, value, frames in slices(measurement)),
+    ]
+    made = []
+    for column, value, frames, names in parts:
+        scores = [measurement.scores[name] for name in (candidate, control) if name is not None]
+        found = bootstrap.spreads(scores, own, how, frames, names)
+        count = len(np.unique(own.of_frame[frames]))
+        gaps = bootstrap.differences(found[0], found[1], count, how.confidence) if control is not None else {}
+        ranges = bootstrap.intervals(found[0], count, how.confidence)
+        beside = found[1].metrics if control is not None else None
+        made.append(Slice(column, value, int(frames.sum()), found[0].metrics, beside, ranges, gaps))
+    made = [
+        replace(part, differences=gaps)
+        for part, gaps in zip(made, bootstrap.adjusted([part.differences for part in made]), strict=True)
+    ]
+    return EvaluateReport(
+        bundle=bundle,
+        engine=candidate,
+        dataset=dataset,
+        frames=len(measurement.frames),
+        metrics=whole[candidate],
+        control=whole[control] if control is not None else None,
+        intervals=made[0].intervals,
+        differences=made[0].differences,
+        slices=tuple(made[1:]),
+        worst=worst(measurement, candidate, control, most_worst),
+        bootstrap=own.described(how),
+        dataset_hash=dataset_hash,
+        preprocess_hash=preprocess_hash,
+    )
+
+
+def section_hash(section: Any) -> str:
+    """SHA-256 (hex) of a section of a spec or bundle, JSON-ready or made of pydantic models."""
+    text = json.dumps(section, sort_keys=True, default=lambda model: model.model_dump(mode="json"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
-from edgekit.profiling.latency import MIN_QUERIES, STAGES, Load, measure_latency, summarise, time_inference
+from edgekit.profiling._coload import co_load
+from edgekit.profiling.latency import (
+    MIN_QUERIES,
+    STAGES,
+    Driven,
+    Load,
+    Timed,
+    drive,
+    measure_latency,
+    time_inference,
+)
+from edgekit.profiling.leak import judge_growth, leak_test
 from edgekit.profiling.machine import machine
 from edgekit.profiling.memory import measure_memory
+from edgekit.profiling.openings import p50_ratio
+from edgekit.profiling.percentiles import (
+    CONFIDENCE,
+    early_stopping,
+    interval,
+    minimum_queries,
+    summarise,
+    too_few,
+)
+from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
+from edgekit.profiling.speedup import speedup_interval
 
 __all__ = [
+    "CONFIDENCE",
     "MIN_QUERIES",
     "STAGES",
+    "ConstantStream",
+    "Driven",
     "Load",
+    "Offline",
+    "Scenario",
+    "SingleStream",
+    "Timed",
+    "Timeline",
+    "co_load",
+    "drive",
+    "early_stopping",
+    "interval",
+    "judge_growth",
+    "leak_test",
     "machine",
     "measure_latency",
     "measure_memory",
+    "minimum_queries",
+    "p50_ratio",
+    "speedup_interval",
     "summarise",
     "time_inference",
+    "too_few",
 ]

@@ -1,10 +1,15 @@
-"""Latency of engines, timed in turn inside one loop (A B, B A, ...): a drift of the machine's speed meets them all."""
+"""Latency of engines: in turn inside one loop (A B, B A, ...), or one of them under a traffic scenario.
+
+Engines that take turns meet every drift of the machine's speed together.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,56 +19,161 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
+from edgekit.profiling.openings import summarise_openings
+from edgekit.profiling.percentiles import summarise
+from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
 from edgekit.tasks import Task
 
 STAGES = ("pre", "infer", "post", "total")
 # Below this many queries the 99th percentile is the maximum by another name.
 MIN_QUERIES = 100
+# Rounds after which an engine that was opened again runs as fast as it will.
+SETTLING = 4
+_INFER, _TOTAL = STAGES.index("infer"), STAGES.index("total")
 
 
 @dataclass(frozen=True)
 class Load:
-    """How often to run: queries that count, and queries before them that do not."""
+    """How often to run: queries that count, and rounds before them that do not.
 
-    queries: int = 200
+    The default is more than the 662 queries that a bound of the 99th percentile needs.  The engines are opened
+    ``loads`` times, because an engine that is opened again is a few percent faster or slower for as long as it is
+    open (:mod:`edgekit.profiling.openings`); the queries are rounded up to equally many an opening.
+    """
+
+    queries: int = 720
     warmup: int = 20
+    loads: int = 60
 
     def __post_init__(self) -> None:
         if self.queries < MIN_QUERIES:
             raise InputError(f"{self.queries} queries cannot show a 99th percentile; use at least {MIN_QUERIES}")
         if self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}; at least 1 query must run before timing")
+        if not 1 <= self.loads <= self.queries:
+            raise InputError(f"loads is {self.loads}; expected 1 to {self.queries}, the number of queries")
+
+    @property
+    def each(self) -> int:
+        """Queries an opening."""
+        return -(-self.queries // self.loads)
+
+    def settling(self, load: int) -> int:
+        """Rounds that do not count in opening ``load``; the first warms the machine up too."""
+        return self.warmup if load == 0 else min(self.warmup, SETTLING)
+
+    @property
+    def rounds(self) -> int:
+        """All rounds, those that do not count too."""
+        return sum(self.settling(load) + self.each for load in range(self.loads))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Engines timed in turn.
+
+    ``stages`` is latency by engine and stage; ``infer_ms`` the inference time of every query by engine, float64
+    ``(queries,)``, in the order they ran: ``loads`` equal parts.
+    """
+
+    stages: dict[str, dict[str, Latency]]
+    infer_ms: dict[str, Array]
+    loads: int
+
+
+@dataclass(frozen=True)
+class Driven:
+    """One engine under a scenario: latency by stage, every inference time as ``Timed.infer_ms``, traffic, timeline.
+
+    ``traffic`` has ``rate_hz`` (asked) and ``rate_kept_hz``, ``late`` (queries that were due while the one before
+    still ran) and ``late_share``, ``queueing_p50_ms`` and ``queueing_p99_ms``, ``throughput_hz``, ``idle_gap_ms``,
+    ``queries``, ``warmup`` (queries that ran before) and ``stable`` (their times had settled); None: does not apply.
+    """
+
+    stages: dict[str, Latency]
+    infer_ms: Array
+    traffic: dict[str, Any]
+    timeline: Timeline
 
 
 def measure_latency(
-    engines: Mapping[str, Engine],
+    opened: Callable[[], AbstractContextManager[Mapping[str, Engine]]],
     samples: Sequence[Sample],
     preprocess: Preprocess,
     task: Task,
     load: Load,
     advance: Callable[[], None] = lambda: None,
-) -> dict[str, dict[str, Latency]]:
+) -> Timed:
     """Latency by engine and stage.
 
     Args:
-        engines: open engines by name.
+        opened: opens the engines, by name, until its block ends.
         samples: frames to take in turn; read before timing starts.
         preprocess: timed as ``pre``.
         task: its decode is timed as ``post``.
-        load: number of queries.
+        load: number of queries, and of openings.
         advance: called after every round.
     """
-    times: dict[str, list[tuple[float, ...]]] = {name: [] for name in engines}
+    parts: list[dict[str, Array]] = []
+    for number in range(load.loads):
+        with opened() as engines:
+            queries = range(number * load.each - load.settling(number), (number + 1) * load.each)
+            parts.append(_rounds(engines, samples, preprocess, task, queries, load.each, advance))
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Timed(
+        stages={name: _by_stage(times, load.loads) for name, times in rows.items()},
+        infer_ms={name: times[:, _INFER] for name, times in rows.items()},
+        loads=load.loads,
+    )
+
+
+def _rounds(
+    engines: Mapping[str, Engine],
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    task: Task,
+    queries: range,
+    counted: int,
+    advance: Callable[[], None],
+) -> dict[str, Array]:
+    """Milliseconds of the last ``counted`` queries of each engine, float64 ``(counted, stages)``; A B, B A, ..."""
+    rows = {name: np.zeros((len(queries), len(STAGES))) for name in engines}
     order = list(engines)
-    for query in range(load.warmup + load.queries):
+    for place, query in enumerate(queries):
         images = samples[query % len(samples)].images
         for name in order:
-            row = _query(engines[name], images, preprocess, task)
-            if query >= load.warmup:
-                times[name].append(row)
+            rows[name][place] = _query(engines[name], images, preprocess, task)
         order.reverse()
         advance()
-    return {name: _by_stage(np.array(rows) * 1e3) for name, rows in times.items()}
+    return {name: times[-counted:] * 1e3 for name, times in rows.items()}
+
+
+def drive(scenario: Scenario, engine: Engine, samples: Sequence[Sample], preprocess: Preprocess, task: Task) -> Driven:
+    """Run one engine, with its pre- and post-processing, under a scenario.
+
+    ``total`` is counted from when the query was due in a constant stream, else from its begin.
+
+    Args:
+        scenario: the traffic.
+        engine: open.
+        samples: frames to take in turn; read before timing starts.
+        preprocess: timed as ``pre``.
+        task: its decode is timed as ``post``.
+
+    Raises:
+        CheckFailed: the clock went backwards.
+    """
+    rows = np.zeros((scenario.queries, len(STAGES)))
+
+    def issue(query: int) -> None:
+        # Warm-up has the same numbers, so the queries that count overwrite its rows.
+        rows[query] = _query(engine, samples[query % len(samples)].images, preprocess, task)
+
+    timeline = run(scenario, issue)
+    times_ms = rows * 1e3
+    paced = isinstance(scenario, ConstantStream)
+    times_ms[:, _TOTAL] = timeline.latency_ms if paced else timeline.service_ms
+    return Driven(_by_stage(times_ms), times_ms[:, _INFER], _traffic(scenario, timeline), timeline)
 
 
 def time_inference(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int = 10) -> dict[str, Latency]:
@@ -91,11 +201,28 @@ def _query(engine: Engine, images: Mapping[str, Array], preprocess: Preprocess, 
     return ready - start, inferred - ready, end - inferred, end - start
 
 
-def _by_stage(times_ms: Array) -> dict[str, Latency]:
-    return {stage: summarise(times_ms[:, column]) for column, stage in enumerate(STAGES)}
+def _by_stage(times_ms: Array, loads: int = 1) -> dict[str, Latency]:
+    return {stage: summarise_openings(times_ms[:, column], loads) for column, stage in enumerate(STAGES)}
 
 
-def summarise(times_ms: Array) -> Latency:
-    """Percentiles (linear interpolation, as numpy.percentile) of times in milliseconds, shape ``(N,)``."""
-    p50, p90, p99 = (float(v) for v in np.percentile(times_ms, (50, 90, 99)))
-    return Latency(p50, p90, p99, float(times_ms.mean()), len(times_ms))
+def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
+    asked = scenario.rate_hz if isinstance(scenario, ConstantStream) else None
+    facts: dict[str, Any] = {
+        "rate_hz": asked,
+        "rate_kept_hz": None,
+        "late": None,
+        "late_share": None,
+        "queueing_p50_ms": None,
+        "queueing_p99_ms": None,
+        "throughput_hz": timeline.throughput_hz,
+        "idle_gap_ms": scenario.idle_gap_ms if isinstance(scenario, SingleStream) else None,
+        "queries": scenario.queries,
+        "warmup": timeline.warmup,
+        "stable": timeline.stable,
+    }
+    if asked is not None:
+        late = int(timeline.late.sum())
+        waits = summarise(timeline.queueing_ms)
+        facts |= {"rate_kept_hz": timeline.rate_hz, "late": late, "late_share": late / scenario.queries}
+        facts |= {"queueing_p50_ms": waits.p50, "queueing_p99_ms": waits.p99}
+    return facts

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from edgekit.core import plugins
-from edgekit.core.errors import CheckFailed, InputError
 from edgekit.core.tensors import Arrays
+from edgekit.profiling._child import pss_kib, run_alone, status_mib
+
+# proc_pid_clear_refs(5): sets the peak of the resident size back to what is resident now.
+_RESET_PEAK = "5"
 
 
 def measure_memory(
@@ -22,54 +19,52 @@ def measure_memory(
 ) -> dict[str, float]:
     """Memory in MiB of a fresh process that opens one engine and runs ``queries`` queries.
 
-    Returns ``peak_rss`` (of the whole process), ``imports`` (resident before the
-    engine was opened) and ``engine`` (the difference).
+    Returns
+
+    - ``peak_rss``: highest resident size of the whole process;
+    - ``imports``: resident before the engine was opened (Python, NumPy, the runtime);
+    - ``engine``: ``peak_rss`` less ``imports``;
+    - ``opened``: what stays of opening the engine: weights, copies of them in the kernels' layout, the graph;
+    - ``activations``: highest growth above that while queries ran: activations, scratch memory, outputs;
+    - ``pss``: highest proportional size (shared pages count by their share) after opening and after each query;
+    - ``device``: highest memory of the accelerator likewise, only for an engine that reports it.
+
+    On a board with unified memory (Jetson) ``device`` is part of the same memory and not within ``peak_rss``.
+    The share of the runtime's allocator arena is missing: ONNX Runtime's Python interface does not tell it.
+    ``activations`` is missing where the kernel does not let a process reset its peak.
 
     Raises:
         CheckFailed: the child process died.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        arrays = Path(folder) / "feeds.npz"
-        np.savez(arrays, allow_pickle=False, **dict(feeds))
-        order = {
-            "backend": backend,
-            "engine": str(engine),
-            "config": dict(config),
-            "feeds": str(arrays),
-            "queries": queries,
-        }
-        child = subprocess.run(
-            [sys.executable, "-c", "from edgekit.profiling.memory import _child; _child()"],
-            input=json.dumps(order),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if child.returncode != 0:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CheckFailed(f"the process that measures memory of {engine.name} ended with {child.returncode}: {last}")
-    result: dict[str, float] = json.loads(child.stdout)
+    result: dict[str, float] = run_alone("memory", backend, engine, config, feeds, {"queries": queries})
     return result
 
 
-def _child() -> None:
-    order = json.load(sys.stdin)
-    module = plugins.load("engine", order["backend"])
-    config = module.Config.model_validate(order["config"])
-    with np.load(order["feeds"]) as stored:
-        feeds = dict(stored)
-    module.fingerprint(config)  # imports the runtime, so that its code is not counted as the engine's
-    before = _resident_mib("VmRSS")
-    with module.open(Path(order["engine"]), config) as engine:
-        for _ in range(order["queries"]):
+def observe(module: ModuleType, path: Path, config: Any, feeds: Arrays, queries: int) -> dict[str, float]:
+    """The child's part of :func:`measure_memory`."""
+    imports = status_mib("VmRSS")
+    with module.open(path, config) as engine:
+        # VmHWM, not ru_maxrss: the latter starts at the parent's size when a process is forked.
+        opening, opened = status_mib("VmHWM"), status_mib("VmRSS")
+        reset = _reset_peak()
+        pss, device = [pss_kib() / 1024], [engine.device_memory_mib()]
+        for _ in range(queries):
             engine.infer(feeds)
-    # VmHWM, not ru_maxrss: the latter starts at the parent's size when a process is forked.
-    peak = _resident_mib("VmHWM")
-    json.dump({"peak_rss": peak, "imports": before, "engine": peak - before}, sys.stdout)
+            pss.append(pss_kib() / 1024)
+            device.append(engine.device_memory_mib())
+    running = status_mib("VmHWM")
+    peak = max(opening, running)
+    found = {"peak_rss": peak, "imports": imports, "engine": peak - imports, "opened": opened - imports}
+    found["pss"] = max(pss)
+    if reset:
+        found["activations"] = max(0.0, running - opened)
+    known = [mib for mib in device if mib is not None]
+    return found | ({"device": max(known)} if known else {})
 
 
-def _resident_mib(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise InputError(f"/proc/self/status has no {field}; memory is measured on Linux only")
+def _reset_peak() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+    except OSError:
+        return False
+    return True

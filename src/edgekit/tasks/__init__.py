@@ -6,31 +6,71 @@ A task is a module with a frozen ``Config`` (its keys in the spec) whose
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.core.errors import DataError
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import _drawing
+from edgekit.tasks._weights import checked, checked_rows
+
+__all__ = ["Accumulator", "Labelled", "Task", "TaskConfig", "checked", "checked_rows"]
 
 Labelled = tuple[Any, Any]
 """The prediction of a frame, and its truth."""
 
 
 class Accumulator(ABC):
-    """Collects one metric family over frames; keeps counts, or a few numbers a frame, but no images."""
+    """Collects one metric family over frames; keeps a few numbers a frame, but no images.
+
+    What is kept says how each frame counts alone, so that the metrics of any part or resample of the frames
+    need no second run: see ``weights`` of :meth:`compute`.
+    """
 
     @abstractmethod
     def update(self, prediction: Any, truth: Any, sample_id: str) -> None:
         """Add a frame; raises :class:`~edgekit.core.errors.DataError` when truth cannot belong to it."""
 
     @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """Metric name to value over all frames so far."""
+    def __len__(self) -> int:
+        """The number of frames so far."""
+
+    @abstractmethod
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
+        """Metric name to value over all frames so far; what was not measured has no entry.
+
+        Args:
+            weights: float64 ``(frames,)``, how often each frame counts, in the order of :meth:`update`; None:
+                once each.  With whole numbers the metrics are those of the frames repeated so often, with 0 and
+                1 those of a part of them.
+
+        Raises:
+            DataError: nothing was measured; or there is not one weight a frame, or one is negative or NaN.
+        """
+
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """:meth:`compute` for each row of ``weights`` ``(R, frames)``: name to float64 ``(R,)``.
+
+        NaN stands where a metric has no entry.  A task overrides this when it can do better than one row
+        after another.  With ``names``, other metrics may be left out, where that saves time.
+
+        Raises:
+            DataError: there is not one weight a frame, or one is negative or NaN.
+        """
+        rows = checked_rows(weights, len(self))
+        found: dict[str, Array] = {}
+        for i, row in enumerate(rows):
+            with contextlib.suppress(DataError):  # the weights are right, so nothing was measured
+                for name, value in self.compute(row).items():
+                    found.setdefault(name, np.full(len(rows), np.nan))[i] = value
+        return found
 
 
 class Task(ABC):

@@ -12,7 +12,7 @@ place in the frame, and two bits for each overlap and size.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,13 @@ from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
 from edgekit.tasks import Accumulator
 from edgekit.tasks._nms import areas, intersections
+from edgekit.tasks._precision import MOST, Sorted, scores
+from edgekit.tasks._weights import checked, checked_rows, mean, single
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 _EQUAL = 1 - 1e-10  # an overlap that counts as whole
-RECALLS = np.linspace(0, 1, 101)
 SIZES = {"": (0.0, 1e10), "_small": (0.0, 32.0**2), "_medium": (32.0**2, 96.0**2), "_large": (96.0**2, 1e10)}
 """Suffix of the metrics to the area in square pixels, both ends included."""
-MOST = (1, 10, 100)
-"""Detections a class and frame."""
-
 NAMES = (
     "map", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -41,14 +39,27 @@ NAMES = (
 _RECORD = np.dtype([("label", "<u2"), ("rank", "u1"), ("score", "<f4"), ("bits", "u1", (10,))])
 
 
+_OBJECT = np.dtype([("label", "<u2"), ("sizes", "?", (len(SIZES),))])
+_BLOCK = 1_000_000
+"""Detections times rows of weights that are scored at once."""
+
+
 class CocoMetrics(Accumulator):
-    """Average precision and recall over frames, whose order does not matter."""
+    """Average precision and recall over frames, whose order does not matter.
+
+    With weights, the detections and the objects of a frame count as often as the frame does.  Of equal scores in
+    one frame, each counts so often before the next begins.
+    """
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self.frames: dict[str, NDArray[np.void]] = {}
-        self.objects = np.zeros((len(classes), len(SIZES)), np.int64)
-        """True objects by class and size, without crowds."""
+        self.objects: list[NDArray[np.void]] = []
+        """True objects of each frame, without crowds, by class and size."""
+        self._sorted: Sorted | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
     def update(self, prediction: Detections, truth: Any, sample_id: str) -> None:
         """Add a frame; ``truth`` is :class:`~edgekit.core.predictions.Objects`.
@@ -62,9 +73,12 @@ class CocoMetrics(Accumulator):
         """
         self._check(prediction, truth, sample_id)
         ignored = _ignored(truth)
-        counted = [np.bincount(truth.labels[~out], minlength=len(self.classes)) for out in ignored]
-        self.objects += np.stack(counted, axis=1)
+        real = ~truth.crowd
+        objects = np.empty(int(real.sum()), _OBJECT)
+        objects["label"], objects["sizes"] = truth.labels[real], ~ignored[:, real].T
         self.frames[sample_id] = _matched(prediction, truth, ignored)
+        self.objects.append(objects)
+        self._sorted = None
 
     def _check(self, prediction: Detections, truth: Any, sample_id: str) -> None:
         where, count = f"sample {sample_id!r}", len(self.classes)
@@ -91,42 +105,51 @@ class CocoMetrics(Accumulator):
                 "expected left <= right, top <= bottom, an area of 0 or more; correct the labels"
             )
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
         """The twelve numbers of :data:`NAMES` and ``ap/<class>``, over all frames so far.
 
         What has no true object (of a size, of a class) was not measured, and has no entry.
 
         Raises:
-            DataError: no true object was added.
+            DataError: no true object was added; or as :meth:`Accumulator.compute`.
         """
-        if not self.objects[:, 0].any():
-            raise DataError("no true object to score detections with; evaluate frames that have some")
-        records = np.concatenate([self.frames[name] for name in sorted(self.frames, key=_natural)])
-        records = records[np.argsort(-records["score"], kind="stable")]
-        records = records[np.argsort(records["label"], kind="stable")]
-        starts = np.searchsorted(records["label"], np.arange(len(self.classes) + 1))
-        precision: dict[str, dict[int, Array]] = {suffix: {} for suffix in SIZES}
-        recall: dict[str, list[Array]] = {name: [] for name in NAMES if name.startswith("ar")}
-        for label in np.flatnonzero(self.objects[:, 0]).tolist():
-            own = records[starts[label] : starts[label + 1]]
-            right, counted = _unpacked(own["bits"])
-            for i, suffix in enumerate(SIZES):
-                total = int(self.objects[label, i])
-                if not total:
-                    continue
-                precision[suffix][label] = _precisions(right[i], counted[i], total)
-                for most in MOST[-1:] if suffix else MOST:
-                    hits = right[i][:, own["rank"] < most].sum(axis=1)
-                    recall[f"ar{suffix or most}"].append(hits / total)
-        return self._named(precision, recall)
+        found = self.compute_many(checked(weights, len(self))[None])
+        return single(found, "map", "no true object to score detections with; evaluate frames that have some")
 
-    def _named(self, precision: dict[str, dict[int, Array]], recall: dict[str, list[Array]]) -> dict[str, float]:
-        whole = np.array(list(precision[""].values()))
-        found = {"map": whole, "ap50": whole[:, 0], "ap75": whole[:, 5]}
-        found |= {f"ap{suffix}": np.array(list(precision[suffix].values())) for suffix in SIZES if suffix}
-        found |= {name: np.array(values) for name, values in recall.items()}
-        named = {name: float(found[name].mean()) for name in NAMES if found[name].size}
-        return named | {f"ap/{self.classes[label]}": float(own.mean()) for label, own in precision[""].items()}
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """As :meth:`Accumulator.compute_many`; the detections are put in order once for all rows.
+
+        Half of the time goes into the metrics by size; ``names`` without them leaves them out.
+        """
+        rows = checked_rows(weights, len(self))
+        self._sorted = self._sorted or self._in_order()
+        by_size = names is None or any(name.endswith(tuple(filter(None, SIZES))) for name in names)
+        used = self._sorted.part(np.asarray(rows.any(axis=0)))
+        step = max(_BLOCK // max(len(used.frames), 1), 1)
+        parts = [scores(rows[i : i + step], used, by_size) for i in range(0, max(len(rows), 1), step)]
+        precision, recall = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
+        by_class = precision[:, :, 0].mean(axis=2)
+        found = {"map": mean(by_class), "ap50": mean(precision[:, :, 0, 0]), "ap75": mean(precision[:, :, 0, 5])}
+        for i, suffix in enumerate(SIZES):
+            if suffix and by_size:
+                found[f"ap{suffix}"] = mean(precision[:, :, i].mean(axis=2))
+        for i, name in enumerate(name for name in NAMES if name.startswith("ar")):
+            if by_size or i < len(MOST):
+                found[name] = mean(recall[:, :, i])
+        return found | {f"ap/{name}": by_class[:, i] for i, name in enumerate(self.classes)}
+
+    def _in_order(self) -> Sorted:
+        places = {name: i for i, name in enumerate(self.frames)}
+        names = sorted(self.frames, key=_natural)
+        records = np.concatenate([np.empty(0, _RECORD), *(self.frames[name] for name in names)])
+        frames = np.repeat([places[name] for name in names], [len(self.frames[name]) for name in names])
+        order = np.lexsort((-records["score"], records["label"]))  # stable
+        records, frames = records[order], frames[order].astype(np.int64)
+        objects = np.zeros((len(self), len(self.classes), len(SIZES)))
+        for own, found in zip(objects, self.objects, strict=True):
+            np.add.at(own, found["label"], found["sizes"])
+        right, counted = _unpacked(records["bits"])
+        return Sorted(frames, records["label"].astype(np.int64), records["rank"], right, counted, objects)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -205,17 +228,3 @@ def _assign(overlaps: Array, ignored: Array, crowd: Array) -> tuple[NDArray[np.b
         skipped[..., i] = hit & ignored[size, best]
         free[size, step, best] &= ~hit | crowd[best]
     return took, skipped
-
-
-def _precisions(right: Array, counted: Array, total: int) -> NDArray[np.float64]:
-    """Precision at each overlap and each of :data:`RECALLS`, float64 ``(10, 101)``, of ``total`` objects."""
-    hits = np.cumsum(right, axis=1, dtype=np.float64)
-    found = np.cumsum(counted, axis=1, dtype=np.float64)
-    precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a higher one
-    made = np.zeros((len(OVERLAPS), len(RECALLS)))
-    for row, (own, recall) in enumerate(zip(best, hits / total, strict=True)):
-        places = np.searchsorted(recall, RECALLS, side="left")
-        reached = places < len(own)
-        made[row, reached] = own[places[reached]]
-    return made

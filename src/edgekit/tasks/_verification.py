@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,26 +22,23 @@ _STEPS = 2.0**24
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Cosine scores of genuine and impostor pairs, and how each probe ranks its own subject.
+    """Cosine scores of genuine and impostor pairs, and who was compared.
 
-    ``genuine`` float32 ``(G,)``, its ``subject`` int32 ``(G,)``; ``impostor`` float32 ``(I,)``, its
-    ``subjects`` int32 ``(2, I)``; ``ranks`` int64 ``(P,)`` from 1: the number of subjects that score at
-    least as high with the probe as its own does, itself included.
+    ``genuine`` float32 ``(G,)`` and its ``genuine_pairs`` int32 ``(2, G)``: the probe, and the frame or template
+    that it was compared with; ``impostor`` float32 ``(I,)``, ``impostor_pairs`` int32 ``(2, I)``.
     """
 
     genuine: Array
-    subject: Array
+    genuine_pairs: Array
     impostor: Array
-    subjects: Array
-    ranks: Array
+    impostor_pairs: Array
 
 
 def compared(vectors: Array, subjects: Array, templates: Array | None = None) -> Comparisons:
     """Every pair of frames once, or every frame with the template of each subject.
 
     Cosines are rounded to multiples of 2 ** -24, so that pairs at the same angle tie whatever the order of
-    the sums that made them.  A rank takes the best score with each subject, never that of a frame with
-    itself; a tie counts against the model.
+    the sums that made them.
 
     Args:
         vectors: float ``(P, D)``, one probe a row, none zero.
@@ -49,28 +46,46 @@ def compared(vectors: Array, subjects: Array, templates: Array | None = None) ->
         templates: float ``(S, D)``, in the order of the subjects; without them every frame is
             compared with every other.
     """
-    probes, subjects = unit(vectors), subjects.astype(np.int32)
-    pairwise = templates is None
-    gallery = probes if templates is None else unit(templates)
-    owners = subjects if pairwise else np.arange(len(gallery), dtype=np.int32)
-    order = np.argsort(owners, kind="stable")
-    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    owners = subjects if templates is None else np.arange(len(templates))
     parts: list[tuple[Array, ...]] = []
-    for first in range(0, len(probes), _BLOCK):
-        rows = np.arange(first, min(first + _BLOCK, len(probes)))
-        scores = (np.rint(probes[rows] @ gallery.T * _STEPS) / _STEPS).astype(np.float32)
+    for rows, scores in _cosines(vectors, templates):
         same = subjects[rows, None] == owners
-        once = np.arange(len(gallery)) > rows[:, None] if pairwise else np.ones_like(same)
-        genuine, impostor = same & once, ~same & once
-        of_probe, of_gallery = np.nonzero(impostor)
-        between = np.stack([subjects[rows][of_probe], owners[of_gallery]])
-        parts.append((scores[genuine], subjects[rows][np.nonzero(genuine)[0]], scores[impostor], between))
-        if pairwise:
+        once = np.arange(len(owners)) > rows[:, None] if templates is None else np.ones_like(same)
+        found: tuple[Array, ...] = ()
+        for chosen in (same & once, ~same & once):
+            probe, other = np.nonzero(chosen)
+            found += scores[chosen], np.stack([rows[probe], other]).astype(np.int32)
+        parts.append(found)
+    return Comparisons(*(np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)))
+
+
+def ranked(vectors: Array, subjects: Array, templates: Array | None = None) -> NDArray[np.int64]:
+    """How each probe ranks its own subject, ``(P,)`` from 1; 0 for the only frame of a subject.
+
+    A rank is the number of subjects that score at least as high with the probe as its own does, itself included.  It
+    takes the best score with each subject, never that of a frame with itself; a tie counts against the model.
+    Arguments as :func:`compared`; subjects may have gaps when there are no templates.
+    """
+    owners = subjects if templates is None else np.arange(len(templates))
+    order = np.argsort(owners, kind="stable")
+    present, starts = np.unique(owners[order], return_index=True)
+    ranks = np.zeros(len(vectors), np.int64)
+    for rows, scores in _cosines(vectors, templates):
+        if templates is None:
             scores[np.arange(len(rows)), rows] = -np.inf
         best = np.maximum.reduceat(scores[:, order], starts, axis=1)
-        own = best[np.arange(len(rows)), subjects[rows]]
-        parts[-1] += ((best >= own[:, None]).sum(axis=1),)
-    return Comparisons(*(np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)))
+        own = best[np.arange(len(rows)), np.searchsorted(present, subjects[rows])]
+        ranks[rows] = np.where(np.isfinite(own), (best >= own[:, None]).sum(axis=1), 0)
+    return ranks
+
+
+def _cosines(vectors: Array, templates: Array | None) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    """Probes in blocks: their places, and their scores with every frame or template."""
+    probes = unit(vectors)
+    gallery = probes if templates is None else unit(templates)
+    for first in range(0, len(probes), _BLOCK):
+        rows = np.arange(first, min(first + _BLOCK, len(probes)))
+        yield rows, (np.rint(probes[rows] @ gallery.T * _STEPS) / _STEPS).astype(np.float32)
 
 
 def unit(vectors: Array) -> NDArray[np.float64]:
@@ -107,13 +122,17 @@ def check_pairs(count: int) -> None:
         )
 
 
+def pairs_needed(far: float) -> int:
+    """The least number of impostor pairs of which one is at most a share ``far``."""
+    return int(np.ceil(1 / far - 1e-6))
+
+
 def check_resolution(fars: Sequence[float], pairs: int) -> None:
     """Raise :class:`DataError` unless one false accept among ``pairs`` impostor pairs is at most each FAR."""
     for far in fars:
-        needed = int(np.ceil(1 / far - 1e-6))
-        if pairs < needed:
+        if pairs < pairs_needed(far):
             raise DataError(
-                f"a FAR of {far:g} needs at least {needed} impostor pairs, and these frames give {pairs}: "
+                f"a FAR of {far:g} needs at least {pairs_needed(far)} impostor pairs, and these frames give {pairs}: "
                 "add frames or subjects, or take the value out of task.far"
             )
 
@@ -134,7 +153,9 @@ class Roc:
     confidence: float
 
 
-def with_intervals(found: Comparisons, fars: Array, confidence: float, replicates: int, seed: int) -> Roc:
+def with_intervals(
+    found: Comparisons, subjects: Array, fars: Array, confidence: float, replicates: int, seed: int
+) -> Roc:
     """The ROC at ``fars``, and percentile intervals of a bootstrap over subjects.
 
     Pairs that share a subject are not independent, so that binomial intervals (Wilson's too) are too
@@ -144,14 +165,15 @@ def with_intervals(found: Comparisons, fars: Array, confidence: float, replicate
     the subsets bootstrap", Computer Vision and Image Understanding 93, 2004).
     """
     ranking = _roc.Ranking(found.genuine, found.impostor)
-    count = int(found.subjects.max()) + 1
+    count = int(subjects.max()) + 1
+    genuine, impostor = subjects[found.genuine_pairs[0]], subjects[found.impostor_pairs]
     rng = np.random.default_rng(seed)
     drawn = np.empty((replicates, len(fars)))
     for row in drawn:
         times = np.zeros(count)
         while np.count_nonzero(times) < 2:  # impostors take two
             times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
-        curve = ranking.curve(times[found.subject], times[found.subjects[0]] * times[found.subjects[1]])
+        curve = ranking.curve(times[genuine], times[impostor[0]] * times[impostor[1]])
         row[:] = [_roc.tar_at(curve, far) for far in fars]
     whole = ranking.curve()
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)

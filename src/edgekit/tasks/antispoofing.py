@@ -13,7 +13,7 @@ evaluated: see :func:`choose_threshold`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig, _roc
 from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
 from edgekit.tasks._classes import ClassNames
 from edgekit.tasks._vectors import Activation, check_scores, probabilities, text_truth
+from edgekit.tasks._weights import Records, checked, checked_rows, grouped, ratio
 
 
 def _listed(value: Any) -> Any:
@@ -177,12 +178,19 @@ def presentation(truth: Any, config: Config, sample_id: str) -> str:
     return kind
 
 
+_RECORD = np.dtype([("kind", "<u2"), ("score", "<f8")])
+
+
 class AntiSpoofingScores(Accumulator):
-    """The liveness of every frame, one float each, by kind of presentation."""
+    """The liveness of every frame and its kind of presentation: 10 bytes."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.scores: dict[str, list[float]] = {name: [] for name in (config.bona_fide, *config.attacks)}
+        self.kinds = (config.bona_fide, *config.attacks)
+        self.records = Records(_RECORD)
+
+    def __len__(self) -> int:
+        return len(self.records)
 
     def update(self, prediction: ClassScores, truth: Any, sample_id: str) -> None:
         """Add a frame: ``truth`` is ``bona_fide`` or one of ``attacks``.
@@ -197,9 +205,10 @@ class AntiSpoofingScores(Accumulator):
                 f"sample {sample_id!r}: the prediction has {len(scores)} probabilities, {int(np.isnan(scores).sum())} "
                 f"of them NaN; expected {len(self.config.classes)}, one a class: run edgekit verify"
             )
-        self.scores[kind].append(float(scores[self.config.live_class]))
+        record = (self.kinds.index(kind), float(scores[self.config.live_class]))
+        self.records.add(np.array(record, _RECORD))
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
         """Every metric that was measured over all frames so far.
 
         Without bona fide frames there is no ``bpcer``; without frames of a species there is neither
@@ -208,28 +217,38 @@ class AntiSpoofingScores(Accumulator):
         where their APCER equals BPCER, interpolated linearly between neighbouring scores.
 
         Raises:
-            DataError: no frame was added.
+            DataError: no frame was added; or as :meth:`Accumulator.compute`.
         """
-        scores = {kind: np.array(values) for kind, values in self.scores.items()}
-        bona_fide = scores.pop(self.config.bona_fide)
-        attacks = np.concatenate(list(scores.values()))
-        if len(bona_fide) + len(attacks) == 0:
+        row = checked(weights, len(self))
+        if not row.any():
             raise DataError("no frame to score; evaluate bona fide presentations and attacks")
-        found = {
-            f"apcer/{kind}": float((values >= self.config.threshold).mean())
-            for kind, values in scores.items()
-            if len(values)
-        }
-        if len(found) == len(scores):
-            found["apcer"] = max(found.values())
-        if len(bona_fide):
-            found["bpcer"] = float((bona_fide < self.config.threshold).mean())
-        if "apcer" in found and "bpcer" in found:
-            found["acer"] = (found["apcer"] + found["bpcer"]) / 2
-        if len(bona_fide) and len(attacks):
-            curve = _roc.Ranking(bona_fide, attacks).curve()
-            found |= {"eer": _roc.equal_error_rate(curve), "auc": _roc.area(curve)}
-        return found
+        found = self.compute_many(row[None])
+        return {name: float(values[0]) for name, values in found.items() if not np.isnan(values[0])}
+
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """As :meth:`Accumulator.compute_many`; scores are put in order once for all rows."""
+        rows, records = checked_rows(weights, len(self)), self.records.all()
+        accepted = records["score"] >= self.config.threshold
+        totals = grouped(rows, records["kind"], len(self.kinds))
+        taken = ratio(grouped(rows[:, accepted], records["kind"][accepted], len(self.kinds)), totals)
+        refused = ratio(grouped(rows[:, ~accepted], records["kind"][~accepted], len(self.kinds)), totals)
+        found = {f"apcer/{kind}": taken[:, i] for i, kind in enumerate(self.kinds) if i}
+        found["apcer"], found["bpcer"] = taken[:, 1:].max(axis=1), refused[:, 0]  # the maximum keeps NaN
+        found["acer"] = (found["apcer"] + found["bpcer"]) / 2
+        return found | self._curves(rows, records)
+
+    def _curves(self, rows: Array, records: Array) -> dict[str, Array]:
+        """``eer`` and ``auc``, where there are both bona fide presentations and attacks."""
+        live = records["kind"] == 0
+        made = {name: np.full(len(rows), np.nan) for name in ("eer", "auc")}
+        if not live.any() or live.all():
+            return made
+        ranking = _roc.Ranking(records["score"][live], records["score"][~live])
+        bona_fide, attacks = rows[:, live], rows[:, ~live]
+        for i in np.flatnonzero(bona_fide.any(axis=1) & attacks.any(axis=1)):
+            curve = ranking.curve(bona_fide[i], attacks[i])
+            made["eer"][i], made["auc"][i] = _roc.equal_error_rate(curve), _roc.area(curve)
+        return made
 
 
 def choose_threshold(scores: Array, kinds: Sequence[str], rule: str, bona_fide: str = "bona_fide") -> float:

@@ -7,7 +7,7 @@ modern neural networks", ICML 2017), which says how far probabilities are from h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
 from edgekit.tasks._classes import ManyClassNames
 from edgekit.tasks._temporal import changed_class
 from edgekit.tasks._vectors import Activation, check_scores, probabilities
+from edgekit.tasks._weights import Records, checked, checked_rows, grouped, mean, ratio, single
 
 BINS = 15
 # Of i / 15 in float32, and nothing between: a probability is a float32 too.
@@ -159,8 +160,11 @@ def rank(scores: Array, label: int) -> int:
     return 1 + int((scores > own).sum()) + int((scores[:label] == own).sum())
 
 
+_RECORD = np.dtype([("truth", "<u4"), ("found", "<u4"), ("confidence", "<f4"), ("hit", "?")])
+
+
 class ClassificationScores(Accumulator):
-    """Streaming counts ``matrix[truth, prediction]``, int64 ``(C, C)``, hits of the top k, and bins of confidence.
+    """True and predicted class of each frame, its confidence, and whether the top k hold the true one: 13 bytes.
 
     Bin i of the calibration error takes probabilities from i / 15 up to, not including, (i + 1) / 15;
     a probability of exactly 1 has a bin of its own.  This is what torchmetrics does; the paper's bins
@@ -170,10 +174,10 @@ class ClassificationScores(Accumulator):
     def __init__(self, classes: Sequence[str], top_k: int) -> None:
         self.classes = tuple(classes)
         self.top_k = top_k
-        self.matrix = np.zeros((len(classes), len(classes)), np.int64)
-        self.hits = 0
-        # Frames, sum of their confidences, and right ones.
-        self.bins = np.zeros((3, BINS + 1))
+        self.records = Records(_RECORD)
+
+    def __len__(self) -> int:
+        return len(self.records)
 
     def update(self, prediction: ClassScores, truth: Any, sample_id: str) -> None:
         """Add a frame: ``truth`` is the id of its class.
@@ -191,12 +195,10 @@ class ClassificationScores(Accumulator):
         if np.isnan(scores).any():
             raise TensorError(f"sample {sample_id!r}: a probability is NaN; check the model with: edgekit verify")
         best = int(scores.argmax())
-        self.matrix[label, best] += 1
-        self.hits += rank(scores, label) <= self.top_k
-        place = min(max(int(np.searchsorted(_BORDERS, scores[best], "right")) - 1, 0), BINS)
-        self.bins[:, place] += 1, float(scores[best]), best == label
+        record = (label, best, scores[best], rank(scores, label) <= self.top_k)
+        self.records.add(np.array(record, _RECORD))
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
         """Every metric that was measured over all frames so far.
 
         A class without frames has no recall and is not part of ``balanced_accuracy``, their mean (as
@@ -204,22 +206,28 @@ class ClassificationScores(Accumulator):
         ``macro_f1`` takes classes that are in truth or were predicted.
 
         Raises:
-            DataError: no frame was added.
+            DataError: no frame was added; or as :meth:`Accumulator.compute`.
         """
-        total = int(self.matrix.sum())
-        if total == 0:
-            raise DataError("no frame to score; evaluate a dataset that is not empty")
-        right, true, found = self.matrix.diagonal(), self.matrix.sum(axis=1), self.matrix.sum(axis=0)
-        recall = {f"recall/{self.classes[i]}": float(right[i] / true[i]) for i in np.flatnonzero(true)}
-        precision = {f"precision/{self.classes[i]}": float(right[i] / found[i]) for i in np.flatnonzero(found)}
-        either = np.flatnonzero(true + found)
-        gaps = np.abs(self.bins[2] - self.bins[1])  # of a bin's frames, so already weighted by its size
+        found = self.compute_many(checked(weights, len(self))[None])
+        return single(found, "top1", "no frame to score; evaluate a dataset that is not empty")
+
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """As :meth:`Accumulator.compute_many`; the sums over frames are matrix products and sums by class."""
+        rows, records, count = checked_rows(weights, len(self)), self.records.all(), len(self.classes)
+        right = records["truth"] == records["found"]
+        true, found = (grouped(rows, records[what], count) for what in ("truth", "found"))
+        both = grouped(rows[:, right], records["truth"][right], count)
+        total = rows.sum(axis=1)
+        recall, precision = ratio(both, true), ratio(both, found)
+        places = np.clip(np.searchsorted(_BORDERS, records["confidence"], "right") - 1, 0, BINS)
+        # Of a bin's frames, so already weighted by its size.
+        gaps = np.abs(grouped(rows * (right - records["confidence"].astype(np.float64)), places, BINS + 1))
         return {
-            "top1": float(right.sum() / total),
-            f"top{self.top_k}": self.hits / total,
-            "balanced_accuracy": sum(recall.values()) / len(recall),
-            "macro_f1": float((2 * right[either] / (true + found)[either]).mean()),
-            "ece": float(gaps.sum() / total),
-            **recall,
-            **precision,
+            "top1": ratio(both.sum(axis=1), total),
+            f"top{self.top_k}": ratio(rows @ records["hit"], total),
+            "balanced_accuracy": mean(recall),
+            "macro_f1": mean(ratio(2 * both, true + found)),
+            "ece": ratio(gaps.sum(axis=1), total),
+            **{f"recall/{name}": recall[:, i] for i, name in enumerate(self.classes)},
+            **{f"precision/{name}": precision[:, i] for i, name in enumerate(self.classes)},
         }

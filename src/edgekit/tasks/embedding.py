@@ -10,6 +10,7 @@ face-recognition algorithms", IEEE TPAMI 2000).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -25,17 +26,22 @@ from edgekit.tasks import Accumulator, Task, TaskConfig, _roc
 from edgekit.tasks._captions import Line, captioned, check_image, tagged
 from edgekit.tasks._vectors import check_vector, read_vector, text_truth
 from edgekit.tasks._verification import (
+    Comparisons,
     Roc,
     check_pairs,
     check_resolution,
     compared,
     numbered,
+    pairs_needed,
+    ranked,
     unit,
     with_intervals,
 )
+from edgekit.tasks._weights import checked
 
 RANKS = (1, 5)
 _SUBJECT = "a text that names the subject"
+_ADD = "add frames, leave the subject out, or lower task.enrol if it is set"
 
 __all__ = ["Config", "EmbeddingScores", "EmbeddingTask", "Roc", "roc"]
 
@@ -157,12 +163,22 @@ def _cells(vector: Array, height: int, width: int) -> NDArray[np.uint8]:
 
 
 class EmbeddingScores(Accumulator):
-    """The vectors of all frames, D floats each; they are compared when the metrics are computed."""
+    """The vectors of all frames, D floats each; they are compared when the metrics are computed.
+
+    With weights, a pair of two frames counts as often as the product of theirs; a frame that counts twice is never
+    compared with itself, which would be a genuine pair without an error.  A subject with one frame left makes impostor
+    pairs only.  The subjects' templates are part of the device, not of what is measured on it: they are always those of
+    all frames, and a probe counts as often as its own weight says.
+    """
 
     def __init__(self, far: Sequence[float], enrol: int | None = None) -> None:
         self.far = tuple(far)
         self.enrol = enrol
         self.frames: list[tuple[str, str, Array]] = []
+        self._made: _Prepared | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
     def update(self, prediction: Embedding, truth: Any, sample_id: str) -> None:
         """Add a frame: ``truth`` is a text that names the subject.
@@ -178,40 +194,77 @@ class EmbeddingScores(Accumulator):
         if not np.isfinite(vector).all() or not vector.any():
             raise TensorError(f"sample {sample_id!r}: the vector has no direction: it is zero, NaN or infinite")
         self.frames.append((sample_id, subject, vector))
+        self._made = None
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
         """Every metric over all frames so far; ``rank<k>`` only for more than k subjects.
 
         ``tar@far=x`` is the highest TAR of any threshold whose FAR is at most x.  ``eer`` is where FAR
         equals FRR, both interpolated linearly between neighbouring thresholds.  A tie counts against
-        the model in the ranks, and half in ``auc``.
+        the model in the ranks, and half in ``auc``.  With weights, a FAR that the pairs are too few for has
+        no entry.
 
         Raises:
             DataError: there are fewer than two subjects, one has too few frames, or the pairs are too
-                few for a FAR or too many for the memory.
+                few for a FAR or too many for the memory; or as :meth:`Accumulator.compute`.
         """
-        frames = sorted(self.frames, key=lambda frame: frame[0])
-        subjects = [subject for _, subject, _ in frames]
-        least = 2 if self.enrol is None else self.enrol + 1
-        ids = numbered(subjects, least, "add frames, leave the subject out, or lower task.enrol if it is set")
-        vectors, templates = np.stack([vector for _, _, vector in frames]), None
-        count = int(ids.max()) + 1
-        if self.enrol is not None:
-            enrolled = np.zeros(len(ids), bool)
-            for i in range(count):
-                enrolled[np.flatnonzero(ids == i)[: self.enrol]] = True
-            templates = _means(vectors[enrolled], ids[enrolled], sorted(set(subjects)))
-            vectors, ids = vectors[~enrolled], ids[~enrolled]
-        check_pairs(len(ids) * (len(ids) - 1) // 2 if templates is None else len(ids) * count)
-        found = compared(vectors, ids, templates)
-        check_resolution(self.far, len(found.impostor))
-        curve = _roc.Ranking(found.genuine, found.impostor).curve()
+        often = checked(weights, len(self))
+        if weights is None:
+            numbered([subject for _, subject, _ in self.frames], self.enrol + 1 if self.enrol else 2, _ADD)
+        made = self._made = self._made or self._prepared()
+        often, found = often[made.places], made.found
+        pairs = [found.genuine_pairs, found.impostor_pairs]
+        counts = [often[own[0]] * (often[own[1]] if made.templates is None else 1) for own in pairs]
+        if weights is None:
+            check_resolution(self.far, len(found.impostor))
+        if not all(count.any() for count in counts):
+            raise DataError("the counted frames give no genuine pair or no impostor pair; take more of them")
+        curve, impostors = made.ranking.curve(*counts), float(counts[1].sum()) + 1e-6
         return {
-            **{metric_name(far): _roc.tar_at(curve, far) for far in self.far},
+            **{metric_name(far): _roc.tar_at(curve, far) for far in self.far if impostors >= pairs_needed(far)},
             "eer": _roc.equal_error_rate(curve),
             "auc": _roc.area(curve),
-            **{f"rank{k}": float((found.ranks <= k).mean()) for k in RANKS if k < count},
+            **_ranks(made, often),
         }
+
+    def _prepared(self) -> _Prepared:
+        order = sorted(range(len(self)), key=lambda i: self.frames[i][0])
+        subjects = [self.frames[i][1] for i in order]
+        ids = numbered(subjects, 1 if self.enrol is None else self.enrol + 1, _ADD)
+        vectors, places = np.stack([self.frames[i][2] for i in order]), np.array(order)
+        templates = None
+        if self.enrol is not None:
+            enrolled = np.zeros(len(ids), bool)
+            for i in range(int(ids.max()) + 1):
+                enrolled[np.flatnonzero(ids == i)[: self.enrol]] = True
+            templates = _means(vectors[enrolled], ids[enrolled], sorted(set(subjects)))
+            vectors, ids, places = vectors[~enrolled], ids[~enrolled], places[~enrolled]
+        check_pairs(len(ids) * (len(ids) - 1) // 2 if templates is None else len(ids) * len(templates))
+        found = compared(vectors, ids, templates)
+        if not len(found.genuine):
+            raise DataError("no subject has two frames, so there is no genuine pair to score; add frames")
+        return _Prepared(vectors, ids, places, templates, found, _roc.Ranking(found.genuine, found.impostor))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The probes, their places among the frames, and what does not change with the weights."""
+
+    vectors: Array
+    ids: Array
+    places: Array
+    templates: Array | None
+    found: Comparisons
+    ranking: _roc.Ranking
+
+
+def _ranks(made: _Prepared, often: Array) -> dict[str, float]:
+    """``rank<k>``: the share of probes whose own subject is among the first k."""
+    used = often > 0
+    count = len(np.unique(made.ids[used])) if made.templates is None else len(made.templates)
+    ranks = ranked(made.vectors[used], made.ids[used], made.templates)
+    probes = often[used] * (ranks > 0)
+    return {f"rank{k}": float(probes[ranks <= k].sum() / probes.sum()) for k in RANKS if k < count}
 
 
 def _means(vectors: Array, ids: Array, names: Sequence[str]) -> NDArray[np.float64]:
@@ -263,4 +316,4 @@ def roc(
     found = compared(vectors, ids)
     rates = np.geomspace(1 / len(found.impostor), 1, 50) if far is None else np.asarray(far, np.float64)
     check_resolution(rates.tolist(), len(found.impostor))
-    return with_intervals(found, rates, confidence, replicates, seed)
+    return with_intervals(found, ids, rates, confidence, replicates, seed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -175,14 +175,30 @@ class MultiAccumulator(Accumulator):
             with _of(name):
                 total.update(prediction[name], parts[name], sample_id)
 
-    def compute(self) -> dict[str, float]:
-        """``<name>/<metric>`` to value.
+    def __len__(self) -> int:
+        return len(next(iter(self.totals.values())))
+
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
+        """``<name>/<metric>`` to value; every task gets the same weights.
 
         Raises:
-            DataError: one of the tasks was not measured; names it.
+            DataError: one of the tasks was not measured; names it; or as :meth:`Accumulator.compute`.
         """
         found: dict[str, float] = {}
         for name, total in self.totals.items():
             with _of(name):
-                found |= {f"{name}/{metric}": value for metric, value in total.compute().items()}
+                found |= {f"{name}/{metric}": value for metric, value in total.compute(weights).items()}
+        return found
+
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """As :meth:`Accumulator.compute_many`; a row that does not measure one of the tasks measures the others."""
+        found: dict[str, Array] = {}
+        for name, total in self.totals.items():
+            with _of(name):
+                own = (
+                    None if names is None else {full[len(name) + 1 :] for full in names if full.startswith(f"{name}/")}
+                )
+                if own is None or own:
+                    made = total.compute_many(weights, own)
+                    found |= {f"{name}/{metric}": values for metric, values in made.items()}
         return found

@@ -7,7 +7,7 @@ index; Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 201
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 from edgekit.tasks._classes import ClassNames
 from edgekit.tasks._drawing import blended, colours, legend
+from edgekit.tasks._weights import Records, checked, checked_rows, mean, ratio, single
 
 
 class Config(TaskConfig):
@@ -93,8 +94,8 @@ class Segmentation(Task):
             raise TensorError(f"output {self.output!r} holds NaN, so pixels have no class; run: edgekit verify")
         return LabelMap(labels)
 
-    def accumulator(self) -> ConfusionMatrix:
-        return ConfusionMatrix(self.classes, self.ignore_index)
+    def accumulator(self) -> PixelCounts:
+        return PixelCounts(self.classes, self.ignore_index)
 
     covers = True
 
@@ -173,8 +174,8 @@ def _argmax(planes: Iterable[Array]) -> NDArray[np.uint8] | None:
     return None if np.isnan(best.max()) else labels
 
 
-class ConfusionMatrix(Accumulator):
-    """Streaming counts ``matrix[truth, prediction]``, int64 ``(C, C)``; ignored pixels are left out.
+class PixelCounts(Accumulator):
+    """Right, predicted and true pixels of each class, uint32 ``(3, C)`` a frame; ignored pixels are left out.
 
     Absent classes and an ``ignore_index`` that is itself a class are treated as torchmetrics'
     ``JaccardIndex(task="multiclass", average="macro")`` does: neither is part of the mean.
@@ -183,7 +184,10 @@ class ConfusionMatrix(Accumulator):
     def __init__(self, classes: Sequence[str], ignore_index: int | None = None) -> None:
         self.classes = tuple(classes)
         self.ignore_index = ignore_index
-        self.matrix = np.zeros((len(classes), len(classes)), np.int64)
+        self.counts = Records(np.uint32, (3, len(classes)))
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
     def update(self, prediction: LabelMap, truth: Any, sample_id: str) -> None:
         """Add a frame: ``truth`` is a uint8 ``(H, W)`` mask of the prediction's size.
@@ -217,21 +221,27 @@ class ConfusionMatrix(Accumulator):
             )
         if joint[:, count:].any():
             raise TensorError(f"sample {sample_id!r}: the prediction has an id outside 0..{count - 1}")
-        self.matrix += joint[:count, :count]
+        self.counts.add(np.stack([joint.diagonal()[:count], joint.sum(axis=0)[:count], in_truth[:count]]))
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, weights: Array | None = None) -> dict[str, float]:
         """``miou``, ``pixel_accuracy`` and ``iou/<class>`` over all frames so far.
 
         A class that is neither in truth nor predicted has no IoU and no entry: nothing was measured.
 
         Raises:
-            DataError: no labelled pixel was added.
+            DataError: no labelled pixel was added; or as :meth:`Accumulator.compute`.
         """
-        total = int(self.matrix.sum())
-        if total == 0:
-            raise DataError("no labelled pixel to score; evaluate frames whose truth is not all ignore_index")
-        hits = self.matrix.diagonal()
-        union = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - hits
-        scored = [i for i in np.flatnonzero(union).tolist() if i != self.ignore_index]
-        iou = {f"iou/{self.classes[i]}": float(hits[i] / union[i]) for i in scored}
-        return {"miou": sum(iou.values()) / len(iou), "pixel_accuracy": float(hits.sum() / total), **iou}
+        found = self.compute_many(checked(weights, len(self))[None])
+        problem = "no labelled pixel to score; evaluate frames whose truth is not all ignore_index"
+        return single(found, "pixel_accuracy", problem)
+
+    def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
+        """As :meth:`Accumulator.compute_many`; the sums over frames are one matrix product."""
+        rows, counts = checked_rows(weights, len(self)), self.counts.all().astype(np.float64)
+        sums = rows @ counts.reshape(len(self), 3 * len(self.classes))
+        right, predicted, true = sums.reshape(len(rows), 3, len(self.classes)).swapaxes(0, 1)
+        iou = ratio(right, predicted + true - right)
+        scored = [i for i in range(len(self.classes)) if i != self.ignore_index]
+        by_class = {f"iou/{self.classes[i]}": iou[:, i] for i in scored}
+        accuracy = ratio(right.sum(axis=1), true.sum(axis=1))
+        return {"miou": mean(iou[:, scored]), "pixel_accuracy": accuracy, **by_class}

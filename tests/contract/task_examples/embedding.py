@@ -26,4 +26,5 @@ EXAMPLE = Example(
     frames=3 * SUBJECTS,
     foreign=(None, 3, "", np.zeros((3, 3, 3), np.float32)),
     sized=False,
+    pairs=True,
 )

@@ -1,4 +1,4 @@
-"""What people look at: one comparison table, and overlay pictures."""
+"""What commands show: one comparison table, and overlay pictures."""
 
 from __future__ import annotations
 

@@ -114,6 +114,7 @@ def test_every_number_has_a_name() -> None:
         "latency_p90_ms": 11.0,
         "latency_p99_ms": 12.0,
         "total_p50_ms": 20.0,
+        "total_p90_ms": 21.0,
         "total_p99_ms": 22.0,
         "peak_memory_mib": 100.0,
         "engine_memory_mib": 40.0,

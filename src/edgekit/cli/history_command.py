@@ -1,0 +1,115 @@
+"""``edgekit history``: recorded runs, and how metrics moved over them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.console import JsonOption, print_json, print_table, single
+
+if TYPE_CHECKING:
+    from edgekit.core.history import ControlChart
+    from edgekit.history import Entry, History
+
+DEFAULT = "edgekit-history.db"
+
+HistoryOption = Annotated[
+    str, typer.Option(envvar="EDGEKIT_HISTORY", help="A history file, or the address of an MLflow server.")
+]
+MetricOption = Annotated[
+    list[str] | None, typer.Option(help="Follow this metric; may be given again. Default: those that the gate judged.")
+]
+TargetOption = Annotated[str | None, typer.Option("--target", "-t", help="Only runs of this target.")]
+NameOption = Annotated[str | None, typer.Option(help="Only runs of this project.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="How many of the newest runs of a target to look at.")]
+
+
+def history(
+    history: HistoryOption = DEFAULT,
+    metric: MetricOption = None,
+    target: TargetOption = None,
+    name: NameOption = None,
+    limit: LimitOption = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """List recorded runs, and steps and drifts of their metrics."""
+    from edgekit.core.errors import InputError
+    from edgekit.history import History
+
+    opened = History.open(history)
+    entries = opened.entries(target, name)
+    if not entries:
+        of = " ".join(filter(None, (name, target)))
+        raise InputError(f"{opened}: no run{f' of {of}' if of else ''} is recorded; name another with --history")
+    pairs = dict.fromkeys((e.name, e.target) for e in entries)
+    charts = [chart for pair in pairs for chart in _charts(opened, *pair, metric, limit)]
+    shown = [e for pair in pairs for e in [e for e in entries if (e.name, e.target) == pair][:limit]]
+    if as_json:
+        runs = [{key: value for key, value in asdict(e).items() if key not in ("data", "machine")} for e in shown]
+        print_json(
+            {"history": str(history), "runs": runs, "charts": [c.to_dict() for c in charts], "schema_version": 1}
+        )
+        return
+    _print_runs(shown)
+    _print_charts(charts)
+
+
+def _charts(opened: History, name: str, target: str, metrics: list[str] | None, limit: int) -> list[ControlChart]:
+    """Charts of the metrics; of one run there is nothing to draw yet."""
+    from edgekit.history import control_chart
+
+    names = metrics or _judged(opened, name, target)
+    series = [opened.series(metric, target, limit, name) for metric in names]
+    return [control_chart(one) for one in series if len(one) > 1]
+
+
+def _judged(opened: History, name: str, target: str) -> list[str]:
+    """What the gate judged in the newest run, or what stands for accuracy and latency when it was not asked."""
+    from edgekit.history import key
+
+    (newest,) = opened.entries(target, name, 1)
+    run = opened.find(newest.id)
+    names = [*list(run.evaluation.metrics)[:1], "latency_p50_ms"]
+    if run.gate is not None and run.gate.kpis:
+        names = ["/".join(filter(None, (kpi.where, kpi.name))) for kpi in run.gate.kpis]
+    return [one for one in dict.fromkeys(names) if key(one) in newest.metrics]
+
+
+def _print_runs(entries: list[Entry]) -> None:
+    rows = [(e.id[:8], _day(e.time_ms), e.name, e.target, e.revision[:8], e.verdict or "not judged") for e in entries]
+    print_table(f"{len(entries)} runs", ("run", "time (UTC)", "name", "target", "revision", "verdict"), rows)
+
+
+def _print_charts(charts: list[ControlChart]) -> None:
+    rows: list[tuple[str, ...]] = []
+    for chart in charts:
+        s = chart.series
+        what = f"{s.name}-{s.target} {s.metric}"
+        limits = f"{chart.centre:.4g} ({chart.lower:.4g} .. {chart.upper:.4g})"
+        last = "outside" if len(s) - 1 in chart.outside else "inside"
+        rows.append((what, str(len(s)), limits, f"{s.values[-1]:.4g} {s.unit}".strip(), last))
+    if rows:
+        print_table("", ("metric", "runs", "centre (limits)", "newest", "is"), rows)
+    for chart in charts:
+        for change in chart.changes:
+            print(f"{chart.series.name}-{chart.series.target}: {_told(chart, change)}")
+        if chart.series.excluded:
+            print(f"{chart.series.metric}: {chart.series.excluded} runs on other data or another machine left out")
+
+
+def _told(chart: ControlChart, change: Any) -> str:
+    unit = f" {chart.series.unit}" if chart.series.unit else ""
+    return (
+        f"{chart.series.metric} {change.direction} since {_day(change.time_ms)} (run {change.run[:8]}): "
+        f"{change.before:.4g} to {change.after:.4g}{unit}, confidence {change.confidence:.3f}"
+    )
+
+
+def _day(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
+command = single(history)

@@ -1,0 +1,141 @@
+"""Nodes and constants of an ONNX file, read without the onnx package, which the target half does not have.
+
+Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekit.core.errors import ModelError
+from edgekit.engine._layers import LayerTensor
+from edgekit.engine._names import Field, _fields, _varint
+
+MODULE_KEY = "edgekit.module"
+"""Metadata that the export writes into a node: the PyTorch module it comes from."""
+
+_GRAPH = 7
+_NODE, _INITIALIZER = 1, 5
+_INPUT, _OUTPUT, _NAME, _OP_TYPE, _ATTRIBUTE, _METADATA = 1, 2, 3, 4, 5, 9
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR = 1, 3, 5
+_DIMS, _DATA_TYPE, _TENSOR_NAME = 1, 2, 8
+_KEY, _VALUE = 1, 2
+_PACKED = 2
+# TensorProto.DataType; only what can be a weight.
+_DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    16: "bfloat16",
+    21: "uint4",
+    22: "int4",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the main graph; ``attributes`` holds the integers only."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    module: str = ""
+    attributes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of the file, and dtype and shape of every constant by name."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, LayerTensor]
+
+    def producers(self) -> dict[str, int]:
+        """Position of the node that makes each tensor."""
+        return {tensor: at for at, node in enumerate(self.nodes) for tensor in node.outputs if tensor}
+
+
+def read(path: Path) -> Graph:
+    """The main graph of an ONNX file.
+
+    Raises:
+        ModelError: the file is not a whole ONNX model.
+    """
+    try:
+        graphs = [body for number, _, body in _fields(path.read_bytes()) if number == _GRAPH]
+        if len(graphs) != 1:
+            raise ModelError(f"{path}: not an ONNX model; expected one graph, found {len(graphs)}")
+        return _graph(list(_fields(graphs[0])))
+    except (IndexError, UnicodeDecodeError) as problem:
+        raise ModelError(f"{path}: not an ONNX model, or only a part of one") from problem
+
+
+def _graph(fields: list[Field]) -> Graph:
+    nodes, constants = [], {}
+    for number, _, body in fields:
+        if number == _NODE:
+            node, value = _node(body)
+            nodes.append(node)
+            if value is not None:
+                constants[node.outputs[0]] = value
+        elif number == _INITIALIZER:
+            name, tensor = _tensor(body)
+            constants[name] = tensor
+    return Graph(tuple(nodes), constants)
+
+
+def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
+    texts: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: [], _OP_TYPE: []}
+    attributes: dict[str, int] = {}
+    module, value = "", None
+    for number, _, body in _fields(message):
+        if number in texts:
+            texts[number].append(body.decode())
+        elif number == _ATTRIBUTE:
+            inner = list(_fields(body))
+            tensors = [part for n, _, part in inner if n == _ATTRIBUTE_TENSOR]
+            value = _tensor(tensors[0])[1] if tensors else value
+            attributes.update((_text(inner, _ATTRIBUTE_NAME), _integer(f)) for n, f, _ in inner if n == _ATTRIBUTE_INT)
+        elif number == _METADATA:
+            entry = list(_fields(body))
+            module = _text(entry, _VALUE) if _text(entry, _KEY) == MODULE_KEY else module
+    name, operator = "".join(texts[_NAME]), "".join(texts[_OP_TYPE])
+    node = Node(name, operator, tuple(texts[_INPUT]), tuple(texts[_OUTPUT]), module, attributes)
+    return node, value if operator == "Constant" else None
+
+
+def _tensor(message: bytes) -> tuple[str, LayerTensor]:
+    fields = list(_fields(message))
+    dims = [size for number, field, body in fields if number == _DIMS for size in _integers(field, body)]
+    kind = next((_integer(field) for number, field, _ in fields if number == _DATA_TYPE), 0)
+    return _text(fields, _TENSOR_NAME), LayerTensor(_DTYPES.get(kind, "unknown"), tuple(dims))
+
+
+def _text(fields: list[Field], wanted: int) -> str:
+    return next((body.decode() for number, _, body in fields if number == wanted), "")
+
+
+def _integers(field: bytes, body: bytes) -> list[int]:
+    if _varint(field, 0)[0] & 7 != _PACKED:
+        return [_integer(field)]
+    found, at = [], 0
+    while at < len(body):
+        value, at = _varint(body, at)
+        found.append(value)
+    return found
+
+
+def _integer(field: bytes) -> int:
+    _, at = _varint(field, 0)
+    value, _ = _varint(field, at)
+    return value - 2**64 if value >= 2**63 else value

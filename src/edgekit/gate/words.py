@@ -1,0 +1,62 @@
+"""A KPI's result in words, the same on the terminal, in Markdown and in JUnit files."""
+
+from __future__ import annotations
+
+from edgekit.core.reports import Interval, KpiResult
+
+HEADER = ("KPI", "value", "limit", "margin", "verdict")
+_DROPS = {"max_drop": "control", "baseline_drop": "baseline", "baseline_ratio": "baseline"}
+
+
+def row(result: KpiResult) -> tuple[str, str, str, str, str]:
+    """The cells under :data:`HEADER`."""
+    return (title(result), value(result), limit(result), f"{result.margin:+.4g}", verdict(result))
+
+
+def title(result: KpiResult) -> str:
+    """The KPI's name, with its slice."""
+    return f"{result.name} [{result.where}]" if result.where else result.name
+
+
+def value(result: KpiResult) -> str:
+    """What was measured, with its interval where the limit is on the value itself."""
+    found = f"{result.value:.4g}"
+    if result.interval is not None and result.limit["kind"] not in _DROPS:
+        found += f" {between(result.interval)}"
+    return f"{found} {result.unit}".rstrip()
+
+
+def limit(result: KpiResult) -> str:
+    """What it is held against; a drop comes with its interval and with what it is a drop from."""
+    kind, most = result.limit["kind"], result.limit["value"]
+    if kind not in _DROPS:
+        return f"{'>=' if kind == 'min' else '<='} {most:g}"
+    name = "ratio" if kind == "baseline_ratio" else "drop"
+    interval = "" if result.interval is None else f" {between(result.interval)}"
+    against = _DROPS[kind]
+    return f"{name} {result.limit[name]:.4f}{interval} <= {most:g} ({against} {result.limit[against]:.4f})"
+
+
+def between(interval: Interval) -> str:
+    """``[low, high]``; an end that the data cannot give is a question mark."""
+    low, high = ("?" if end is None else f"{end:.4g}" for end in (interval.low, interval.high))
+    return f"[{low}, {high}]"
+
+
+def verdict(result: KpiResult) -> str:
+    """The verdict; an undecided one with the number that would decide it."""
+    if result.verdict != "undecided":
+        return result.verdict
+    allowed = ", allowed" if result.allowed else ""
+    return f"undecided{allowed} ({reason(result)})"
+
+
+def reason(result: KpiResult) -> str:
+    """Why the verdict is what it is, in one sentence."""
+    return result.reason or f"{value(result)}; limit: {limit(result)}"
+
+
+def counts(results: tuple[KpiResult, ...]) -> str:
+    """``3 pass, 1 fail, 2 undecided``; what does not occur is left out."""
+    found = {name: sum(r.verdict == name for r in results) for name in ("pass", "fail", "undecided")}
+    return ", ".join(f"{count} {name}" for name, count in found.items() if count)

@@ -1,0 +1,333 @@
+"""How a bundle is measured: its engine, the FP32 control and a baseline, on the same frames and in the same loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgekit import evaluation, profiling
+from edgekit.bundle import Bundle, EngineFile
+from edgekit.core.errors import InputError
+from edgekit.core.progress import Progress
+from edgekit.core.reports import EvaluateReport, Interval, LayerTime, ProfileReport
+from edgekit.core.tensors import Arrays
+from edgekit.data import Sample
+from edgekit.engine import Engine
+from edgekit.evaluation import Measurement, Resampling
+from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
+from edgekit.sensors import Recorder
+
+BASELINE = "baseline"
+AGAIN = "the engine again"
+"""A second copy of the engine: what it differs from the first is the noise of this machine (A/A)."""
+FRAMES = 16
+SENSOR_RATE_HZ = 2.0  # often enough for a mean, seldom enough that few queries meet a reading
+TRACED = 50
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How to evaluate.
+
+    ``root``: where the evaluation data are on this machine; ``table``: a CSV file of further metadata by frame id;
+    ``resampling``: how intervals are made; ``worst``: how many of the worst frames are named.
+    """
+
+    root: Path | None = None
+    table: Path | None = None
+    resampling: Resampling = field(default_factory=Resampling)
+    worst: int = 10
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How to profile.
+
+    ``load``: queries of the interleaved run.  ``scenario``: traffic for the engine alone, in its place.  ``busy``:
+    the other cores are kept busy meanwhile.  ``layers``, ``leak``: also time each layer, and run the leak test.
+    ``trace``: a file for Perfetto.  ``sensors``: those that must work; none: all that do.
+    """
+
+    load: Load = field(default_factory=Load)
+    root: Path | None = None
+    scenario: Scenario | None = None
+    busy: bool = False
+    layers: bool = False
+    leak: bool = False
+    trace: Path | None = None
+    sensors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A bundle and its baseline, measured together; ``paired`` has the baseline in the control's place."""
+
+    evaluation: EvaluateReport
+    paired: EvaluateReport
+    baseline_evaluation: EvaluateReport
+    profile: ProfileReport
+    baseline_profile: ProfileReport
+
+
+def evaluate(bundle: Bundle, how: Accuracy, progress: Progress) -> EvaluateReport:
+    """Task metrics of the engine and of its FP32 control, with intervals, slices and worst frames."""
+    with _engines(bundle) as engines:
+        return _judged(bundle, _measured(bundle, engines, how, progress), how)
+
+
+def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
+    """Latency by stage, memory, power and what else ``how`` asks for.
+
+    Raises:
+        InputError: the options do not go together.
+        EnvironmentFault: something that was asked for is not on this machine.
+    """
+    samples = _frames(bundle, how.root)
+    with contextlib.ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(how.sensors, SENSOR_RATE_HZ))
+        if how.busy:
+            stack.enter_context(profiling.co_load(_threads(bundle)))
+        if how.scenario is None:
+            report = _in_turn(bundle, _timed(bundle, None, samples, how.load, progress), samples)
+        else:
+            report = _driven(bundle, samples, how.scenario, progress)
+    power = recorder.report(int(report.settings["queries"]))
+    if how.scenario is None:
+        power["energy_j_per_query"] = None  # engines took turns: the energy is not of one of them
+    report.settings["co_load"] = how.busy
+    report = _with_memory(bundle, replace(report, power=power), samples, progress)
+    return _in_detail(bundle, report, samples, how, progress)
+
+
+def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing, progress: Progress) -> Compared:
+    """Evaluate and profile both with the same frames in the same loops.
+
+    Raises:
+        InputError: the baseline prepares its frames differently, so the two cannot take turns.
+    """
+    if baseline.contents.preprocess != bundle.contents.preprocess:
+        raise InputError(
+            f"{baseline.identity} prepares its frames differently from {bundle.identity}; "
+            "compare bundles that were built with the same preprocess section"
+        )
+    samples = _frames(bundle, timing.root)
+    with _engines(bundle) as engines, baseline.engine() as other:
+        found = _measured(bundle, {**engines, BASELINE: other}, accuracy, progress)
+    timed = _timed(bundle, baseline, samples, timing.load, progress)
+    own = {name: score for name, score in found.scores.items() if name != BASELINE}
+    pair = {name: found.scores[name] for name in (_candidate(bundle), BASELINE)}
+    theirs = _judged(baseline, replace(found, scores={BASELINE: pair[BASELINE]}), accuracy, BASELINE)
+    return Compared(
+        evaluation=_judged(bundle, replace(found, scores=own), accuracy),
+        paired=_judged(bundle, replace(found, scores=pair), accuracy),
+        baseline_evaluation=theirs,
+        profile=_with_memory(bundle, _in_turn(bundle, timed, samples), samples, progress),
+        baseline_profile=_baseline_profile(baseline, timed, samples),
+    )
+
+
+def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | None = None) -> EvaluateReport:
+    dataset = bundle.dataset(how.root)
+    fingerprint = dataset.fingerprint()
+    return evaluation.report(
+        found,
+        candidate or _candidate(bundle),
+        bundle=bundle.identity,
+        dataset=f"{bundle.contents.evaluation.format}:{fingerprint[:16]}",
+        dataset_hash=fingerprint,
+        preprocess_hash=evaluation.section_hash(bundle.contents.preprocess),
+        resampling=how.resampling,
+        most_worst=how.worst,
+    )
+
+
+def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, progress: Progress) -> Measurement:
+    table = None if how.table is None else evaluation.read_table(how.table)  # a mistake in it costs no run
+    dataset = bundle.dataset(how.root)
+    with progress.track("evaluate", len(dataset)) as advance:
+        found = evaluation.measure(engines, bundle.preprocess(), bundle.task(), dataset, advance)
+    return found if table is None else evaluation.joined(found, table)
+
+
+def _frames(bundle: Bundle, root: Path | None) -> list[Sample]:
+    """Evenly spread frames of the evaluation data, read."""
+    dataset = bundle.dataset(root)
+    count = min(FRAMES, len(dataset))
+    return [dataset[i * len(dataset) // count] for i in range(count)]
+
+
+def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], load: Load, progress: Progress) -> Timed:
+    """All engines in turn: the candidate, a copy of it, the control if there is one, and the baseline if asked for."""
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[dict[str, Engine]]:
+        with contextlib.ExitStack() as stack:
+            engines = stack.enter_context(_engines(bundle))
+            if baseline is not None:
+                engines[BASELINE] = stack.enter_context(baseline.engine())
+            yield engines | {AGAIN: stack.enter_context(bundle.engine())}
+
+    with progress.track("time", load.rounds) as advance:
+        return profiling.measure_latency(opened, samples, bundle.preprocess(), bundle.task(), load, advance)
+
+
+def _in_turn(bundle: Bundle, timed: Timed, samples: list[Sample]) -> ProfileReport:
+    """The report of an interleaved run, still without memory."""
+    candidate, control = _candidate(bundle), bundle.contents.control
+    speedup, spread, beside = None, None, None
+    kept = {candidate: timed.infer_ms[candidate]}
+    if control is not None:
+        infer = timed.stages[control.file]["infer"]
+        kept[control.file] = timed.infer_ms[control.file]
+        speedup = infer.p50 / timed.stages[candidate]["infer"].p50
+        spread = _ratio(timed, control.file, candidate)
+        beside = {"engine": control.file, "latency_ms": asdict(infer), "size_mib": _size_mib(bundle, control.file)}
+    return ProfileReport(
+        bundle=bundle.identity,
+        engine=candidate,
+        latency_ms=timed.stages[candidate]["infer"],
+        stages_ms=timed.stages[candidate],
+        memory_mib={},
+        size_mib=_size_mib(bundle, candidate),
+        control=beside,
+        speedup_p50=speedup,
+        speedup_interval=spread,
+        noise=_ratio(timed, AGAIN, candidate),
+        times_ms={name: _rounded(times) for name, times in kept.items()},
+        settings=_settings(bundle, timed, samples),
+        machine=profiling.machine(),
+    )
+
+
+def _baseline_profile(baseline: Bundle, timed: Timed, samples: list[Sample]) -> ProfileReport:
+    name = _candidate(baseline)
+    return ProfileReport(
+        bundle=baseline.identity,
+        engine=name,
+        latency_ms=timed.stages[BASELINE]["infer"],
+        stages_ms=timed.stages[BASELINE],
+        memory_mib=_memory(baseline, name, samples),
+        size_mib=_size_mib(baseline, name),
+        control=None,
+        speedup_p50=None,
+        times_ms={name: _rounded(timed.infer_ms[BASELINE])},
+        settings=_settings(baseline, timed, samples),
+        machine=profiling.machine(),
+    )
+
+
+def _ratio(timed: Timed, top: str, bottom: str) -> Interval:
+    times = timed.infer_ms
+    return profiling.p50_ratio(times[top].tolist(), times[bottom].tolist(), profiling.CONFIDENCE, timed.loads)
+
+
+def _driven(bundle: Bundle, samples: list[Sample], scenario: Scenario, progress: Progress) -> ProfileReport:
+    """The report of an engine under traffic of its own, still without memory; no control runs beside it."""
+    with bundle.engine() as engine, progress.track(f"time, {scenario.name}"):
+        driven = profiling.drive(scenario, engine, samples, bundle.preprocess(), bundle.task())
+        described = engine.describe()
+    candidate = _candidate(bundle)
+    return ProfileReport(
+        bundle=bundle.identity,
+        engine=candidate,
+        latency_ms=driven.stages["infer"],
+        stages_ms=driven.stages,
+        memory_mib={},
+        size_mib=_size_mib(bundle, candidate),
+        control=None,
+        speedup_p50=None,
+        times_ms={candidate: _rounded(driven.infer_ms)},
+        scenario=scenario.name,
+        traffic=driven.traffic,
+        settings={"queries": scenario.queries, "frames": len(samples)} | described,
+        machine=profiling.machine(),
+    )
+
+
+def _with_memory(bundle: Bundle, report: ProfileReport, samples: list[Sample], progress: Progress) -> ProfileReport:
+    beside = report.control
+    with progress.track("measure memory", 1 if beside is None else 2) as advance:
+        own = _memory(bundle, report.engine, samples)
+        advance()
+        if beside is not None:
+            beside = {**beside, "memory_mib": _memory(bundle, beside["engine"], samples)}
+            advance()
+    return replace(report, memory_mib=own, control=beside)
+
+
+def _in_detail(
+    bundle: Bundle, report: ProfileReport, samples: list[Sample], how: Timing, progress: Progress
+) -> ProfileReport:
+    """What needs runs of its own, which would disturb the timed one."""
+    if how.layers or how.trace is not None:
+        with bundle.engine() as engine:
+            found, peaks = _layers(bundle, engine, samples, how.trace, progress)
+        report.settings["peaks"] = peaks
+        report = replace(report, layers=found)
+    if how.leak:
+        config = bundle.contents.engine
+        with progress.track("leak test"):
+            leak = profiling.leak_test(
+                config.engine, bundle.path / report.engine, config.model_dump(mode="json"), _feeds(bundle, samples)
+            )
+        report = replace(report, leak=leak)
+    return report
+
+
+def _layers(
+    bundle: Bundle, engine: Engine, samples: list[Sample], path: Path | None, progress: Progress
+) -> tuple[tuple[LayerTime, ...], dict[str, Any]]:
+    with progress.track("profile layers"):
+        source = bundle.path / bundle.contents.candidate.model
+        events = layers.layer_events(engine, _feeds(bundle, samples), TRACED, source)
+        peaks = roofline.measure_peaks(engine)
+        if path is not None:
+            stream = SingleStream(queries=TRACED)
+            driven = profiling.drive(stream, engine, samples, bundle.preprocess(), bundle.task())
+            trace.write_trace(path, trace.query_spans(driven.timeline), events, bundle.name)
+    return roofline.annotate(layers.summarise_layers(events), peaks), peaks.to_dict()
+
+
+def _memory(bundle: Bundle, file: str, samples: list[Sample]) -> dict[str, float]:
+    config = bundle.contents.engine
+    return profiling.measure_memory(
+        config.engine, bundle.path / file, config.model_dump(mode="json"), _feeds(bundle, samples)
+    )
+
+
+def _feeds(bundle: Bundle, samples: list[Sample]) -> Arrays:
+    return bundle.preprocess()(samples[0].images).feeds
+
+
+def _size_mib(bundle: Bundle, file: str) -> float:
+    return (bundle.path / file).stat().st_size / 2**20
+
+
+def _settings(bundle: Bundle, timed: Timed, samples: list[Sample]) -> dict[str, Any]:
+    queries = len(next(iter(timed.infer_ms.values())))
+    with bundle.engine() as engine:
+        return {"queries": queries, "loads": timed.loads, "frames": len(samples)} | engine.describe()
+
+
+def _rounded(times_ms: Any) -> tuple[float, ...]:
+    """To the microsecond: more digits would fill reports with noise."""
+    return tuple(round(float(ms), 3) for ms in times_ms)
+
+
+def _threads(bundle: Bundle) -> int:
+    return int(getattr(bundle.contents.engine, "threads", 1) or 1)
+
+
+@contextlib.contextmanager
+def _engines(bundle: Bundle) -> Iterator[dict[str, Engine]]:
+    """The open engines of a bundle by file name: the candidate, and the control if it has one."""
+    roles: list[EngineFile] = [role for role in (bundle.contents.candidate, bundle.contents.control) if role]
+    with contextlib.ExitStack() as stack:
+        yield {role.file: stack.enter_context(bundle.engine(role)) for role in roles}
+
+
+def _candidate(bundle: Bundle) -> str:
+    return bundle.contents.candidate.file

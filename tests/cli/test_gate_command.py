@@ -1,0 +1,39 @@
+"""What ``edgekit gate`` writes, and its exit codes, on reports whose p99 is not known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from junitparser import JUnitXml
+from tests.shell import edgekit
+
+
+@pytest.fixture
+def reports(tiny_bundle: Path, tmp_path: Path) -> tuple[str, ...]:
+    """Options that name an evaluation, and a profile of too few queries for an upper end of p99."""
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    for command, options in (("evaluate", ()), ("profile", ("--queries", 100))):
+        (folder / f"{command}.json").write_text(edgekit(command, tiny_bundle, *options, "--json").stdout)
+    return ("--evaluation", str(folder / "evaluate.json"), "--profile", str(folder / "profile.json"))
+
+
+def test_undecided_fails_and_says_what_is_needed(tiny_bundle: Path, reports: tuple[str, ...], tmp_path: Path) -> None:
+    files = ("--junit", tmp_path / "gate.xml", "--markdown", tmp_path / "gate.md")
+    found = edgekit("gate", tiny_bundle, *reports, *files)
+    assert found.returncode == 1, found.stderr
+    assert "UNDECIDED" in found.stdout
+    (suite,) = list(JUnitXml.fromfile(str(tmp_path / "gate.xml")))
+    assert suite.failures == 1
+    assert (tmp_path / "gate.md").read_text().startswith("## ❔ UNDECIDED: tiny-cpu@")
+    assert "cannot be decided with 120 queries; at least 662 are needed" in (tmp_path / "gate.md").read_text()
+
+
+def test_undecided_may_be_allowed(tiny_bundle: Path, reports: tuple[str, ...]) -> None:
+    found = edgekit("gate", tiny_bundle, *reports, "--allow-undecided", "--json")
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["verdict"] == "pass"
+    assert {k["verdict"]: k["allowed"] for k in document["kpis"]} == {"pass": False, "undecided": True}

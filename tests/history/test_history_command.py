@@ -1,0 +1,45 @@
+"""``edgekit history`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tests.history.test_record_runs import add, opened
+from tests.nights import evaluation, profile
+from tests.shell import edgekit, error_of
+
+
+def test_runs_and_a_drift(history_file: Path) -> None:
+    history = opened(history_file)
+    noise = np.random.default_rng(0).normal(size=20) * 0.001
+    runs = [
+        add(history, evaluation=evaluation(level + wobble, "d2"), profile=profile(10 + 100 * wobble))
+        for level, wobble in zip([0.7] * 12 + [0.68] * 8, noise, strict=True)
+    ]
+    step = runs[12]
+
+    page = edgekit("history", "--history", history_file)
+    assert page.returncode == 0, page.stderr
+    assert "22 runs" in page.stdout
+    assert f"camvid-seg-cpu: miou worse since 2096-10-15 07:06 (run {step[:8]}): 0.7 to 0.6795, " in page.stdout
+    assert "miou: 2 runs on other data or another machine left out" in page.stdout
+
+    words = ("history", "--history", history_file, "--metric", "miou", "--metric", "latency_p50_ms", "--limit", 20)
+    document = json.loads(edgekit(*words, "--json").stdout)
+    assert [len(document["runs"]), document["runs"][0]["id"]] == [20, runs[-1]]
+    accuracy, latency = document["charts"]
+    assert [c["run"] for c in accuracy["changes"]] == [step]
+    assert accuracy["start"] == accuracy["changes"][0]["index"] == 12
+    assert (latency["changes"], latency["series"]["unit"], len(latency["series"]["values"])) == ([], "ms", 20)
+
+
+def test_no_history(tmp_path: Path) -> None:
+    message = error_of(edgekit("history", "--history", tmp_path / "none.db", "-t", "cpu"), 2)
+    assert message == f"history {tmp_path}/none.db: no run of cpu is recorded; name another with --history"
+
+
+def test_an_unknown_metric(history_file: Path) -> None:
+    message = error_of(edgekit("history", "--history", history_file, "--metric", "mioo", "--json"), 2)
+    assert message.startswith("no recorded run has 'mioo'; did you mean 'miou'? allowed: ")

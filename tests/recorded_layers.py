@@ -1,0 +1,35 @@
+"""A recorded ONNX Runtime profile (golden/ort_layers.json) and the graphs it belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgekit.engine import LayerEvent, LayerTensor, _graphfile, _ort_layers
+
+RECORDED = json.loads((Path(__file__).parent / "golden" / "ort_layers.json").read_text())
+PRECISIONS = ("fp32", "int8")
+
+
+def graph(precision: str, which: str) -> _graphfile.Graph:
+    """``engine`` or ``source`` of a recording."""
+    stored = RECORDED[precision][which]
+    nodes = [
+        _graphfile.Node(name, op, tuple(inputs), tuple(outputs), module, attributes)
+        for name, op, inputs, outputs, module, attributes in stored["nodes"]
+    ]
+    constants = {name: LayerTensor(dtype, tuple(shape)) for name, (dtype, shape) in stored["constants"].items()}
+    return _graphfile.Graph(tuple(nodes), constants)
+
+
+def profile(precision: str) -> list[dict[str, Any]]:
+    """A copy of the recorded trace events."""
+    copied: list[dict[str, Any]] = json.loads(json.dumps(RECORDED[precision]["profile"]))
+    return copied
+
+
+def events(precision: str, with_source: bool = True) -> tuple[LayerEvent, ...]:
+    """The recording, read."""
+    source = graph(precision, "source") if with_source else None
+    return _ort_layers.layer_events(profile(precision), graph(precision, "engine"), source, queries=2)
