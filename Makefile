@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
+# Processes that share the tests, a file each.
+WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
 .PHONY: help venv demo test lint format benchmark constraints clean
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
 
 test: lint ## what CI runs: lint, then every test with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term
 
 lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflows
 	$(BIN)/ruff check

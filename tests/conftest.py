@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# A gate in a test leaves no run behind; commands run in processes of their own inherit it.
+os.environ["EDGEKIT_HISTORY"] = "off"
+
 
 @pytest.fixture(scope="session")
 def camvid_root() -> Path:

@@ -156,6 +156,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--out", type=Path, default=HERE / "weights.pth")
     args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     print(f"rendering {args.scenes} scenes", flush=True)
     learn(list(Config(count=args.scenes, seed=1, scenes="varied", truth="all").open()), args)
 
@@ -168,12 +170,13 @@ def learn(samples: list[Sample], args: argparse.Namespace) -> None:
         steps=args.steps, batch=args.batch, learning_rate=args.rate, warmup=100, weight_decay=0.02, ema=0.995,
         clip_norm=10.0, precision="bf16", channels_last=True, device="cpu", checkpoint_every=100,
     )  # fmt: skip
+    resume = args.out.with_suffix(".resume")
     done = train(
-        network, Windows(samples), MultiTaskLoss(), config, inputs=["image"], outputs=list(OUTPUTS),
-        checkpoint=args.out.with_suffix(".checkpoint"),
-    )  # fmt: skip
+        network, Windows(samples), MultiTaskLoss(), config, inputs=["image"], outputs=list(OUTPUTS), checkpoint=resume
+    )
     print(f"{done.steps} steps in {done.seconds:.0f} s")
     torch.save(dict(done.state), args.out)
+    resume.unlink()
 
 
 if __name__ == "__main__":

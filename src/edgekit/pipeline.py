@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit import __version__, measuring, stages
+from edgekit import __version__, judging, measuring, stages
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
@@ -27,7 +27,7 @@ from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
-from edgekit.gate import judge, measured
+from edgekit.judging import Judging
 from edgekit.measuring import Accuracy, Timing
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
 from edgekit.stages import Compressed
@@ -126,17 +126,11 @@ def gate(
     bundle: Bundle | Path,
     evaluated: EvaluateReport | None = None,
     profiled: ProfileReport | None = None,
-    root: Path | None = None,
+    how: Judging | None = None,
     progress: Progress = SILENT,
-    allow_undecided: bool = False,
 ) -> GateReport:
-    """Judge the bundle's KPIs on fresh measurements, or on the reports given."""
-    bundle = _bundle(bundle)
-    evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
-    profiled = profiled or profile(bundle, Timing(root=root), progress)
-    task = bundle.task()
-    numbers = measured(evaluated, profiled, (*task.metrics, *task.sequence_metrics))
-    return judge(bundle.contents.kpis, bundle.contents.target, numbers, bundle.identity, None, allow_undecided)
+    """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :class:`edgekit.judging.Judging`."""
+    return judging.gate(_bundle(bundle), how or Judging(), evaluated, profiled, progress).gate
 
 
 def report(
@@ -159,7 +153,7 @@ def report(
     bundle = _bundle(bundle)
     evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
     profiled = profiled or profile(bundle, Timing(root=root), progress)
-    gated = gated or gate(bundle, evaluated, profiled, root, progress)
+    gated = gated or gate(bundle, evaluated, profiled, Judging(root), progress)
     task = bundle.task()
     drawn: tuple[Picture, ...] = ()
     if pictures and evaluated.worst:

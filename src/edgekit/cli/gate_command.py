@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from edgekit.cli.console import (
     single,
 )
 from edgekit.cli.documents import read_document
+from edgekit.cli.history_command import DEFAULT, OFF, HistoryOption
 
 if TYPE_CHECKING:
     from edgekit.core.reports import GateReport
@@ -31,16 +34,21 @@ MarkdownOption = Annotated[Path | None, typer.Option(help="Write the verdicts as
 AllowUndecidedOption = Annotated[
     bool, typer.Option("--allow-undecided", help="KPIs that the measurements cannot decide do not fail the gate.")
 ]
+AgainstOption = Annotated[
+    str | None, typer.Option(help="Baseline: a bundle, or last-good, a git revision or a run of the history.")
+]
 
 
 def gate(
     bundle: BundleArgument,
+    against: AgainstOption = None,
     evaluation: EvaluationOption = None,
     profile: ProfileOption = None,
     root: RootOption = None,
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
     allow_undecided: AllowUndecidedOption = False,
+    history: HistoryOption = DEFAULT,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -49,13 +57,15 @@ def gate(
     from edgekit.bundle import open_bundle
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.gate import require_junit, words
+    from edgekit.judging import Judging
 
     if junit is not None:
         require_junit()
     opened = open_bundle(bundle)
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
     profiled = read_document(profile, ProfileReport, opened.identity)
-    report = pipeline.gate(opened, evaluated, profiled, root, Bars(verbose), allow_undecided)
+    how = Judging(root, allow_undecided, against, _book(history))
+    report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
     if as_json:
         print_json(report.to_dict())
@@ -68,6 +78,18 @@ def gate(
         raise SystemExit(1)
 
 
+def _book(history: str) -> str | None:
+    """The history to record to; None, said aloud, where MLflow is not installed and nobody asked for a history."""
+    import importlib.util
+
+    if history == OFF:
+        return None
+    if importlib.util.find_spec("mlflow") is None and history == DEFAULT:
+        print('this run is not recorded; for a history: pip install "edgekit[history]"', file=sys.stderr)
+        return None
+    return history
+
+
 def _write(report: GateReport, junit: Path | None, summary: Path | None) -> None:
     from edgekit.core.artifacts import write_bytes
     from edgekit.gate import markdown, write_junit
@@ -76,6 +98,10 @@ def _write(report: GateReport, junit: Path | None, summary: Path | None) -> None
         write_junit(junit, report)
     if summary is not None:
         write_bytes(summary, markdown(report).encode())
+    step = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step:
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write(markdown(report))
 
 
 command = single(gate)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from edgekit.history import Entry, History
 
 DEFAULT = "edgekit-history.db"
+OFF = "off"
 
 HistoryOption = Annotated[
-    str, typer.Option(envvar="EDGEKIT_HISTORY", help="A history file, or the address of an MLflow server.")
+    str, typer.Option(envvar="EDGEKIT_HISTORY", help="A history file, the address of an MLflow server, or off.")
 ]
 MetricOption = Annotated[
     list[str] | None, typer.Option(help="Follow this metric; may be given again. Default: those that the gate judged.")

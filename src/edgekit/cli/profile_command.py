@@ -45,7 +45,7 @@ SensorOption = Annotated[
 
 def profile(
     bundle: BundleArgument,
-    queries: QueriesOption = 720,
+    queries: QueriesOption = 1200,
     warmup: WarmupOption = 20,
     loads: LoadsOption = 60,
     scenario: ScenarioOption = None,

@@ -16,6 +16,7 @@ EvaluationOption = Annotated[
 ProfileOption = Annotated[Path | None, typer.Option(help="Show this `profile --json` document instead of measuring.")]
 GateOption = Annotated[Path | None, typer.Option(help="Show this `gate --json` document instead of judging.")]
 CompressOption = Annotated[Path | None, typer.Option(help="Show what was tried: the report.json of `compress`.")]
+HistoryOption = Annotated[str | None, typer.Option(help="Chart the runs of this history file or MLflow server.")]
 OutOption = Annotated[Path | None, typer.Option(help="The HTML file; default: the bundle's name beside the bundle.")]
 PdfOption = Annotated[bool, typer.Option("--pdf", help="Print it as PDF too, with an installed Chromium.")]
 PicturesOption = Annotated[
@@ -29,6 +30,7 @@ def report(
     profile: ProfileOption = None,
     gate: GateOption = None,
     compress: CompressOption = None,
+    history: HistoryOption = None,
     out: OutOption = None,
     pdf: PdfOption = False,
     pictures: PicturesOption = True,
@@ -40,6 +42,7 @@ def report(
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
     from edgekit.core.reports import CompressReport, EvaluateReport, GateReport, ProfileReport
+    from edgekit.judging import charts
     from edgekit.report import find_browser, require, write_pdf
 
     require()
@@ -54,6 +57,7 @@ def report(
         read_document(profile, ProfileReport, opened.identity),
         read_document(gate, GateReport, opened.identity),
         read_document(compress, CompressReport),
+        () if history is None else charts(opened, history),
         pictures=pictures,
         root=root,
         progress=Bars(verbose),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.core.reports import Interval, Judgement
 from edgekit.gate.numbers import Sampling
+from edgekit.profiling.openings import MIN_LOADS, queries_for_ends
 from edgekit.profiling.percentiles import minimum_queries
 
 _MOST = 10**9
@@ -62,10 +63,20 @@ def _undecided(half_width: float, distance: float, sampling: Sampling | None) ->
         fewest = minimum_queries(sampling.quantile)
         if fewest > sampling.size:
             return Decision("undecided", fewest, f"{few}; at least {fewest} are needed for this percentile")
+        steady = _queries_for_ends(sampling)
+        if steady is not None:
+            told = f"times differed much between openings; about {steady} are needed for this percentile"
+            return Decision("undecided", steady, f"{few}: {told}")
     needed = required(sampling.size, half_width, distance)
     if needed is None:
         return Decision("undecided", None, f"{few}: the value is too close to the limit")
     return Decision("undecided", needed, f"{few}; about {needed} are needed")
+
+
+def _queries_for_ends(sampling: Sampling) -> int | None:
+    if sampling.quantile is None or not sampling.times_ms or sampling.loads < MIN_LOADS:
+        return None
+    return queries_for_ends(sampling.times_ms, sampling.quantile, sampling.confidence, sampling.loads)
 
 
 def required(size: int, half_width: float, distance: float) -> int | None:

@@ -41,7 +41,7 @@ class Load:
     open (:mod:`edgekit.profiling.openings`); the queries are rounded up to equally many an opening.
     """
 
-    queries: int = 720
+    queries: int = 1200
     warmup: int = 20
     loads: int = 60
 

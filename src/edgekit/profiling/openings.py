@@ -60,15 +60,30 @@ def percentile_interval(times_ms: Sequence[float], quantile: float, confidence: 
     plain = percentiles.interval(times, quantile, confidence)
     if loads < MIN_LOADS:
         return plain
-    parts = _by_load(times, loads)
-    below = (parts <= np.quantile(times, quantile)).mean(axis=1)
-    reach = student(confidence, loads) * float(below.std(ddof=1)) / math.sqrt(loads) * len(times)
+    reach = _reach(times, quantile, confidence, loads)
     ordered = np.sort(times)
     low, high = math.floor(len(times) * quantile - reach) - 1, math.ceil(len(times) * quantile + reach)
     return Interval(
         None if plain.low is None or low < 0 else min(plain.low, float(ordered[low])),
         None if plain.high is None or high >= len(times) else max(plain.high, float(ordered[high])),
     )
+
+
+def queries_for_ends(times_ms: Sequence[float], quantile: float, confidence: float, loads: int) -> int | None:
+    """About how many queries in so many openings give :func:`percentile_interval` both ends; None: these do.
+
+    The reach in ranks grows with the root of the number of times, the ranks beyond the percentile with the number.
+    """
+    times = percentiles.checked(np.asarray(times_ms))
+    beyond = min(quantile, 1 - quantile) * len(times)
+    reach = _reach(times, quantile, confidence, loads)
+    return None if reach < beyond else math.ceil(len(times) * (reach / beyond) ** 2)
+
+
+def _reach(times: Array, quantile: float, confidence: float, loads: int) -> float:
+    """Half-width of the interval in ranks."""
+    below = (_by_load(times, loads) <= np.quantile(times, quantile)).mean(axis=1)
+    return student(confidence, loads) * float(below.std(ddof=1)) / math.sqrt(loads) * len(times)
 
 
 def typical_ratio(

@@ -1,0 +1,157 @@
+"""How a bundle is judged: against its KPIs, a baseline from a bundle or from earlier runs, and for the record."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit import measuring
+from edgekit.bundle import Bundle, open_bundle
+from edgekit.core.errors import InputError
+from edgekit.core.history import ControlChart
+from edgekit.core.progress import Progress
+from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.gate import PROFILE_METRICS, against, judge, measured
+from edgekit.measuring import Accuracy, Timing
+
+if TYPE_CHECKING:
+    from edgekit.history import History
+
+Documents = tuple[EvaluateReport, ProfileReport]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How to judge.
+
+    ``root``: where the evaluation data are on this machine.  ``allow_undecided``: what cannot be decided does not
+    fail.  ``against``: the baseline: a bundle's path, or ``last-good``, a git revision or a run of the history.
+    ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
+    """
+
+    root: Path | None = None
+    allow_undecided: bool = False
+    against: str | None = None
+    history: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict, the measurements behind it, and the id of the run that was recorded."""
+
+    gate: GateReport
+    evaluation: EvaluateReport
+    profile: ProfileReport
+    run: str | None = None
+
+
+def gate(
+    bundle: Bundle,
+    how: Judging,
+    evaluated: EvaluateReport | None,
+    profiled: ProfileReport | None,
+    progress: Progress,
+) -> Judged:
+    """Judge the bundle on the reports given, or on fresh measurements.
+
+    Raises:
+        InputError: the baseline is unknown, or its data or preprocessing are others.
+        SpecError: a KPI cannot be judged.
+    """
+    book = _history(how)  # before anything is measured: a damaged file costs no night
+    other = _other(how)
+    baseline = None
+    if other is not None:
+        if evaluated is not None or profiled is not None:
+            raise InputError("--against a bundle measures both in turn; leave --evaluation and --profile out")
+        both = measuring.compare(bundle, other, Accuracy(how.root), Timing(root=how.root), progress)
+        evaluated, profiled = both.evaluation, both.profile
+        theirs = (both.baseline_evaluation, both.baseline_profile)
+        baseline = against(
+            other.identity, theirs, (evaluated, profiled), _metrics(bundle), paired=both.paired, same_run=True
+        )
+    else:
+        earlier = None if how.against is None else _earlier(bundle, how.against, book)
+        evaluated = evaluated or measuring.evaluate(bundle, Accuracy(how.root), progress)
+        profiled = profiled or measuring.profile(bundle, Timing(root=how.root), progress)
+        if earlier is not None:
+            name, documents, before = earlier
+            baseline = against(name, documents, (evaluated, profiled), _metrics(bundle), history=before)
+    numbers = measured(evaluated, profiled, _metrics(bundle))
+    contents = bundle.contents
+    report = judge(contents.kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided)
+    run = None if book is None else _record(bundle, book, evaluated, profiled, report)
+    return Judged(report, evaluated, profiled, run)
+
+
+def charts(bundle: Bundle, history: str | Path) -> tuple[ControlChart, ...]:
+    """How the KPIs of this bundle's project and target moved over the recorded runs."""
+    from edgekit.history import History, control_chart
+
+    book, contents = History.open(history), bundle.contents
+    runs = book.entries(contents.target, contents.name)
+    names = dict.fromkeys(kpi.metric or name for name, kpi in contents.kpis.items())
+    known = [name for name in names if any(name in run.metrics for run in runs)]
+    series = [book.series(name, contents.target, name=contents.name) for name in known]
+    return tuple(control_chart(one) for one in series if len(one) > 1)
+
+
+def _history(how: Judging) -> History | None:
+    if how.history is None:
+        return None
+    from edgekit.history import History
+
+    return History.open(how.history, writing=True)
+
+
+def _other(how: Judging) -> Bundle | None:
+    if how.against is None or not Path(how.against).exists():
+        return None
+    return open_bundle(Path(how.against))
+
+
+def _earlier(bundle: Bundle, reference: str, book: History | None) -> tuple[str, Documents, dict[str, list[float]]]:
+    """Name and documents of an earlier run, and the latencies of those before it."""
+    if book is None:
+        raise InputError(f"--against {reference}: no such bundle, and no history to look it up in; give --history")
+    contents = bundle.contents
+    run = book.find(reference, target=contents.target, name=contents.name)
+    if run.profile is None:
+        raise InputError(f"--against {reference}: run {run.entry.id} was not profiled; name another")
+    runs = book.entries(contents.target, contents.name)
+    wanted = {kpi.metric or name for name, kpi in contents.kpis.items()} & {metric.name for metric in PROFILE_METRICS}
+    earlier = {name: [one.metrics[name] for one in runs if name in one.metrics] for name in sorted(wanted)}
+    return f"run {run.entry.id[:8]}", (run.evaluation, run.profile), earlier
+
+
+def _record(
+    bundle: Bundle, book: History, evaluated: EvaluateReport, profiled: ProfileReport, report: GateReport
+) -> str:
+    contents = bundle.contents
+    return book.record(
+        evaluated,
+        profiled,
+        report,
+        contents.name,
+        contents.target,
+        bundle.digest,
+        _revision(),
+        metrics=_metrics(bundle),
+        parameters={"precision": contents.candidate.precision, "versions": bundle.manifest.get("tools", {})},
+    )
+
+
+def _metrics(bundle: Bundle) -> tuple[Metric, ...]:
+    task = bundle.task()
+    return (*task.metrics, *task.sequence_metrics)
+
+
+def _revision() -> str | None:
+    """The git commit of the working directory; None outside a repository."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
