@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Interval
 from edgekit.gate.noise import noise_floor, run_to_run
-from edgekit.profiling.openings import percentile_interval, ratio_interval, typical_ratio
 from edgekit.profiling import percentiles
+from edgekit.profiling.openings import percentile_interval, ratio_interval, typical_ratio
 
 
 def openings(seed: int, loads: int, queries: int, between: float, within: float = 0.05) -> np.ndarray:
