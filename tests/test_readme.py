@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -32,7 +33,12 @@ def table_commands() -> list[str]:
 
 def edgekit(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgekit", *args], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edgekit", *args],
+        cwd=folder,
+        env=os.environ | {"EDGEKIT_HISTORY": "edgekit-history.db"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -63,7 +69,7 @@ def test_commands_make_a_bundle(project: Path) -> None:
 def test_command_of_the_table(project: Path, written: str) -> None:
     bundle = "my-project/artifacts/my-project-cpu"
     images = "my-project/data/test/images"
-    first = written.split("\\|")[0].replace("[--root DIR]", "").replace("--images DIR", f"--images {images}")
+    first = re.sub(r" \[[^]]*\]", "", written.split("\\|")[0]).replace("--images DIR", f"--images {images}")
     args = shlex.split(first.replace("BUNDLE", bundle))
     if args == ["bundle", "inspect"]:
         args.append(bundle)

@@ -183,7 +183,7 @@ def with_kpis(bundle: Path, kpis: dict[str, Any]) -> None:
 
 
 KPIS = {
-    "not measured": ({"mio": {"min": 0.5}}, "kpis.mio: not measured; did you mean 'miou'? allowed: miou, "),
+    "not measured": ({"mio": {"min": 0.5}}, "kpis.mio: mio was not measured; did you mean 'miou'? allowed: miou, "),
     "contradiction": ({"miou": {"max": 0.5}}, "kpis.miou: max contradicts the metric (higher is better); use min"),
     "none": ({}, "no KPI applies to target 'cpu'; add one under kpis"),
 }

@@ -166,7 +166,7 @@ def test_init_makes_a_project_that_builds(tmp_path: Path) -> None:
     )
     assert not (tmp_path / "x").exists()
     for split in ("train", "test"):
-        write_frames(folder / "data" / split, count=3)
+        write_frames(folder / "data" / split, count=12)
     subprocess.run([sys.executable, "model.py"], cwd=folder, check=True)
     assert edgekit("build", folder, "-t", "cpu").returncode == 0
     gated = edgekit("gate", folder / "artifacts" / "my-project-cpu", "--json")

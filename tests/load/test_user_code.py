@@ -152,6 +152,13 @@ def test_a_file_outside_the_folder_of_the_spec(tmp_path: Path) -> None:
     assert value(load(tmp_path / "spec", "../net/model.py:build")) == 5
 
 
+def test_a_folder_named_like_another_models_file(tmp_path: Path) -> None:
+    tree(tmp_path / "one", {"net.py": f"{textwrap.dedent(SCALED)}FACTOR = 2\n{BUILD}"})
+    tree(tmp_path / "two", {"net/model.py": f"from .layers import Scale\nFACTOR = 5\n{BUILD}", "net/layers.py": SCALED})
+    one = load(tmp_path / "one", "net.py:build")
+    assert [value(load(tmp_path / "two", "net/model.py:build")), value(one)] == [5, 2]
+
+
 LAZY = """
     import torch, utils
     from layers import Scale

@@ -18,10 +18,11 @@ import sys
 import sysconfig
 import traceback
 import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 # A second copy of these would break the running process, whatever the user's files are called.
 _NEVER_REPLACED = frozenset({"edgekit", "torch", "numpy"})
@@ -29,6 +30,8 @@ _NEVER_REPLACED = frozenset({"edgekit", "torch", "numpy"})
 
 class UserCode:
     """One model's source tree: its folder on ``sys.path`` and its modules in ``sys.modules``, only while it runs."""
+
+    _of_models: ClassVar[weakref.WeakSet[ModuleType]] = weakref.WeakSet()
 
     def __init__(self, base: Path, file: Path | None = None) -> None:
         """``base`` is the folder of the spec; ``file`` the factory's file, or None for an importable package."""
@@ -62,6 +65,7 @@ class UserCode:
                 with contextlib.suppress(ValueError):  # the user's code may edit sys.path itself
                     sys.path.remove(str(root))
             self._modules = {name: module for name, module in sys.modules.items() if self._is_own(name, module)}
+            self._of_models.update(self._modules.values())
             taken = {name.partition(".")[0] for name in hidden}
             for name in self._modules:
                 if name.partition(".")[0] in taken:
@@ -146,8 +150,9 @@ class UserCode:
             return False
         regular = self._locations[top].is_file() or (self._locations[top] / "__init__.py").is_file()
         parent = sys.modules.get(top, module)
-        # Python prefers an installed package to a folder without __init__.py, so such a folder hides only its like.
-        hides = regular or getattr(parent, "__file__", None) is None
+        # Python prefers an installed package to a folder without __init__.py, so such a folder hides only its like
+        # and what another model left behind.
+        hides = regular or getattr(parent, "__file__", None) is None or parent in self._of_models
         return hides and bool(_origins(module)) and not self._is_own(name, module)
 
 
