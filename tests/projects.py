@@ -50,7 +50,7 @@ targets:
   cpu: {engine: ort, threads: 1}
 kpis:
   miou: {min: 0.6, max_drop: 0.05}
-  latency_p99_ms: {max: 1000}
+  latency_p50_ms: {max: 1000}
 """
 
 

@@ -55,7 +55,7 @@ targets:
   cpu: {engine: ort, threads: 1}
 kpis:
   mae: {max: 3, max_drop: 2}
-  latency_p99_ms: {max: 1000}
+  latency_p50_ms: {max: 1000}
 """
 
 

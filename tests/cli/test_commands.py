@@ -99,14 +99,14 @@ def test_gate_on_saved_documents(tiny_bundle: Path, tmp_path: Path) -> None:
     options = ("--evaluation", saved["evaluate"], "--profile", saved["profile"])
     passed = document(edgekit("gate", tiny_bundle, *options, "--json"))
     assert passed["verdict"] == "pass"
-    assert {k["name"] for k in passed["kpis"]} == {"miou", "latency_p99_ms"}
+    assert {k["name"] for k in passed["kpis"]} == {"miou", "latency_p50_ms"}
     assert "PASS" in edgekit("gate", tiny_bundle, *options).stdout
 
     slow = json.loads(saved["profile"].read_text())
-    slow["latency_ms"] |= {"p99": 5000.0, "intervals": {}}
+    slow["latency_ms"] |= {"p50": 5000.0, "p90": 5000.0, "p99": 5000.0, "intervals": {}}
     saved["profile"].write_text(json.dumps(slow))
     failed = document(edgekit("gate", tiny_bundle, *options, "--json"), code=1)
-    assert {k["name"]: k["verdict"] for k in failed["kpis"]}["latency_p99_ms"] == "fail"
+    assert {k["name"]: k["verdict"] for k in failed["kpis"]}["latency_p50_ms"] == "fail"
 
     saved["profile"].write_text(json.dumps(slow | {"bundle": "another"}))
     assert "measured on bundle 'another', not on 'tiny-cpu@" in error_of(edgekit("gate", tiny_bundle, *options), 2)

@@ -27,11 +27,11 @@ def test_report(tiny_bundle: Path, tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     page = tiny_bundle.with_name("tiny-cpu.html")
     assert made.stdout == f"wrote {page}\n"
-    html = page.read_text()
+    html = page.read_text().replace("<wbr>", "")  # names may break on a phone
     identity = open_bundle(tiny_bundle).identity  # the page is beside the bundle, which still opens
     verdict = json.loads(edgekit("gate", tiny_bundle, *options, "--json").stdout)["verdict"]
     assert f"<title>{verdict.upper()}: {identity}</title>" in html
-    for word in ("latency_p99_ms", "miou", "Provenance", "onnxruntime"):
+    for word in ("latency_p50_ms", "miou", "Provenance", "onnxruntime"):
         assert word in html
 
 

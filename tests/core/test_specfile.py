@@ -44,7 +44,7 @@ UNKNOWN_KEYS = {
         "calibratr",
         "did you mean 'calibrator'?",
     ),
-    "kpi": ("max: 1000", "maxi: 1, max: 1000", "kpis.latency_p99_ms.maxi", "maxi", "did you mean 'max'?"),
+    "kpi": ("max: 1000", "maxi: 1, max: 1000", "kpis.latency_p50_ms.maxi", "maxi", "did you mean 'max'?"),
     "preprocess": ("resize: [32, 48]", "resize: [32, 48], colour: rgb", "preprocess.image.colour", "colour", "'color'"),
 }
 
@@ -84,12 +84,12 @@ WRONG_VALUES = {
     ),
     "type": ("threads: 1", "threads: many", "targets.cpu.threads: Input should be a valid integer"),
     "range": ("threads: 1", "threads: 0", "targets.cpu.threads: Input should be greater than or equal to 1; found 0"),
-    "infinite": ("max: 1000", "max: .inf", "kpis.latency_p99_ms.max: Input should be a finite number; found inf"),
+    "infinite": ("max: 1000", "max: .inf", "kpis.latency_p50_ms.max: Input should be a finite number; found inf"),
     "class names": ("[floor, red, green]", "[red, red]", "task.classes: the class name 'red' is there twice"),
-    "empty kpi": ("{max: 1000}", "{}", "kpis.latency_p99_ms: a KPI needs a limit: min, max or max_drop"),
+    "empty kpi": ("{max: 1000}", "{}", "kpis.latency_p50_ms: a KPI needs a limit: min, max or max_drop"),
     "name": ("name: tiny", "name: a/b", "name: String should match pattern"),
     "target name": ("cpu: {engine", "a/b: {engine", "targets.a/b: 'a/b' becomes a folder's name; use letters"),
-    "not a section": ("{max: 1000}", "30", "kpis.latency_p99_ms: Input should be a valid dictionary"),
+    "not a section": ("{max: 1000}", "30", "kpis.latency_p50_ms: Input should be a valid dictionary"),
 }
 
 
@@ -278,7 +278,7 @@ MISFITS = {
         "max: 1000",
         "max: 1000, target: cup",
         19,
-        "kpis.latency_p99_ms.target: 'cup' is no target; did you mean 'cpu'? allowed: cpu",
+        "kpis.latency_p50_ms.target: 'cup' is no target; did you mean 'cpu'? allowed: cpu",
     ),
     "two sources": (
         "  weights: weights.pth",
