@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.bundle import MANIFEST, SIGNATURE, open_bundle, pack, write_bundle
+from edgekit.bundle import MANIFEST, SIGNATURE, EvaluationData, open_bundle, pack, write_bundle
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import BundleError, DataError
 from edgekit.pipeline import build
@@ -42,6 +42,8 @@ def test_holds_what_a_target_needs(tiny_bundle: Path) -> None:
     }
     assert bundle.manifest["tools"]["onnxruntime"]
     assert {"weights", "code", "calibration"} == set(bundle.manifest["inputs"])
+    dataset = bundle.dataset()
+    assert bundle.evaluation_data == EvaluationData("image_mask", len(dataset), dataset.fingerprint())
 
 
 @pytest.mark.parametrize("where", [0.0, 0.37, 0.99])
@@ -212,7 +214,8 @@ def test_damaged_single_file_is_refused_or_the_same(tiny_bundle: Path, tmp_path:
 def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     old = open_bundle(tiny_bundle)
     files = {name: tiny_bundle / name for name in old.manifest["files"] if name != "bundle.json"}
-    facts = {key: old.manifest[key] for key in ("inputs", "calibration", "tools", "device", "seed", "command")}
+    keys = ("inputs", "calibration", "evaluation", "tools", "device", "seed", "command")
+    facts = {key: old.manifest[key] for key in keys}
     final = tmp_path / "out" / "bundle"
     first = write_bundle(final, old.contents, files, facts)
     assert first.digest == old.digest
@@ -225,3 +228,12 @@ def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_pat
     assert second.manifest["seed"] == 7
     assert not (final / "calibration.json").exists()
     assert [p.name for p in final.parent.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    "found", ["noise", {"format": "noise"}, {"format": "noise", "frames": "8", "dataset_hash": ""}]
+)
+def test_a_record_of_the_evaluation_data_that_is_none(found: object, tiny_bundle: Path) -> None:
+    rewrite(tiny_bundle, lambda manifest: manifest.update(evaluation=found))
+    with pytest.raises(BundleError, match=r"'evaluation' is .*expected format, frames, dataset_hash; build the bundle"):
+        open_bundle(tiny_bundle)

@@ -34,7 +34,7 @@ from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tre
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.spec import DataSection, EngineSection, InputTransform, Kpi, TaskSection
 from edgekit.core.tensors import Array, TensorSpec
-from edgekit.data import Dataset
+from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
@@ -43,6 +43,10 @@ FORMAT = "edgekit-bundle"
 VERSION = 1
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
+EVALUATION = "evaluation"
+"""The manifest's key of the evaluation data; bundles from before it was written have none."""
+NOT_RUN = "not run"
+"""The verdict in ``parity.json`` on an engine that was built for another machine."""
 SINGLE_FILE = ".edgekit"
 
 
@@ -72,6 +76,40 @@ class Contents(BaseModel):
     engine: EngineSection
     candidate: EngineFile
     control: EngineFile | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The frames that a bundle is to be judged on, as they were when it was built.
+
+    ``format`` is the dataset plugin's name, ``frames`` how many there were, ``dataset_hash`` their fingerprint.
+    """
+
+    format: str
+    frames: int
+    dataset_hash: str
+
+    @classmethod
+    def of(cls, config: DataConfig) -> EvaluationData:
+        """Read from the data.
+
+        Raises:
+            DataError: they cannot be read, or are empty.
+        """
+        dataset = config.open()
+        if len(dataset) == 0:
+            raise DataError("the evaluation set is empty; give data.evaluation at least one frame")
+        return cls(config.format, len(dataset), dataset.fingerprint())
+
+    def differs(self, frames: int, dataset_hash: str) -> str:
+        """What is different about the frames that were found; empty when they are the ones."""
+        if dataset_hash == self.dataset_hash:
+            return ""
+        how = "their content or names differ" if frames == self.frames else f"{frames:,} instead of {self.frames:,}"
+        return (
+            f"the evaluation data are not those that the bundle was built for: {how} "
+            f"(fingerprint {dataset_hash[:12]} instead of {self.dataset_hash[:12]})"
+        )
 
 
 @dataclass(frozen=True)
@@ -135,6 +173,18 @@ class Bundle:
         dataset: Dataset = config.open()
         return dataset
 
+    @property
+    def evaluation_data(self) -> EvaluationData | None:
+        """The evaluation data that it was built for; None: it says nothing of them."""
+        found = self.manifest.get(EVALUATION)
+        return None if found is None else EvaluationData(found["format"], found["frames"], found["dataset_hash"])
+
+    @property
+    def unverified(self) -> str:
+        """Why its engines were not held against golden when they were built; empty: they were."""
+        reports = json.loads((self.path / "parity.json").read_text(encoding="utf-8"))
+        return next((str(report["reason"]) for report in reports if report["verdict"] == NOT_RUN), "")
+
     def golden(self) -> dict[str, Array]:
         """Arrays of ``golden.npz``."""
         with np.load(self.path / "golden.npz", allow_pickle=False) as stored:
@@ -152,7 +202,8 @@ def write_bundle(final: Path, contents: Contents, files: Mapping[str, Path], man
         final: the folder.
         contents: becomes ``bundle.json``.
         files: path inside the bundle to the file to copy.
-        manifest: ``inputs``, ``tools``, ``device``, ``seed`` and ``command``.
+        manifest: ``inputs``, ``tools``, ``device``, ``seed`` and ``command``; ``evaluation`` as
+            :class:`EvaluationData` has it.
     """
     with atomic_directory(final) as folder:
         for inside, source in files.items():
@@ -216,7 +267,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     for key in ("files", "device"):
         if not isinstance(manifest.get(key), dict):
             raise BundleError(f"{file}: {key!r} is not a mapping; build the bundle again")
+    _check_evaluation(file, manifest.get(EVALUATION))
     return manifest
+
+
+def _check_evaluation(file: Path, found: Any) -> None:
+    kinds = {"format": str, "frames": int, "dataset_hash": str}
+    fits = isinstance(found, dict) and found.keys() == kinds.keys()
+    if found is None or (fits and all(isinstance(found[key], kind) for key, kind in kinds.items())):
+        return
+    raise BundleError(f"{file}: {EVALUATION!r} is {found!r}, expected {', '.join(kinds)}; build the bundle again")
 
 
 def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:

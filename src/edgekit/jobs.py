@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluation, export, load, profiling
 from edgekit.core import plugins
-from edgekit.core.errors import DataError, SpecError
+from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
-from edgekit.engine import Engine
+from edgekit.engine import Engine, not_here
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job, TechniqueConfig
 
@@ -162,6 +162,10 @@ def _bench(spec: Spec, target: str, config: TechniqueConfig, folder: Path) -> Ta
         )
     engine = spec.targets[target]
     plugins.load("engine", engine.engine).require(engine)
+    if elsewhere := not_here(engine):
+        raise EnvironmentFault(
+            f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
+        )
     metric = getattr(config, "metric", None)
     return TargetBench(spec, target, spec.data.validation.open(), folder, metric)
 

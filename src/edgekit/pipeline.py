@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit import __version__, judging, measuring, stages
-from edgekit.bundle import Bundle, open_bundle
-from edgekit.core import plugins
+from edgekit import __version__, judging, measuring, remote, stages
+from edgekit.bundle import Bundle, EvaluationData, open_bundle
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.history import ControlChart
@@ -27,6 +26,7 @@ from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
+from edgekit.gate import check_names
 from edgekit.judging import Judging
 from edgekit.measuring import Accuracy, Timing
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
@@ -49,6 +49,7 @@ def compress(
     """
     spec = _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
+    _check_kpis(spec)
     with alone(spec.base):
         return _compress(spec, target, out, progress)
 
@@ -92,16 +93,27 @@ def sensitivity(
     return found
 
 
-def build(spec: Spec | Path, target: str, out: Path | None = None, progress: Progress = SILENT) -> Bundle:
-    """Build the target's engine and its FP32 control, prove both against golden, write the bundle."""
+def build(
+    spec: Spec | Path, target: str, out: Path | None = None, progress: Progress = SILENT, host: str | None = None
+) -> Bundle:
+    """Build the target's engine and its FP32 control, prove both against golden, write the bundle.
+
+    The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
+    (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.
+    """
     spec = _spec(spec)
+    if host is not None:
+        spec = remote.on_host(spec, _target(spec, target), host)
     config = spec.targets[_target(spec, target)]
-    plugins.load("engine", config.engine).require(config)  # no work for an engine that is not here
+    _check_kpis(spec)
+    remote.backend(config, progress).require(config)  # no work for an engine that is not here
+    judged_on = None if spec.data.evaluation is None else EvaluationData.of(spec.data.evaluation)
     with alone(spec.base):
         compressed = _compress(spec, target, out, progress)
         workspace = Workspace(spec.base / ".edgekit")
         built = stages.build_engines(target, config, compressed, workspace, progress)
-        return stages.publish_bundle(spec, target, _out(spec, out) / f"{spec.name}-{target}", compressed, built)
+        final = _out(spec, out) / f"{spec.name}-{target}"
+        return stages.publish_bundle(spec, target, final, compressed, built, judged_on)
 
 
 def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
@@ -190,6 +202,12 @@ def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = 
 
 def _spec(spec: Spec | Path) -> Spec:
     return spec if isinstance(spec, Spec) else read_spec(Path(spec))
+
+
+def _check_kpis(spec: Spec) -> None:
+    if spec.kpis:
+        task = spec.task.create()
+        check_names(spec.kpis, (*task.metrics, *task.sequence_metrics))
 
 
 def _target(spec: Spec, name: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from edgekit import jobs
-from edgekit.bundle import Bundle, Contents, EngineFile, write_bundle
+from edgekit import jobs, remote
+from edgekit.bundle import EVALUATION, NOT_RUN, Bundle, Contents, EngineFile, EvaluationData, write_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
@@ -26,6 +27,7 @@ from edgekit.core.workspace import Stage, Workspace
 from edgekit.data import Dataset
 from edgekit.engine import Engine, EngineConfig
 from edgekit.preprocess import Preprocess
+from edgekit.quantize import Job
 from edgekit.verify import compare, feeds_of, frames_of, require
 
 GOLDEN_FRAMES = 2
@@ -110,6 +112,7 @@ def quantize_model(
     """Typed ONNX files, the record of how they were made, and golden outputs of the target's own."""
     source = exported.path / "fp32.onnx"
     config = spec.compress[0].quantize
+    engine = plugins.load("engine", spec.targets[target].engine)
     inputs = {
         "source": sha256_file(source),
         "golden": sha256_file(exported.path / "golden.npz"),
@@ -117,6 +120,7 @@ def quantize_model(
         "preprocess": _preprocess(spec),
         "frames": frames.fingerprint(),
         "profile": jobs.target_profile(spec, target),
+        "control": control_of(engine, "int8"),
         "tools": tool_versions(),
     }
     if config.measures:
@@ -127,8 +131,11 @@ def quantize_model(
         scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
         with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
             quantized = technique.apply(job, config)
+            control = control_of(engine, quantized.precision)
+            models = {quantized.precision: quantized.model} | ({"fp16": _halved(job)} if control == "fp16" else {})
         shutil.rmtree(scratch, ignore_errors=True)
-        write_bytes(folder / f"{quantized.precision}.onnx", quantized.model)
+        for precision, model in models.items():
+            write_bytes(folder / f"{precision}.onnx", model)
         for profile, model in quantized.also.items():
             write_bytes(folder / f"{quantized.precision}-{profile}.onnx", model)
         for name, content in quantized.files.items():
@@ -136,12 +143,22 @@ def quantize_model(
         data = {"data": spec.data.calibration.model_dump(mode="json"), "fingerprint": frames.fingerprint()}
         write_json(folder / RECORD, quantized.record | {"precision": quantized.precision} | data)
         golden = _read_arrays(exported.path / "golden.npz")
-        if quantized.precision != "fp32":
-            model = folder / f"{quantized.precision}.onnx"
-            golden |= typed_outputs(model, quantized.precision, golden)
+        for precision in models.keys() - {"fp32"}:
+            golden |= typed_outputs(folder / f"{precision}.onnx", precision, golden)
         _write_arrays(folder / "golden.npz", golden)
 
     return workspace.stage("quantize", inputs, fill)
+
+
+def control_of(engine: ModuleType, precision: str) -> str:
+    """The precision of the engine that one of ``precision`` is compared with, on this backend."""
+    return str(getattr(engine, "INT8_CONTROL", "fp32")) if precision == "int8" else "fp32"
+
+
+def _halved(job: Job) -> bytes:
+    from edgekit.quantize import half
+
+    return half.apply(job, half.Config(method="half", dtype="fp16")).model
 
 
 def _measured_inputs(spec: Spec, target: str) -> dict[str, Any]:
@@ -195,51 +212,62 @@ def publish_compressed(final: Path, target: str, exported: Stage, quantized: Sta
 def build_engines(
     target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
 ) -> Stage:
-    """Engines of the wanted precision and of the FP32 control, each proven against golden."""
-    module = plugins.load("engine", config.engine)
+    """Engines of the wanted precision and of its control, each proven against golden where they run."""
+    module = remote.backend(config, progress)
     wanted = config.precision or compressed.precision
     if wanted not in compressed.models:
         led = f"the compress step led to {compressed.precision}"
         steps = led if compressed.calibration else "the spec has no quantize step"
         raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
-    precisions = list(dict.fromkeys((wanted, "fp32")))
+    precisions = list(dict.fromkeys((wanted, control_of(module, wanted))))
+    unrunnable = remote.not_here(config)
     inputs = {
         "models": {p: sha256_file(compressed.models[p]) for p in precisions},
         "golden": sha256_file(compressed.golden),
         "config": config.model_dump(mode="json"),
         "device": module.fingerprint(config),
+        "runs": not unrunnable,
     }
 
     def fill(folder: Path) -> None:
         golden = _read_arrays(compressed.golden)
-        reports = []
+        reports: list[dict[str, Any]] = []
         for precision in precisions:
             file = folder / f"{precision}{module.SUFFIX}"
-            with progress.track(f"build {precision} engine"):
-                module.build(compressed.models[precision], file, config)
-                with module.open(file, config) as engine:
-                    reports.append(compare(engine, golden, precision))
-            require(reports[-1])
-        write_json(folder / "parity.json", [report.to_dict() for report in reports])
+            module.build(compressed.models[precision], file, config, progress)
+            if unrunnable:
+                reports.append({"engine": precision, "verdict": NOT_RUN, "reason": unrunnable})
+                continue
+            with progress.track(f"verify {precision}"), module.open(file, config) as engine:
+                report = compare(engine, golden, precision)
+            require(report)
+            reports.append(report.to_dict())
+        write_json(folder / "parity.json", reports)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
 
-def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed, built: Stage) -> Bundle:
-    """Write the bundle of one target.
+def publish_bundle(
+    spec: Spec, target: str, final: Path, compressed: Compressed, built: Stage, judged_on: EvaluationData | None
+) -> Bundle:
+    """Write the bundle of one target; ``judged_on`` are its evaluation data.
 
     Raises:
         SpecError: the model's outputs do not fit the task.
     """
     config: EngineConfig = spec.targets[target]
-    module = plugins.load("engine", config.engine)
+    module = remote.backend(config)
     wanted = config.precision or compressed.precision
+    control = control_of(module, wanted)
     roles = {
         p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p)
-        for p in {wanted, "fp32"}
+        for p in {wanted, control}
     }
-    with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
-        inputs, outputs = engine.inputs, engine.outputs
+    if remote.not_here(config):
+        inputs, outputs = _golden_specs(compressed.golden, "input"), _golden_specs(compressed.golden, "output")
+    else:
+        with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
+            inputs, outputs = engine.inputs, engine.outputs
     check_interface(spec, inputs, outputs)
     contents = Contents(
         name=spec.name,
@@ -250,18 +278,22 @@ def publish_bundle(spec: Spec, target: str, final: Path, compressed: Compressed,
         task=spec.task,
         evaluation=spec.data.evaluation,
         kpis=spec.kpis,
-        engine=config,
+        engine=remote.on_target(config),
         candidate=roles[wanted],
-        control=roles["fp32"] if wanted != "fp32" else None,
+        control=roles[control] if wanted != control else None,
     )
     files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
     if compressed.calibration is not None:
         files[RECORD] = compressed.calibration
     for precision, role in roles.items():
-        files |= {role.file: built.path / f"{precision}{module.SUFFIX}", role.model: compressed.models[precision]}
+        made = f"{precision}{module.SUFFIX}"
+        files |= {role.model: compressed.models[precision]}
+        # An engine, and what its backend keeps beside it.
+        files |= {f"engines/{path.name}": path for path in built.path.glob(f"{made}*")}
     manifest = {
         "inputs": _model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
         "calibration": {"format": spec.data.calibration.format, "real": spec.data.calibration.real},
+        EVALUATION: judged_on and asdict(judged_on),
         "tools": tool_versions(),
         "device": module.fingerprint(config),
         "seed": spec.seed,
@@ -281,9 +313,13 @@ def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[T
 
 def check_task(spec: Spec, exported: Stage) -> None:
     """Raise :class:`SpecError` unless the task can read what the model gives, before time goes into calibration."""
-    golden, start = _read_arrays(exported.path / "golden.npz"), "output.0."
-    given = {key.removeprefix(start): array for key, array in golden.items() if key.startswith(start)}
-    spec.task.create().check_outputs([TensorSpec(n, array.shape, array.dtype.name) for n, array in given.items()])
+    spec.task.create().check_outputs(_golden_specs(exported.path / "golden.npz", "output"))
+
+
+def _golden_specs(golden: Path, role: str) -> tuple[TensorSpec, ...]:
+    start = f"{role}.0."
+    given = {key.removeprefix(start): a for key, a in _read_arrays(golden).items() if key.startswith(start)}
+    return tuple(TensorSpec(name, array.shape, array.dtype.name) for name, array in given.items())
 
 
 def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:

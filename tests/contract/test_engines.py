@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from tests.graphs import node, normal, relative_l2, write
 
 from edgekit.core import plugins
-from edgekit.core.errors import EdgekitError, InputError, TensorError
+from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, TensorError
 from edgekit.engine import Engine, EngineConfig, Probe
 
 # The smallest section of a spec for each backend; a new backend adds a line.
-EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}}
+EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}, "trt": {"engine": "trt"}}
 LIMIT = json.loads((Path(__file__).parents[1] / "golden" / "contract.json").read_text())["engine_relative_l2"]
 WEIGHT = normal(5, 4, 3, 3, 3, scale=0.3)
 
@@ -59,6 +59,10 @@ def built(name: str, module: ModuleType, tmp_path_factory: pytest.TempPathFactor
     probes = module.probe()
     if not any(p.works for p in probes):
         pytest.skip("; ".join(f"{p.name}: {p.detail}" for p in probes))
+    try:
+        module.require(config)
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
     folder = tmp_path_factory.mktemp(name)
     nodes = [
         node("Conv", "image w", "c"),
@@ -95,7 +99,7 @@ class TestModule:
 
     def test_functions(self, module: ModuleType) -> None:
         wanted = {
-            "build": ["source", "target", "config"],
+            "build": ["source", "target", "config", "progress"],
             "open": ["path", "config"],
             "require": ["config"],
             "fingerprint": ["config"],

@@ -89,8 +89,8 @@ def test_every_plugin_has_a_frozen_config_that_refuses_unknown_keys(kind: str, n
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(InputError) as caught:
-        plugins.load("engine", "otr")
-    assert str(caught.value).startswith("engine: no plugin named 'otr'; did you mean 'ort'? allowed: ")
+        plugins.load("engine", "ortt")
+    assert str(caught.value).startswith("engine: no plugin named 'ortt'; did you mean 'ort'? allowed: ")
 
 
 def test_helpers_are_no_plugins() -> None:

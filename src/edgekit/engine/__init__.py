@@ -1,8 +1,10 @@
 """Inference engines, one file per backend.
 
 A backend is a module with a frozen ``Config`` (its keys under ``targets`` in the
-spec), ``build(source, target, config)``, ``open(path, config)``,
+spec), ``build(source, target, config, progress)``, ``open(path, config)``,
 ``require(config)``, ``fingerprint(config)``, ``quantization_profile(config)`` and ``probe()``.
+One that builds for other machines has ``runs_elsewhere(config)`` too: why its engines cannot run here, or "".
+``INT8_CONTROL`` names the precision that its INT8 engines are compared with; without it FP32.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
+from edgekit.core import plugins
 from edgekit.core.errors import InputError
 from edgekit.core.probes import Probe as Probe
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
@@ -31,6 +34,12 @@ class EngineConfig(BaseModel):
     precision: str | None = Field(
         None, description="what the engine computes in; default: int8 when the spec quantizes"
     )
+
+
+def not_here(config: EngineConfig) -> str:
+    """Why engines of this target, although they can be built, cannot run on this machine; empty: they can."""
+    ask = getattr(plugins.load("engine", config.engine), "runs_elsewhere", None)
+    return "" if ask is None else str(ask(config))
 
 
 class Engine(ABC):

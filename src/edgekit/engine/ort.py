@@ -22,12 +22,14 @@ from pydantic import Field, field_validator, model_validator
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError, TensorError
+from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import Engine, EngineConfig, LayerEvent, Probe, _graphfile, _names, _ort_layers, _ort_peaks
 
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
 SUFFIX = ".ort.onnx"
+SILENT = Silent()
 # It gives integer weights, one scale a tensor, to every float layer between rounded tensors: to the
 # very layers that were left in float because INT8 costs them most.
 UNWANTED = ["WeightBiasQuantization"]
@@ -95,7 +97,7 @@ def quantization_profile(config: Config) -> str:
     return config.profile or ("ort-arm" if platform.machine().lower() in ("aarch64", "arm64") else "ort-x86")
 
 
-def build(source: Path, target: Path, config: Config) -> None:
+def build(source: Path, target: Path, config: Config, progress: Progress = SILENT) -> None:
     """Write the graph of ``source`` as ONNX Runtime optimises it for this machine.
 
     Raises:
@@ -105,7 +107,7 @@ def build(source: Path, target: Path, config: Config) -> None:
     runtime = _runtime()
     options = _options(config)
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    with tempfile.TemporaryDirectory() as folder:
+    with progress.track(f"build {source.stem}"), tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "model.onnx"
         options.optimized_model_filepath = str(optimised)
         _session(source, options, config)

@@ -1,0 +1,57 @@
+"""``edgekit build --host``: from the spec to a bundle whose engines were built and proven on the board."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests import shell
+from tests.loopback import HOST, Loopback
+
+import edgekit
+
+
+def trt_project(project: Path) -> Path:
+    file = project / "edgekit.yaml"
+    target = "cpu: {engine: trt, device: orin-agx-64gb}"
+    text = file.read_text()
+    assert text.count("cpu: {engine: ort, threads: 1}") == 1
+    file.write_text(text.replace("cpu: {engine: ort, threads: 1}", target))
+    return project
+
+
+def test_a_bundle_from_a_board_with_trtexec_alone(board: Loopback, tiny_project: Path) -> None:
+    board.trtexec("10.3.0")
+    made = shell.edgekit("build", trt_project(tiny_project), "--target", "cpu", "--host", HOST, "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert (told["precision"], told["verified"]) == ("int8", True)
+    assert board.left() == []
+    bundle = edgekit.open_bundle(Path(told["bundle"]))
+    files = {path.name for path in (bundle.path / "engines").iterdir()}
+    extra = ("", ".cache", ".json", ".layers.json", ".log", ".profile.json", ".remote.json", ".summary.json")
+    assert {f"int8.engine{name}" for name in extra} <= files
+    assert bundle.manifest["device"] == {
+        "engine": "trt",
+        "flavour": "tensorrt",
+        "tensorrt": "10.3.0",
+        "compute_capability": "8.7",
+    }
+    reports = json.loads((bundle.path / "parity.json").read_text())
+    assert [report["verdict"] for report in reports] == ["pass", "pass"]
+    # The bundle goes to other boards of the kind; it does not say whose this one was.
+    assert bundle.contents.engine.host is None
+    assert not [path for path in bundle.path.rglob("*") if path.is_file() and HOST.encode() in path.read_bytes()]
+
+
+def test_a_board_that_does_not_answer_costs_no_work(board: Loopback, tiny_project: Path) -> None:
+    before = shell.listing(trt_project(tiny_project))
+    refused = shell.edgekit("build", tiny_project, "--target", "cpu", "--host", HOST)
+    message = shell.error_of(refused, 3)
+    assert message.startswith(f"{HOST}: nothing there can build the engine")
+    assert shell.listing(tiny_project) == before
+
+
+def test_a_host_for_a_backend_that_has_none(tiny_project: Path) -> None:
+    refused = shell.edgekit("build", tiny_project, "--target", "cpu", "--host", HOST)
+    assert "--host: targets.cpu has engine ort" in shell.error_of(refused, 2)

@@ -1,0 +1,47 @@
+"""What ``edgekit doctor`` finds: every sensor, and what most machines lack is no fault."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgekit import doctor, sensors
+from edgekit.cli.doctor_command import doctor as command
+from edgekit.core import plugins
+from edgekit.core.probes import Probe
+from edgekit.engine import ort
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One engine, quick findings, and no ``nvidia-smi``."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "_package", lambda title, module, install: Probe(title, True, module))
+    monkeypatch.setattr(plugins, "names", lambda kind, real=plugins.names: ("ort",) if kind == "engine" else real(kind))
+    monkeypatch.setattr(ort, "probe", lambda: [Probe("ort/cpu", True, "ran a model")])
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_sensor_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert {f"sensor {name}" for name in plugins.names("sensors")} <= set(found)
+    assert all(found[f"sensor {name}"].optional for name in plugins.names("sensors"))
+    assert not found["ort/cpu"].optional
+    monkeypatch.setattr(sensors, "probe", lambda: [Probe("rapl", True, "energy counter package-0")])
+    assert Probe("sensor rapl", True, "energy counter package-0", None, True) in doctor.examine()
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_is_not_here_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    if Path("/etc/nv_tegra_release").exists():
+        pytest.skip("this is a Jetson board")
+    here = Probe("kernel", True, "3 clocks")
+    monkeypatch.setattr(sensors, "probe", lambda: [here, Probe("nvml", False, "NVML", 'pip install "edgekit[nvidia]"')])
+    command()
+    page = capsys.readouterr().out
+    rows = dict(re.findall(r"^\W*(gpu|sensor \w+)\W+?(yes|no|-)\s", page, re.MULTILINE))
+    assert rows == {"gpu": "-", "sensor kernel": "yes", "sensor nvml": "-"}
+    assert 'pip install "edgekit[nvidia]"' in page
+    assert "-: not on this machine, which is no fault" in page
