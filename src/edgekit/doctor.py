@@ -7,8 +7,10 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from edgekit import sensors
 from edgekit.core import plugins
 from edgekit.engine import Probe
 from edgekit.profiling import machine
@@ -32,6 +34,8 @@ def examine() -> list[Probe]:
         found += plugins.load("engine", name).probe()
     found += [_package("compress (PyTorch)", "torch", COMPRESS), _package("compress (onnx)", "onnx", COMPRESS)]
     found += [_package("demo (rendered scenes)", "panda3d", 'pip install "edgekit[demo]"'), _gpu(), _ros()]
+    # Every machine lacks some of them: that is no fault.
+    found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
     return found
 
 
@@ -63,7 +67,7 @@ def _gpu() -> Probe:
         query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
         child = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
     except FileNotFoundError:
-        return Probe("gpu", False, "no NVIDIA driver found")
+        return Probe("gpu", False, "no NVIDIA driver found", optional=True)
     except subprocess.TimeoutExpired:
         return Probe("gpu", False, "nvidia-smi did not answer within 20 s")
     return Probe("gpu", child.returncode == 0, child.stdout.strip() or child.stderr.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from edgekit.core.errors import InputError
 from edgekit.core.history import ControlChart
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
-from edgekit.gate import PROFILE_METRICS, against, judge, measured
+from edgekit.gate import PROFILE_METRICS, against, judge, measured, require_measured
 from edgekit.measuring import Accuracy, Timing
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ class Judging:
     ``root``: where the evaluation data are on this machine.  ``allow_undecided``: what cannot be decided does not
     fail.  ``against``: the baseline: a bundle's path, or ``last-good``, a git revision or a run of the history.
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
+    ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
     """
 
     root: Path | None = None
     allow_undecided: bool = False
     against: str | None = None
     history: str | Path | None = None
+    beside: tuple[ProfileReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,16 @@ def gate(
     """Judge the bundle on the reports given, or on fresh measurements.
 
     Raises:
-        InputError: the baseline is unknown, or its data or preprocessing are others.
+        InputError: the baseline is unknown, or its data or preprocessing are others; the evaluation data are not
+            those that the bundle was built for.
         SpecError: a KPI cannot be judged.
     """
     book = _history(how)  # before anything is measured: a damaged file costs no night
     other = _other(how)
+    _require_data(bundle, how, evaluated)
+    given = how.beside if profiled is None else (profiled, *how.beside)
+    alone = profiled is None and other is None
+    require_measured(bundle.contents.kpis, bundle.contents.target, given, measuring=profiled is None, sensors=alone)
     baseline = None
     if other is not None:
         if evaluated is not None or profiled is not None:
@@ -79,11 +86,29 @@ def gate(
         if earlier is not None:
             name, documents, before = earlier
             baseline = against(name, documents, (evaluated, profiled), _metrics(bundle), history=before)
-    numbers = measured(evaluated, profiled, _metrics(bundle))
+    numbers = measured(evaluated, profiled, _metrics(bundle), how.beside)
     contents = bundle.contents
     report = judge(contents.kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided)
+    report = replace(report, warnings=evaluated.warnings)
     run = None if book is None else _record(bundle, book, evaluated, profiled, report)
     return Judged(report, evaluated, profiled, run)
+
+
+def _require_data(bundle: Bundle, how: Judging, evaluated: EvaluateReport | None) -> None:
+    """Raise unless the frames are those that the bundle was built to be judged on: before they are run."""
+    pinned = bundle.evaluation_data
+    if pinned is None:
+        return
+    if evaluated is not None:
+        found = pinned.differs(evaluated.frames, evaluated.dataset_hash)
+    else:
+        dataset = bundle.dataset(how.root)
+        found = pinned.differs(len(dataset), dataset.fingerprint())
+    if found:
+        raise InputError(
+            f"{found}; put the data back, or, when the test set is meant to change, build the bundle again with it: "
+            f"{bundle.manifest['command']}"
+        )
 
 
 def charts(bundle: Bundle, history: str | Path) -> tuple[ControlChart, ...]:

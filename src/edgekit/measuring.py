@@ -132,7 +132,7 @@ def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing
 def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | None = None) -> EvaluateReport:
     dataset = bundle.dataset(how.root)
     fingerprint = dataset.fingerprint()
-    return evaluation.report(
+    report = evaluation.report(
         found,
         candidate or _candidate(bundle),
         bundle=bundle.identity,
@@ -142,6 +142,16 @@ def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | 
         resampling=how.resampling,
         most_worst=how.worst,
     )
+    return replace(report, warnings=_warnings(bundle, report))
+
+
+def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
+    """Why the frames are not the ones that the bundle was built to be judged on, or why nobody knows."""
+    pinned = bundle.evaluation_data
+    if pinned is None:
+        return ("the bundle does not record which evaluation data it was built for; build it again",)
+    found = pinned.differs(report.frames, report.dataset_hash)
+    return (found,) if found else ()
 
 
 def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, progress: Progress) -> Measurement:

@@ -45,7 +45,7 @@ def test_class_id_out_of_range(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_mask_of_another_size_in_evaluation(tiny_bundle: Path, tmp_path: Path) -> None:
     path = labelled_elsewhere(tiny_bundle, tmp_path)
     cv2.imwrite(str(path), np.zeros((16, 24), np.uint8))
-    assert "the mask is 24x16, but its image f1.png is 48x32" in untouched(tmp_path, "gate", tiny_bundle)
+    assert "the mask is 24x16, but its image f1.png is 48x32" in untouched(tmp_path, "evaluate", tiny_bundle)
 
 
 def test_folder_without_images_to_run(tiny_bundle: Path, tmp_path: Path) -> None:

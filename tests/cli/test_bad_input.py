@@ -89,9 +89,9 @@ def test_unknown_target(tiny_project: Path) -> None:
 
 
 def test_engine_that_edgekit_does_not_know(tiny_project: Path) -> None:
-    change(tiny_project / "edgekit.yaml", "engine: ort", "engine: otr")
+    change(tiny_project / "edgekit.yaml", "engine: ort", "engine: ortt")
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
-    assert "edgekit.yaml:16: targets.cpu: engine: 'otr' is unknown; did you mean 'ort'? allowed: " in message
+    assert "edgekit.yaml:16: targets.cpu: engine: 'ortt' is unknown; did you mean 'ort'? allowed: " in message
 
 
 def test_engine_that_is_not_installed(tiny_project: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
+from tests.cli.test_bad_bundle import with_kpis
 from tests.shell import edgekit
 
 
 @pytest.fixture
 def reports(tiny_bundle: Path, tmp_path: Path) -> tuple[str, ...]:
     """Options that name an evaluation, and a profile of too few queries for an upper end of p99."""
+    with_kpis(tiny_bundle, {"miou": {"min": 0.6}, "latency_p99_ms": {"max": 1000}})
     folder = tmp_path / "reports"
     folder.mkdir()
     for command, options in (("evaluate", ()), ("profile", ("--queries", 100))):

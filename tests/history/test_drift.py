@@ -14,7 +14,7 @@ from tests.nights import series
 
 from edgekit.core.errors import DataError, InputError, MissingRequirement
 from edgekit.core.history import Series
-from edgekit.history import control_chart, drifts
+from edgekit.history import control_chart, drifts, worsenings
 
 
 def noise(seed: int, nights: int = 60) -> Any:
@@ -173,3 +173,26 @@ def test_a_series_checks_itself(field: str, column: tuple[Any, ...], words: str)
     good = {"times_ms": (0, 1, 2), "values": (0.1, 0.2, 0.3), "runs": ("a", "b", "c"), "verdicts": ("", "", "")}
     with pytest.raises(DataError, match=words):
         Series(metric="m", target="cpu", low=none, high=none, **{**good, field: column})  # type: ignore[arg-type]
+
+
+LEVELS = {
+    "down": ([0.7, 0.68], [15]),
+    "down and up again": ([0.7, 0.68, 0.7], []),
+    "down, and half-way up": ([0.7, 0.66, 0.68], [15]),
+    "up": ([0.68, 0.7], []),
+    "up, and down to where it was": ([0.68, 0.7, 0.68], [30]),
+    "down twice": ([0.7, 0.68, 0.66], [15, 30]),
+    "level": ([0.7], []),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_what_got_worse_and_stayed_so(case: str) -> None:
+    levels, standing = LEVELS[case]
+    values = [level + 0.001 * wobble for i, level in enumerate(levels) for wobble in noise(i, 15)]
+    found = worsenings(control_chart(series(values)))
+    assert [one.change.index for one in found] == standing
+    assert all(one.metric == "miou" and one.now == pytest.approx(levels[-1], abs=0.001) for one in found)
+    mirrored = worsenings(control_chart(series([-value for value in values], higher=False)))
+    assert [one.change.index for one in mirrored] == standing
+    assert worsenings(control_chart(series(values, higher=None))) == ()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
+from pydantic import TypeAdapter
 from tests.history.test_record_runs import add, opened
 from tests.nights import evaluation, profile
 from tests.shell import edgekit, error_of
+
+from edgekit.core.history import HistoryReport
 
 
 def test_runs_and_a_drift(history_file: Path) -> None:
@@ -33,6 +37,17 @@ def test_runs_and_a_drift(history_file: Path) -> None:
     assert [c["run"] for c in accuracy["changes"]] == [step]
     assert accuracy["start"] == accuracy["changes"][0]["index"] == 12
     assert (latency["changes"], latency["series"]["unit"], len(latency["series"]["values"])) == ([], "ms", 20)
+    assert [(one["metric"], one["change"]["run"]) for one in document["worse"]] == [("miou", step)]
+    assert TypeAdapter(HistoryReport).validate_python(document).to_dict() == {
+        **document, "runs": tuple(document["runs"]), "charts": ANY, "worse": ANY
+    }  # fmt: skip
+
+    checked = edgekit(*words, "--json", "--check")
+    assert checked.returncode == 1
+    assert json.loads(checked.stdout) == document
+    told = f"worse and not made up for: camvid-seg-cpu miou was 0.7 before run {step[:8]} of 2096-10-15 07:06 and is"
+    assert told in checked.stderr
+    assert edgekit("history", "--history", history_file, "--metric", "latency_p50_ms", "--check").returncode == 0
 
 
 def test_no_history(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from edgekit.profiling import (
     summarise,
     time_inference,
 )
+from edgekit.profiling.latency import _correlation
 from edgekit.profiling.openings import percentile_interval
 from edgekit.profiling.scenarios import Scenario
 
@@ -206,3 +207,17 @@ def test_machine_is_described() -> None:
     facts = machine()
     assert facts["cpus"] >= 1
     assert facts["cpu"] != ""
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        ("000000", None),
+        ("011111", None),
+        ("010000", -0.2),
+        ("00000000001111111111", 0.85),
+    ],
+)
+def test_bursts_of_late_queries_show_as_correlation(late: str, expected: float | None) -> None:
+    found = _correlation(np.array([letter == "1" for letter in late]))
+    assert found == (expected if expected is None else pytest.approx(expected, abs=0.15))

@@ -108,7 +108,9 @@ def test_a_gpu_without_an_energy_counter_still_has_power() -> None:
 
 
 def test_failures_are_translated() -> None:
-    with pytest.raises(MissingRequirement, match=r"NVML \(NVML Shared Library Not Found\).*pip install nvidia-ml-py"):
+    with pytest.raises(
+        MissingRequirement, match=r"NVML \(NVML Shared Library Not Found\).*pip install \"edgekit\[nvidia\]\""
+    ):
         nvml.Nvml((0,), Library(nvmlInit="no driver")).start()
     with pytest.raises(EnvironmentFault, match=r"no GPU of the numbers \[0, 3\]: Invalid Argument"):
         nvml.Nvml((0, 3), titan()).start()
@@ -122,7 +124,7 @@ def test_failures_are_translated() -> None:
 
 def test_without_the_package_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(MissingRequirement, match="pip install nvidia-ml-py"):
+    with pytest.raises(MissingRequirement, match=r"pip install \"edgekit\[nvidia\]\""):
         nvml.Config().reader().start()
 
 

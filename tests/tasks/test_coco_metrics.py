@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
-from edgekit.tasks import _precision
+from edgekit.tasks import Accumulator, _precision
 from edgekit.tasks._coco import NAMES, CocoMetrics
 
 Frame = tuple[Detections, Objects]
@@ -179,8 +181,8 @@ class TestWeights:
             rows = rng.integers(0, 3, (20, 40)).astype(np.float64)
             rows[0, 1:] = 0
             results = []
-            for many in (0, 10**9):
-                monkeypatch.setattr(_precision, "_MANY", many)
+            for many in (0, 1 << 20):
+                monkeypatch.setattr(_precision, "_WHOLE", many)
                 results.append(accumulator.compute_many(rows))
             for name, values in results[0].items():
                 np.testing.assert_allclose(values, results[1][name], rtol=1e-12)
@@ -195,6 +197,45 @@ class TestWeights:
         assert not [name for name in some if name.endswith(("small", "medium", "large"))]
         for name, values in some.items():
             np.testing.assert_array_equal(values, every[name])
+
+    def test_long_curves_are_summed_up_between_recalls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        accumulator, weights = random_frames(100), np.random.default_rng(2).integers(0, 3, (30, 100)).astype(float)
+        results = []
+        for many, block in ((0, 1 << 18), (10**9, 1 << 18), (0, 1)):
+            monkeypatch.setattr(_precision, "_MANY", many)
+            monkeypatch.setattr(_precision, "_BLOCK", block)
+            results.append(accumulator.compute_many(weights))
+        for name, values in results[0].items():
+            np.testing.assert_allclose(values, results[1][name], rtol=1e-12)
+            np.testing.assert_array_equal(values, results[2][name])
+
+    def test_parts_of_weights_scale_nothing(self) -> None:
+        """Average precision and recall are shares, so half of every weight changes nothing."""
+        accumulator, weights = random_frames(60), np.random.default_rng(2).integers(0, 3, (5, 60)).astype(float)
+        whole, halves = accumulator.compute_many(weights), accumulator.compute_many(weights / 2)
+        for name, values in whole.items():
+            np.testing.assert_allclose(values, halves[name], rtol=1e-12)
+
+    def test_every_frame_alone(self) -> None:
+        accumulator = random_frames(80)
+        for name in ("map", "ap/c0", "ap_small"):
+            np.testing.assert_allclose(accumulator.alone(name), Accumulator.alone(accumulator, name), rtol=1e-12)
+        assert np.isnan(accumulator.alone("map")).any()
+
+    @given(st.integers(1, 3000))
+    def test_recalls_that_are_reached(self, total: int) -> None:
+        """Equal to the division of pycocotools, ties included."""
+        hits = np.arange(total + 1)[None]
+        expected = np.searchsorted(_precision.RECALLS, hits[0] / total, "right")
+        np.testing.assert_array_equal(_precision._reached(np.array([float(total)]), True)(hits)[0], expected)
+
+
+def random_frames(count: int) -> CocoMetrics:
+    accumulator = CocoMetrics(["c0", "c1", "c2"])
+    frames = [frame for seed in range(count) for frame in case(seed)[0]]
+    for i, (found, truth) in enumerate(frames[:count]):
+        accumulator.update(found, truth, f"frame-{i}")
+    return accumulator
 
 
 class TestAccumulator:

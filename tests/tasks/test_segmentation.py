@@ -20,6 +20,7 @@ from edgekit.core.spec import TaskSection
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.data.camvid import Config as CamVid
 from edgekit.preprocess import place
+from edgekit.tasks import Accumulator
 from edgekit.tasks._drawing import colours
 from edgekit.tasks.segmentation import Config, Segmentation
 
@@ -328,6 +329,38 @@ class TestMetrics:
     def test_prediction_that_is_no_class(self) -> None:
         with pytest.raises(TensorError, match=r"sample 'f7': the prediction has an id outside 0\.\.2"):
             task().accumulator().update(LabelMap(np.array([[3]], np.uint8)), np.array([[0]], np.uint8), "f7")
+
+    @settings(deadline=None)
+    @given(st.data())
+    def test_two_pixels_at_once_count_as_one_after_the_other(self, data: st.DataObject) -> None:
+        """Also what is no class, which only the long way names."""
+        count, void = data.draw(st.integers(2, 17)), data.draw(st.sampled_from([None, 0, 1, 11, 14, 15, 31, 200, 255]))
+        ids = st.sampled_from([*range(count), *range(count), *([] if void is None else [void]), 16, 31, 255])
+        shape = data.draw(npst.array_shapes(min_dims=2, max_dims=2, max_side=5))
+        truth, labels = (data.draw(npst.arrays(np.uint8, shape, elements=ids)) for _ in range(2))
+        accumulator = task(tuple(f"c{i}" for i in range(count)), void).accumulator()
+        found = accumulator._joint_of_few(labels, truth)
+        valid = np.full(shape, True) if void is None else truth != void
+        good = bool((truth[valid] < count).all() and (labels[valid] < count).all())
+        if not good:
+            assert found is None
+            with pytest.raises((DataError, TensorError)):
+                accumulator.update(LabelMap(labels), truth, "f")
+        elif found is not None:
+            np.testing.assert_array_equal(found, accumulator._joint(labels, truth, "f")[:16, :16])
+        else:
+            assert count > 15 or truth.max() > 14 or labels.max() > 15
+
+    def test_every_frame_alone(self) -> None:
+        rng = np.random.default_rng(0)
+        accumulator = task(ignore_index=2).accumulator()
+        for i in range(70):
+            accumulator.update(
+                LabelMap(rng.integers(0, 3, (3, 3), np.uint8)), rng.integers(i % 3, 3, (3, 3), np.uint8), "f"
+            )
+        for name in ("miou", "iou/car"):
+            np.testing.assert_array_equal(accumulator.alone(name), Accumulator.alone(accumulator, name))
+        assert np.isnan(accumulator.alone("miou")[2::3]).all()
 
     def test_nothing_to_score(self) -> None:
         with pytest.raises(DataError, match="no labelled pixel to score; evaluate frames"):

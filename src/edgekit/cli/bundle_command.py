@@ -37,6 +37,9 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     ]
     for group in ("device", "tools", "inputs"):
         rows += [(f"{group} {key}", str(value)) for key, value in manifest[group].items()]
+    if opened.evaluation_data is not None:
+        data = opened.evaluation_data
+        rows += [("judged on", f"{data.format}, {data.frames:,} frames, {data.dataset_hash[:12]}")]
     rows += [("made by", manifest["command"])]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
     print_table(str(bundle), ("", "every hash matches"), rows)

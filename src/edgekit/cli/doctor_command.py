@@ -16,10 +16,16 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json({"findings": [asdict(finding) for finding in findings]})
         return
     rows = [
-        (f.name, "yes" if f.works else "no", f.detail if f.works or not f.install else f"{f.detail}: {f.install}")
+        (
+            f.name,
+            "yes" if f.works else "-" if f.optional else "no",
+            f.detail if f.works or not f.install else f"{f.detail}: {f.install}",
+        )
         for f in findings
     ]
     print_table("edgekit doctor", ("what", "works", "detail"), rows)
+    if any(f.optional and not f.works for f in findings):
+        print("-: not on this machine, which is no fault; a profile says which sensors it had")
 
 
 command = single(doctor)

@@ -71,6 +71,8 @@ def _show(report: EvaluateReport) -> None:
         )
     header = ("metric", "FP32 control", "engine", "95 % interval", "change", "95 % interval")
     print_table(f"{report.bundle} on {report.frames} frames", header, rows)
+    for warning in report.warnings:
+        print(f"warning: {warning}")
     if report.slices:
         _show_slices(report)
     if report.bootstrap is not None:

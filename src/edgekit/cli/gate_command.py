@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 EvaluationOption = Annotated[
     Path | None, typer.Option(help="Judge this `evaluate --json` document instead of measuring.")
 ]
-ProfileOption = Annotated[Path | None, typer.Option(help="Judge this `profile --json` document instead of measuring.")]
+ProfileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Judge this `profile --json` document instead of measuring; further ones, such as one under traffic, add "
+        "the numbers that the first has not."
+    ),
+]
 JunitOption = Annotated[Path | None, typer.Option(help="Write the verdicts as a JUnit XML file.")]
 MarkdownOption = Annotated[Path | None, typer.Option(help="Write the verdicts as a Markdown file.")]
 AllowUndecidedOption = Annotated[
@@ -63,10 +69,12 @@ def gate(
         require_junit()
     opened = open_bundle(bundle)
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
-    profiled = read_document(profile, ProfileReport, opened.identity)
-    how = Judging(root, allow_undecided, against, _book(history))
+    profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
+    how = Judging(root, allow_undecided, against, _book(history), tuple(beside))
     report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if as_json:
         print_json(report.to_dict())
     else:

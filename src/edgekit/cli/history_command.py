@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import sys
+from dataclasses import fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from edgekit.cli.console import JsonOption, print_json, print_table, single
 
 if TYPE_CHECKING:
-    from edgekit.core.history import ControlChart
+    from edgekit.core.history import ControlChart, Worsening
     from edgekit.history import Entry, History
 
 DEFAULT = "edgekit-history.db"
@@ -28,17 +29,24 @@ NameOption = Annotated[str | None, typer.Option(help="Only runs of this project.
 LimitOption = Annotated[int, typer.Option(min=1, help="How many of the newest runs of a target to look at.")]
 
 
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Exit with 1 when a metric got worse and has not come back.")
+]
+
+
 def history(
     history: HistoryOption = DEFAULT,
     metric: MetricOption = None,
     target: TargetOption = None,
     name: NameOption = None,
     limit: LimitOption = 60,
+    check: CheckOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List recorded runs, and steps and drifts of their metrics."""
+    """List recorded runs, and steps and drifts of their metrics; exit code 0, with --check 1 when one got worse."""
     from edgekit.core.errors import InputError
-    from edgekit.history import History
+    from edgekit.core.history import HistoryReport, ListedRun
+    from edgekit.history import History, worsenings
 
     opened = History.open(history)
     entries = opened.entries(target, name)
@@ -48,14 +56,18 @@ def history(
     pairs = dict.fromkeys((e.name, e.target) for e in entries)
     charts = [chart for pair in pairs for chart in _charts(opened, *pair, metric, limit)]
     shown = [e for pair in pairs for e in [e for e in entries if (e.name, e.target) == pair][:limit]]
+    worse = tuple(one for chart in charts for one in worsenings(chart))
     if as_json:
-        runs = [{key: value for key, value in asdict(e).items() if key not in ("data", "machine")} for e in shown]
-        print_json(
-            {"history": str(history), "runs": runs, "charts": [c.to_dict() for c in charts], "schema_version": 1}
-        )
-        return
-    _print_runs(shown)
-    _print_charts(charts)
+        runs = tuple(ListedRun(**{f.name: getattr(e, f.name) for f in fields(ListedRun)}) for e in shown)
+        print_json(HistoryReport(history, runs, tuple(charts), worse).to_dict())
+    else:
+        _print_runs(shown)
+        _print_charts(charts)
+    if check:
+        for one in worse:
+            print(f"worse and not made up for: {_standing(one)}", file=sys.stderr)
+        if worse:
+            raise SystemExit(1)
 
 
 def _charts(opened: History, name: str, target: str, metrics: list[str] | None, limit: int) -> list[ControlChart]:
@@ -106,6 +118,14 @@ def _told(chart: ControlChart, change: Any) -> str:
     return (
         f"{chart.series.metric} {change.direction} since {_day(change.time_ms)} (run {change.run[:8]}): "
         f"{change.before:.4g} to {change.after:.4g}{unit}, confidence {change.confidence:.3f}"
+    )
+
+
+def _standing(one: Worsening) -> str:
+    unit = f" {one.unit}" if one.unit else ""
+    return (
+        f"{one.name}-{one.target} {one.metric} was {one.change.before:.4g}{unit} before run {one.change.run[:8]} of "
+        f"{_day(one.change.time_ms)} and is {one.now:.4g}{unit} now"
     )
 
 

@@ -8,7 +8,10 @@ import typer
 
 from edgekit.cli.console import print_json, single
 
-OfOption = Annotated[str, typer.Option("--of", help="spec, evaluate, profile, verify or gate.")]
+OfOption = Annotated[
+    str,
+    typer.Option("--of", help="spec, or a command: compress, sensitivity, evaluate, profile, verify, gate, history."),
+]
 
 
 def schema(of: OfOption = "spec") -> None:
@@ -16,11 +19,12 @@ def schema(of: OfOption = "spec") -> None:
     from pydantic import TypeAdapter
 
     from edgekit.core.errors import InputError
+    from edgekit.core.history import HistoryReport
     from edgekit.core.plugins import allowed
     from edgekit.core.reports import DOCUMENTS
     from edgekit.core.spec import Spec
 
-    documents: dict[str, type] = {"spec": Spec, **DOCUMENTS}
+    documents: dict[str, type] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
     if of not in documents:
         raise InputError(f"--of: no document {of!r}; {allowed(of, tuple(documents))}")
     print_json(TypeAdapter(documents[of]).json_schema())

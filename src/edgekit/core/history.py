@@ -92,3 +92,46 @@ class ControlChart(Document):
     outside: tuple[int, ...] = ()
     changes: tuple[ChangePoint, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A recorded run; ``revision`` is the git commit, ``verdict`` the gate's, both empty where there is none.
+
+    ``time_ms`` is milliseconds since 1970 UTC; ``metrics`` are by MLflow's names.
+    """
+
+    id: str
+    name: str
+    target: str
+    revision: str
+    digest: str
+    verdict: str
+    time_ms: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Worsening:
+    """A change for the worse that no later one has made up for, of metric ``metric``; ``now`` is the present level."""
+
+    name: str
+    target: str
+    metric: str
+    unit: str
+    change: ChangePoint
+    now: float
+
+
+@dataclass(frozen=True)
+class HistoryReport(Document):
+    """Recorded runs, how their metrics moved, and what got worse and stayed so.
+
+    ``history`` is the file or the server's address; ``runs`` and ``charts`` are the newest of every project and target.
+    """
+
+    history: str
+    runs: tuple[ListedRun, ...]
+    charts: tuple[ControlChart, ...]
+    worse: tuple[Worsening, ...] = ()
+    schema_version: int = SCHEMA_VERSION

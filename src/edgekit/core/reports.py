@@ -123,7 +123,7 @@ class EvaluateReport(Document):
     """Task metrics of the candidate engine, and of its FP32 control on the same frames.
 
     ``intervals`` and ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two
-    reports must share to be compared.
+    reports must share to be compared.  ``warnings`` say why the numbers are not what the bundle was built to show.
     """
 
     bundle: str
@@ -139,6 +139,7 @@ class EvaluateReport(Document):
     bootstrap: Bootstrap | None = None
     dataset_hash: str = ""
     preprocess_hash: str = ""
+    warnings: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
@@ -304,7 +305,10 @@ class KpiResult:
 
 @dataclass(frozen=True)
 class GateReport(Document):
-    """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed."""
+    """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed.
+
+    ``warnings`` are those of the evaluation that was judged.
+    """
 
     bundle: str
     target: str
@@ -312,6 +316,7 @@ class GateReport(Document):
     kpis: tuple[KpiResult, ...]
     not_applicable: tuple[str, ...] = ()
     baseline: str | None = None
+    warnings: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

@@ -48,6 +48,10 @@ class Score:
         """Metric to float64 ``(R,)`` for weights ``(R, frames)``, NaN where it was not measured."""
         return self._total.compute_many(weights, names) | self._flicker.compute_many(weights)
 
+    def alone(self, name: str) -> Array:
+        """A metric of the task of every frame without the others, as :meth:`edgekit.tasks.Accumulator.alone`."""
+        return self._total.alone(name)
+
 
 @dataclass(frozen=True)
 class Measurement:

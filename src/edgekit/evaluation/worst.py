@@ -8,21 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.reports import WorstFrame
-from edgekit.evaluation.measurement import Measurement, Score
-
-_BLOCK = 64
-
-
-def alone(score: Score, metric: str, frames: int) -> NDArray[np.float64]:
-    """The metric of every frame alone, float64 ``(frames,)``; NaN where one frame does not measure it."""
-    made = np.full(frames, np.nan)
-    for first in range(0, frames, _BLOCK):
-        rows = np.zeros((min(_BLOCK, frames - first), frames))
-        rows[np.arange(len(rows)), first + np.arange(len(rows))] = 1
-        values = score.compute_many(rows, (metric,)).get(metric)
-        if values is not None:
-            made[first : first + len(rows)] = values
-    return made
+from edgekit.evaluation.measurement import Measurement
 
 
 def worst(measurement: Measurement, candidate: str, control: str | None, count: int = 10) -> tuple[WorstFrame, ...]:
@@ -33,10 +19,10 @@ def worst(measurement: Measurement, candidate: str, control: str | None, count: 
     """
     headline, frames = measurement.metrics[0], len(measurement.frames)
     sign = 1 if headline.higher else -1
-    own = alone(measurement.scores[candidate], headline.name, frames)
+    own = measurement.scores[candidate].alone(headline.name)
     other = np.full(frames, np.nan)
     if control is not None:
-        other = alone(measurement.scores[control], headline.name, frames)
+        other = measurement.scores[control].alone(headline.name)
     loss = sign * (other - own)
     chosen = dict.fromkeys([*_first(sign * own, count), *_first(np.where(loss > 0, -loss, np.nan), count)])
     return tuple(WorstFrame(measurement.frames[i], float(own[i]), _known(other[i]), _known(loss[i])) for i in chosen)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from edgekit.gate.baseline import Baseline, against
 from edgekit.gate.junit import require_junit, write_junit
 from edgekit.gate.kpis import judge
-from edgekit.gate.numbers import PROFILE_METRICS, Measured, Sampling, measured, profile_values
+from edgekit.gate.naming import check_names, require_measured
+from edgekit.gate.numbers import PROFILE_METRICS, measured, profile_values
+from edgekit.gate.quantity import Measured, Sampling
 from edgekit.gate.summary import markdown
 
 __all__ = [
@@ -14,10 +16,12 @@ __all__ = [
     "Measured",
     "Sampling",
     "against",
+    "check_names",
     "judge",
     "markdown",
     "measured",
     "profile_values",
     "require_junit",
+    "require_measured",
     "write_junit",
 ]

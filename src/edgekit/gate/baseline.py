@@ -10,7 +10,8 @@ from typing import NamedTuple
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Difference, EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.gate.noise import noise_floor
-from edgekit.gate.numbers import Measured, Sampling, interval_at, measured, rescaled
+from edgekit.gate.numbers import interval_at, measured, rescaled
+from edgekit.gate.quantity import Measured, Sampling
 from edgekit.profiling.openings import MIN_LOADS, p50_ratio, ratio_interval, typical_ratio
 from edgekit.profiling.percentiles import QUANTILES
 

@@ -11,7 +11,10 @@ from edgekit.core.plugins import allowed
 from edgekit.core.reports import GateReport, Interval, Judgement, KpiResult
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.gate.baseline import Baseline, Comparison, drop_from_baseline, drop_from_control, worse_ratio
-from edgekit.gate.numbers import Measured, check_numbers, interval_at
+from edgekit.gate.naming import contradiction
+from edgekit.gate.numbers import check_numbers, interval_at
+from edgekit.gate.operation import HOW
+from edgekit.gate.quantity import Measured
 from edgekit.gate.verdict import Decision, decide
 from edgekit.profiling.percentiles import QUANTILES, minimum_queries
 
@@ -99,16 +102,21 @@ class _Judge:
     def _check(self, numbers: Mapping[str, Measured]) -> None:
         if self.metric not in numbers:
             raise SpecError(f"{self.at}: {_unmeasured(self.metric, numbers)}")
-        higher = numbers[self.metric].metric.higher
-        wrong, right, better = ("max", "min", "higher") if higher else ("min", "max", "lower")
-        if getattr(self.kpi, wrong) is not None:
-            raise SpecError(f"{self.at}: {wrong} contradicts the metric ({better} is better); use {right}")
+        if wrong := contradiction(self.kpi, numbers[self.metric].metric):
+            raise SpecError(f"{self.at}: {wrong}")
         for kind in ("baseline_drop", "baseline_ratio"):
             if getattr(self.kpi, kind) is not None and self.baseline is None:
                 raise SpecError(f"{self.at}: {kind} needs a baseline; name one with: edgekit gate --against")
         if self.baseline is not None and self._against_baseline and self.metric not in self.baseline.numbers:
             known = _unmeasured(self.metric, self.baseline.numbers)
             raise SpecError(f"{self.at}: in the baseline {self.baseline.name} {known}")
+        if self.baseline is not None and self._against_baseline:
+            ours, theirs = (table[self.metric].under for table in (numbers, self.baseline.numbers))
+            if ours != theirs:
+                raise SpecError(
+                    f"{self.at}: measured under {ours}, in the baseline {self.baseline.name} under {theirs}; "
+                    "measure both alike"
+                )
 
     @property
     def _against_baseline(self) -> bool:
@@ -154,10 +162,13 @@ class _Judge:
         described: dict[str, Any] = {"kind": kind, "value": limit}
         if self.metric != self.name:
             described["metric"] = self.metric
+        if part.number.under:
+            described["under"] = part.number.under
         if kind in ("min", "max"):
             number = part.number
             interval = interval_at(number, self.kpi.confidence, self.at)
-            decision = decide(number.value, interval, limit, kind == "max", number.sampling)
+            sampling = number.sampling and replace(number.sampling, confidence=self.kpi.confidence)
+            decision = decide(number.value, interval, limit, kind == "max", sampling)
             margin = limit - number.value if kind == "max" else number.value - limit
         else:
             worse, interval, found, facts = self._worse(kind, part)
@@ -202,7 +213,9 @@ class _Judge:
 
 
 def _held(worse: float, interval: Interval | None, limit: float, found: Comparison) -> Decision:
-    decision = decide(worse, interval, limit, True, found.sampling)
+    # A drop of a share is no share.
+    sampling = found.sampling and replace(found.sampling, share=None)
+    decision = decide(worse, interval, limit, True, sampling)
     return replace(decision, reason=found.reason) if decision.verdict == "undecided" and found.reason else decision
 
 
@@ -218,4 +231,6 @@ def _unmeasured(metric: str, numbers: Mapping[str, Measured]) -> str:
         fewest = minimum_queries(QUANTILES[rest])
         if beside.sampling.size < fewest:
             return f"not measured: {beside.sampling.size} queries were timed; it needs {fewest} (profile --queries)"
+    if metric in HOW:
+        return f"{metric} was not measured; measure it with: {HOW[metric]}"
     return f"{metric} was not measured; {allowed(metric, tuple(numbers))}"

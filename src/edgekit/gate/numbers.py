@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.core.errors import SpecError
-from edgekit.core.reports import Bootstrap, Difference, EvaluateReport, Interval, Latency, Metric, ProfileReport, Slice
+from edgekit.core.reports import Bootstrap, EvaluateReport, Interval, Latency, Metric, ProfileReport, Slice
 from edgekit.evaluation.bootstrap import METHOD
+from edgekit.gate.operation import OPERATION_METRICS, operation
+from edgekit.gate.quantity import Measured, Sampling
 from edgekit.profiling.openings import p50_ratio, percentile_interval, student
 from edgekit.profiling.percentiles import CONFIDENCE, QUANTILES
 
@@ -26,6 +27,7 @@ PROFILE_METRICS = (
     Metric("engine_memory_mib", False, "MiB"),
     Metric("size_mib", False, "MiB"),
     Metric("speedup_p50", True, "x"),
+    *OPERATION_METRICS,
 )
 LOADS = "loads"
 """The setting of a profile that says how often its engines were opened."""
@@ -33,61 +35,19 @@ _EVEN = 1e-6
 _DRAWN = {"frame": "frames", "sequence": "sequences", "scene": "scenes", "drive": "drives"}
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """What an interval was made of: ``size`` of ``units`` (``frames``, ``queries``), and its ``confidence``.
-
-    ``quantile`` is set for a percentile of latency; ``times_ms`` are the queries in the order they ran, from
-    ``loads`` openings of the engine of equally many queries each; ``control_ms`` are the control's in the same rounds.
-    ``student``: the interval is made of Student's t of ``size - 1``, so that others follow from it.
-    """
-
-    size: int
-    units: str
-    confidence: float
-    quantile: float | None = None
-    times_ms: tuple[float, ...] = ()
-    loads: int = 1
-    control_ms: tuple[float, ...] = ()
-    student: bool = False
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number, its direction, and the FP32 control's number on the same frames.
-
-    ``interval`` is the number's own, ``difference`` is candidate minus control, tested paired; both None: the
-    number is taken as exact. ``slices`` is by column and value.
-    """
-
-    metric: Metric
-    value: float
-    control: float | None = None
-    interval: Interval | None = None
-    difference: Difference | None = None
-    sampling: Sampling | None = None
-    slices: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
-
-    @property
-    def ends(self) -> tuple[float | None, ...]:
-        """Every number in it but those of its slices."""
-        intervals = [i for i in (self.interval, self.difference) if i is not None]
-        found = (self.value, self.control, None if self.difference is None else self.difference.value)
-        return (*found, *(end for i in intervals for end in (i.low, i.high)))
-
-    @property
-    def timed(self) -> bool:
-        """Whether it is a percentile of latency or made of one, so that another run of the same engine differs."""
-        return self.sampling is not None and self.sampling.units == "queries"
-
-
-def measured(evaluation: EvaluateReport, profile: ProfileReport, metrics: tuple[Metric, ...]) -> dict[str, Measured]:
+def measured(
+    evaluation: EvaluateReport,
+    profile: ProfileReport,
+    metrics: tuple[Metric, ...],
+    beside: tuple[ProfileReport, ...] = (),
+) -> dict[str, Measured]:
     """Every number that a KPI can name.
 
     Args:
         evaluation: accuracy of the candidate and of its control.
         profile: its latency and memory.
         metrics: the task's, with their directions.
+        beside: profiles of further runs, for the numbers that the first does not have.
     """
     sampling = _drawn(evaluation.bootstrap)
     table = {}
@@ -99,11 +59,18 @@ def measured(evaluation: EvaluateReport, profile: ProfileReport, metrics: tuple[
                     values = slices.setdefault(part.column, {})
                     values[part.value] = _measured(metric, part, _of_slice(sampling, part))
             table[metric.name] = _measured(metric, evaluation, sampling, slices)
-    found = profile_values(profile)
-    for metric in PROFILE_METRICS:
-        if metric.name in found:
-            table[metric.name] = Measured(metric, found[metric.name], **_timing(metric.name, profile))
+    for one in (*reversed(beside), profile):
+        table |= _profiled(one)
     return table
+
+
+def _profiled(profile: ProfileReport) -> dict[str, Measured]:
+    found, at_work = profile_values(profile), operation(profile)
+    return {
+        metric.name: at_work.get(metric.name) or Measured(metric, found[metric.name], **_timing(metric.name, profile))
+        for metric in PROFILE_METRICS
+        if metric.name in found
+    }
 
 
 def _measured(
@@ -152,7 +119,7 @@ def profile_values(profile: ProfileReport) -> dict[str, float]:
     values["size_mib"] = profile.size_mib
     if profile.speedup_p50 is not None:
         values["speedup_p50"] = profile.speedup_p50
-    return values
+    return values | {name: number.value for name, number in operation(profile).items()}
 
 
 def _latencies(profile: ProfileReport) -> dict[str, Latency]:
@@ -186,6 +153,8 @@ def interval_at(number: Measured, confidence: float, where: str) -> Interval | N
     sampling = number.sampling
     if number.interval is None or sampling is None:
         return number.interval
+    if sampling.share is not None:
+        return sampling.share.interval(confidence)
     if sampling.quantile is not None and sampling.times_ms:
         return percentile_interval(sampling.times_ms, sampling.quantile, confidence, sampling.loads)
     if sampling.control_ms and sampling.times_ms:

@@ -14,6 +14,8 @@ def markdown(report: GateReport) -> str:
     facts = [words.counts(report.kpis), f"target {_cell(report.target)}"]
     if report.baseline is not None:
         facts.append(f"baseline {_cell(report.baseline)}")
+    for warning in report.warnings:
+        lines += [f"⚠️ {_cell(warning)}", ""]
     lines += [" · ".join(facts), "", _row(words.HEADER), "|---|---:|---:|---:|---|"]
     for result in report.kpis:
         *cells, _ = words.row(result)

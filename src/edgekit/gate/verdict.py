@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from edgekit.core.reports import Interval, Judgement
-from edgekit.gate.numbers import Sampling
+from edgekit.gate.quantity import Sampling
+from edgekit.gate.shares import Share
 from edgekit.profiling.openings import MIN_LOADS, queries_for_ends
 from edgekit.profiling.percentiles import minimum_queries
 
@@ -47,6 +48,8 @@ def decide(
         return Decision("pass")
     if not _keeps(best, limit, upper):
         return Decision("fail")
+    if sampling is not None and sampling.share is not None:
+        return _of_share(sampling.share, limit, sampling)
     beyond = high if limit > value else low if limit < value else math.inf
     return _undecided(abs(beyond - value), abs(limit - value), sampling)
 
@@ -70,6 +73,14 @@ def _undecided(half_width: float, distance: float, sampling: Sampling | None) ->
     needed = required(sampling.size, half_width, distance)
     if needed is None:
         return Decision("undecided", None, f"{few}: the value is too close to the limit")
+    return Decision("undecided", needed, f"{few}; about {needed} are needed")
+
+
+def _of_share(share: Share, limit: float, sampling: Sampling) -> Decision:
+    few = f"cannot be decided with {sampling.size} {sampling.units}"
+    needed = share.required(limit, sampling.confidence, sampling.size)
+    if needed is None:
+        return Decision("undecided", None, f"{few}: the value is too close to the limit, or the limit is 0 or 1")
     return Decision("undecided", needed, f"{few}; about {needed} are needed")
 
 

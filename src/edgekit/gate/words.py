@@ -23,7 +23,8 @@ def value(result: KpiResult) -> str:
     found = f"{result.value:.4g}"
     if result.interval is not None and result.limit["kind"] not in _DROPS:
         found += f" {between(result.interval)}"
-    return f"{found} {result.unit}".rstrip()
+    under = f" ({result.limit['under']})" if "under" in result.limit else ""
+    return f"{found} {result.unit}".rstrip() + under
 
 
 def limit(result: KpiResult) -> str:

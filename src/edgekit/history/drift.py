@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from edgekit.core.errors import DataError, InputError, MissingRequirement
-from edgekit.core.history import ChangePoint, ControlChart, Direction, Series
+from edgekit.core.history import ChangePoint, ControlChart, Direction, Series, Worsening
 from edgekit.core.tensors import Array
 
 INSTALL = 'pip install "edgekit[history]"'
@@ -112,6 +112,28 @@ def _change(series: Series, bounds: tuple[int, ...], i: int, p: float) -> Change
         direction = "better" if (after > before) == series.higher else "worse"
     run, time = series.runs[index], series.times_ms[index]
     return ChangePoint(index, run, time, before, after, after - before, direction, 1 - p)
+
+
+def worsenings(chart: ControlChart) -> tuple[Worsening, ...]:
+    """Changes for the worse that later ones have not made up for, oldest first.
+
+    A worsening is made up for when the present level, that after the newest change, is within the chart's ``sigma``
+    of the level before it, or better.  A single run outside the limits is no change of level.
+    """
+    series = chart.series
+    if not chart.changes or series.higher is None:
+        return ()
+    now = chart.changes[-1].after
+
+    def stands(change: ChangePoint) -> bool:
+        loss = (change.before - now) * (1 if series.higher else -1)
+        return change.direction == "worse" and loss > max(chart.sigma, _ROUNDING * abs(now))
+
+    return tuple(
+        Worsening(series.name, series.target, series.metric, series.unit, change, now)
+        for change in chart.changes
+        if stands(change)
+    )
 
 
 def control_chart(series: Series, start: int | None = None) -> ControlChart:

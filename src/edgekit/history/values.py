@@ -13,6 +13,7 @@ from typing import Any, Literal
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
 from edgekit.core.reports import Difference, EvaluateReport, Interval, Latency, Metric, ProfileReport
+from edgekit.gate.operation import operation
 
 _LONGEST = 250 - len(":high")  # MLflow's limit of a metric's name
 _PERCENTILES = ("p50", "p90", "p99", "p999")
@@ -112,6 +113,9 @@ def _of_profile(report: ProfileReport) -> Iterator[tuple[str, Value]]:
     if report.speedup_p50 is not None:
         between = report.speedup_interval or Interval(None, None)
         yield "speedup_p50", Value(report.speedup_p50, True, "x", "profile", between.low, between.high)
+    for name, at_work in operation(report).items():
+        between = at_work.interval or Interval(None, None)
+        yield name, Value(at_work.value, False, at_work.metric.unit, "profile", between.low, between.high)
     for section in ("control", "traffic", "leak", "power"):
         for name, number in _leaves(section, getattr(report, section) or {}):
             yield name, Value(number, None, "", "profile")
@@ -167,4 +171,5 @@ def same_machine(profile: ProfileReport | None) -> str:
     if profile is None:
         return ""
     facts = [str(profile.machine.get(name, "")) for name in ("system", "machine", "cpu", "cpus", "device")]
-    return sha256_of([*facts, profile.scenario])[:16]
+    rate = (profile.traffic or {}).get("rate_hz")
+    return sha256_of([*facts, profile.scenario, *([] if rate is None else [rate])])[:16]

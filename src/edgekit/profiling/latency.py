@@ -86,8 +86,9 @@ class Driven:
     """One engine under a scenario: latency by stage, every inference time as ``Timed.infer_ms``, traffic, timeline.
 
     ``traffic`` has ``rate_hz`` (asked) and ``rate_kept_hz``, ``late`` (queries that were due while the one before
-    still ran) and ``late_share``, ``queueing_p50_ms`` and ``queueing_p99_ms``, ``throughput_hz``, ``idle_gap_ms``,
-    ``queries``, ``warmup`` (queries that ran before) and ``stable`` (their times had settled); None: does not apply.
+    still ran), ``late_share`` and ``late_correlation`` (of neighbours; None when all or none were late),
+    ``queueing_p50_ms`` and ``queueing_p99_ms``, ``throughput_hz``, ``idle_gap_ms``, ``queries``, ``warmup`` (queries
+    that ran before) and ``stable`` (their times had settled); None: does not apply.
     """
 
     stages: dict[str, Latency]
@@ -212,6 +213,7 @@ def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
         "rate_kept_hz": None,
         "late": None,
         "late_share": None,
+        "late_correlation": None,
         "queueing_p50_ms": None,
         "queueing_p99_ms": None,
         "throughput_hz": timeline.throughput_hz,
@@ -224,5 +226,14 @@ def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
         late = int(timeline.late.sum())
         waits = summarise(timeline.queueing_ms)
         facts |= {"rate_kept_hz": timeline.rate_hz, "late": late, "late_share": late / scenario.queries}
+        facts["late_correlation"] = _correlation(timeline.late)
         facts |= {"queueing_p50_ms": waits.p50, "queueing_p99_ms": waits.p99}
     return facts
+
+
+def _correlation(events: Array) -> float | None:
+    """Of neighbours in a row of bools, by the row's own mean; None when all but one, or all, are alike."""
+    own = events.astype(np.float64) - events.mean()
+    spread = float(own @ own)
+    # The first query is never late: alone it says nothing of neighbours.
+    return float(own[:-1] @ own[1:]) / spread if 0 < int(events[1:].sum()) < len(events) - 1 else None

@@ -58,7 +58,8 @@ def _power(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def warnings(content: Content) -> list[str]:
     """What makes the numbers less than they seem: unlocked clocks, a busy machine, too few queries."""
-    found = list(_of_profile(content.profile)) if content.profile is not None else []
+    found = [f"{text[:1].upper()}{text[1:]}." for text in content.evaluation.warnings] if content.evaluation else []
+    found += _of_profile(content.profile) if content.profile is not None else ()
     calibration = content.provenance.get("calibration")
     if isinstance(calibration, Mapping) and calibration.get("real") is False:
         found.append("The model was calibrated on random pixels: its accuracy says nothing.")

@@ -15,7 +15,7 @@ from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.sensors._reader import PollingReader, SensorConfig
 from edgekit.sensors._samples import Reading, Total
 
-INSTALL = "pip install nvidia-ml-py (and an NVIDIA driver)"
+INSTALL = 'pip install "edgekit[nvidia]" (and an NVIDIA driver)'
 # nvmlClocksEventReasons of nvml.h that mean a GPU is slowed; idle and chosen clocks are none of them.
 SLOWED = {
     0x04: "power cap",

@@ -72,6 +72,18 @@ class Accumulator(ABC):
                     found.setdefault(name, np.full(len(rows), np.nan))[i] = value
         return found
 
+    def alone(self, name: str) -> Array:
+        """One metric of every frame without the others, float64 ``(frames,)``; NaN where one does not measure it.
+
+        A task overrides this when it can do better than :meth:`compute_many` with a row for each frame.
+        """
+        made, step = np.full(len(self), np.nan), 64
+        for first in range(0, len(self), step):
+            rows = np.eye(min(step, len(self) - first), len(self), first)
+            if (values := self.compute_many(rows, (name,)).get(name)) is not None:
+                made[first : first + step] = values
+        return made
+
 
 class Task(ABC):
     """What the numbers of a model mean."""

@@ -23,13 +23,15 @@ from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
 from edgekit.tasks import Accumulator
 from edgekit.tasks._nms import areas, intersections
-from edgekit.tasks._precision import MOST, Sorted, scores
+from edgekit.tasks._precision import MOST, Sorted, alone, scores
 from edgekit.tasks._weights import checked, checked_rows, mean, single
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 _EQUAL = 1 - 1e-10  # an overlap that counts as whole
 SIZES = {"": (0.0, 1e10), "_small": (0.0, 32.0**2), "_medium": (32.0**2, 96.0**2), "_large": (96.0**2, 1e10)}
 """Suffix of the metrics to the area in square pixels, both ends included."""
+_RANGES = np.array(list(SIZES.values()))
+_SIZE, _STEP = np.ogrid[: len(SIZES), : len(OVERLAPS)]
 NAMES = (
     "map", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -37,11 +39,9 @@ NAMES = (
 """The twelve numbers, in the order of COCO."""
 
 _RECORD = np.dtype([("label", "<u2"), ("rank", "u1"), ("score", "<f4"), ("bits", "u1", (10,))])
-
-
+_FRAMES = 512
+"""Frames that are scored alone at once."""
 _OBJECT = np.dtype([("label", "<u2"), ("sizes", "?", (len(SIZES),))])
-_BLOCK = 1_000_000
-"""Detections times rows of weights that are scored at once."""
 
 
 class CocoMetrics(Accumulator):
@@ -124,10 +124,8 @@ class CocoMetrics(Accumulator):
         rows = checked_rows(weights, len(self))
         self._sorted = self._sorted or self._in_order()
         by_size = names is None or any(name.endswith(tuple(filter(None, SIZES))) for name in names)
-        used = self._sorted.part(np.asarray(rows.any(axis=0)))
-        step = max(_BLOCK // max(len(used.frames), 1), 1)
-        parts = [scores(rows[i : i + step], used, by_size) for i in range(0, max(len(rows), 1), step)]
-        precision, recall = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
+        kept = np.flatnonzero(rows.any(axis=0))
+        precision, recall = scores(np.take(rows, kept, axis=1), self._sorted.part(kept), by_size)
         by_class = precision[:, :, 0].mean(axis=2)
         found = {"map": mean(by_class), "ap50": mean(precision[:, :, 0, 0]), "ap75": mean(precision[:, :, 0, 5])}
         for i, suffix in enumerate(SIZES):
@@ -137,6 +135,14 @@ class CocoMetrics(Accumulator):
             if by_size or i < len(MOST):
                 found[name] = mean(recall[:, :, i])
         return found | {f"ap/{name}": by_class[:, i] for i, name in enumerate(self.classes)}
+
+    def alone(self, name: str) -> Array:
+        """As :meth:`Accumulator.alone`; ``map`` of all frames at once."""
+        if name != "map":
+            return super().alone(name)
+        self._sorted = self._sorted or self._in_order()
+        places = np.split(np.arange(len(self)), range(_FRAMES, len(self), _FRAMES))
+        return np.concatenate([mean(alone(self._sorted.part(kept)).mean(axis=2)) for kept in places])
 
     def _in_order(self) -> Sorted:
         places = {name: i for i, name in enumerate(self.frames)}
@@ -160,9 +166,12 @@ def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
 
 def _ignored(truth: Objects) -> NDArray[np.bool_]:
     """Whether an object counts neither as found nor as missed, by size: bool ``(4, G)``."""
-    sizes = truth.areas.astype(np.float64)
-    outside = np.stack([(sizes < low) | (sizes > high) for low, high in SIZES.values()])
-    return np.asarray(outside | truth.crowd)
+    return np.asarray(_outside(truth.areas.astype(np.float64)) | truth.crowd)
+
+
+def _outside(pixels: Array) -> NDArray[np.bool_]:
+    """Whether areas ``(N,)`` in square pixels are not of a size: bool ``(4, N)``."""
+    return np.asarray((pixels < _RANGES[:, :1]) | (pixels > _RANGES[:, 1:]))
 
 
 def _matched(prediction: Detections, truth: Objects, ignored: Array) -> NDArray[np.void]:
@@ -175,10 +184,8 @@ def _matched(prediction: Detections, truth: Objects, ignored: Array) -> NDArray[
     overlaps = _overlaps(boxes, truth.boxes.astype(np.float64), truth.crowd)
     overlaps[labels[:, None] != truth.labels] = 0
     right, skipped = _assign(overlaps, ignored, truth.crowd)
-    sizes = areas(boxes)
-    for i, (low, high) in enumerate(SIZES.values()):
-        # A detection of another size that found nothing is no mistake.
-        skipped[i] |= ~right[i] & ((sizes < low) | (sizes > high))
+    # A detection of another size that found nothing is no mistake.
+    skipped |= ~right & _outside(areas(boxes))[:, None]
     right &= ~skipped
     made = np.empty(len(order), _RECORD)
     made["label"], made["rank"], made["score"] = labels, rank, prediction.scores[order]
@@ -214,10 +221,17 @@ def _assign(overlaps: Array, ignored: Array, crowd: Array) -> tuple[NDArray[np.b
     count = overlaps.shape[1]
     took = np.zeros((len(SIZES), len(OVERLAPS), len(overlaps)), np.bool_)
     skipped = np.zeros_like(took)
-    free = np.ones((*took.shape[:2], count), np.bool_)
     least = np.minimum(OVERLAPS, _EQUAL)[:, None]
-    size, step = np.ogrid[: len(SIZES), : len(OVERLAPS)]
-    for i in np.flatnonzero((overlaps >= least[0]).any(axis=1)).tolist():
+    near = overlaps >= least[0]
+    own, wanted = np.count_nonzero(near, axis=1), np.count_nonzero(near, axis=0)
+    # Most detections have one object, and it has no other detection: these need no turns.
+    alone, of = np.nonzero(near & (own == 1)[:, None] & (wanted == 1))
+    hits = overlaps[alone, of] >= least
+    took[..., alone] = hits
+    skipped[..., alone] = hits & ignored[:, None, of]
+    own[alone] = 0
+    free = np.ones((*took.shape[:2], count), np.bool_)
+    for i in np.flatnonzero(own).tolist():
         order = np.empty(count, np.int64)
         order[np.argsort(overlaps[i], kind="stable")] = np.arange(count)
         preference = order + count * ~ignored
@@ -225,6 +239,6 @@ def _assign(overlaps: Array, ignored: Array, crowd: Array) -> tuple[NDArray[np.b
         best = choice.argmax(axis=2)
         hit = np.take_along_axis(choice, best[..., None], axis=2)[..., 0] >= 0
         took[..., i] = hit
-        skipped[..., i] = hit & ignored[size, best]
-        free[size, step, best] &= ~hit | crowd[best]
+        skipped[..., i] = hit & ignored[_SIZE, best]
+        free[_SIZE, _STEP, best] &= ~hit | crowd[best]
     return took, skipped

@@ -1,12 +1,13 @@
 """Average precision of detections that were matched before, for many weights of the frames at once.
 
-Detections are put in order once.  Interpolated precision changes only where an object is found, so all that
-is computed lies at those places: the precision there, the highest of it at this recall or a later one, and how many
-of the 101 recalls it reaches.
+Detections are put in order once.  Between two mistakes each further find raises the precision, so interpolated
+precision is that of the last find of such a run or of a later run, and nothing is computed elsewhere: the precision
+there, the highest of it there or later, and how many of the 101 recalls the run is the first to reach.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,15 @@ from edgekit.core.tensors import Array
 from edgekit.tasks._weights import ratio
 
 RECALLS = np.linspace(0, 1, 101)
+_LATE = np.arange(101) / 100 < RECALLS
+"""Recalls whose float64 lies above the quotient that is meant, so that just so many objects do not reach them."""
+_WHOLE = 1 << 20
+"""Objects of a class below which recalls are looked up in a table."""
+_STRIDE = len(RECALLS) + 1
 _MANY = 500
-"""Places of found objects from which on it is faster to search them than the recalls."""
+"""Runs from which on it is faster to take the best of those between two recalls first."""
+_BLOCK = 1 << 18
+"""Weights that are worked on at once: more of them leave the processor's cache."""
 _TINY = 1e-300
 """Instead of no detection, before the first one that counts."""
 MOST = (1, 10, 100)
@@ -41,10 +49,15 @@ class Sorted:
     objects: Array
 
     def part(self, kept: Array) -> Sorted:
-        """Only the detections of the frames that ``kept`` bool ``(frames,)`` has."""
-        own = np.flatnonzero(kept[self.frames])
-        columns = self.frames[own], self.labels[own], self.ranks[own]
-        return Sorted(*columns, self.right[..., own], self.counted[..., own], self.objects)
+        """Only the frames ``kept``, rising int64 ``(K,)``, which are then 0, 1, ..., and their detections."""
+        if len(kept) == len(self.objects):
+            return self
+        place = np.full(len(self.objects), -1)
+        place[kept] = np.arange(len(kept))
+        frames = place[self.frames]
+        own = np.flatnonzero(frames >= 0)
+        columns = frames[own], self.labels[own], self.ranks[own]
+        return Sorted(*columns, self.right[..., own], self.counted[..., own], self.objects[kept])
 
 
 def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -58,63 +71,137 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
         found: the detections.
         by_size: whether sizes but the first, which is all, are wanted too.
     """
-    used = np.asarray(rows.any(axis=0))
-    if not used.all():
-        found = found.part(used)
     classes, sizes, overlaps = found.objects.shape[1], *found.right.shape[:2]
     totals = (rows @ found.objects.reshape(-1, classes * sizes)).reshape(len(rows), classes, sizes)
     precision = np.full((len(rows), classes, sizes, overlaps), np.nan)
     recall = np.full((len(rows), classes, sizes + len(MOST) - 1), np.nan)
     starts = np.searchsorted(found.labels, np.arange(classes + 1))
+    often = _light(rows, totals, len(found.frames))
     for label in np.flatnonzero(totals[..., 0].any(axis=0)):
         own = slice(starts[label], starts[label + 1])
-        often, ranks = np.take(rows, found.frames[own], axis=1), found.ranks[own]
+        frames, ranks = found.frames[own], found.ranks[own]
         for size in np.flatnonzero(totals[:, label].any(axis=0))[: None if by_size else 1]:
-            total = totals[:, label, size]
-            right, counted = found.right[size, :, own], found.counted[size, :, own]
-            precision[:, label, size] = _precision(often, right, counted, total)
+            total, right = totals[:, label, size], found.right[size, :, own]
+            precision[:, label, size] = _precision(often, frames, right, found.counted[size, :, own], total)
+            finds = right.sum(axis=0, dtype=np.uint8)
             for i, most in enumerate(MOST[-1:] if size else MOST):
-                hits = often @ (right & (ranks < most)).sum(axis=0)
+                hits = rows @ np.bincount(frames, finds * (ranks < most), rows.shape[1])
                 recall[:, label, size + (len(MOST) - 1 if size else i)] = ratio(hits / overlaps, total)
     return precision, recall
 
 
-def _precision(often: Array, right: Array, counted: Array, total: Array) -> NDArray[np.float64]:
+def alone(found: Sorted) -> NDArray[np.float64]:
+    """Average precision of each frame without the others, of all sizes, ``(frames, C, T)``; NaN: no true object.
+
+    A row has the detections of one class in one frame.
+    """
+    frames, classes = found.objects.shape[:2]
+    rows, width = found.frames * classes + found.labels, int(found.ranks.max(initial=0)) + 1
+    total = found.objects[..., 0].reshape(-1)
+    made = np.empty((frames * classes, len(found.right[0])))
+    for t, flags in enumerate(zip(found.right[0], found.counted[0], strict=True)):
+        steps = np.zeros((2, len(total), width))
+        steps[:, rows, found.ranks] = flags
+        hits, counted = np.cumsum(steps, axis=2)
+        made[:, t] = _interpolated(hits / np.maximum(counted, 1), _reached(total, False)(hits))
+    return np.where(total[:, None] > 0, made, np.nan).reshape(frames, classes, -1)
+
+
+def _light(rows: Array, totals: Array, detections: int) -> Array:
+    """The weights as int32, whose sums are exact and fast, where they are whole and these fit; else as they are."""
+    small = totals.max(initial=0) < _WHOLE and rows.max(initial=0) * detections < 1 << 31
+    return rows.astype(np.int32) if small and (rows == np.rint(rows)).all() else rows
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One class, size and overlap: where its N finds are, in E runs without a counted mistake in between.
+
+    ``frames`` ``(N,)`` of the finds; of each run, ``(E,)``: ``ends``, the place of its last find among the finds,
+    ``always``, how many detections that count at every overlap come up to it, and ``sometimes``, how many of the
+    others that count at this one, whose frames are ``others``.
+    """
+
+    frames: Array
+    ends: Array
+    always: Array
+    others: Array
+    sometimes: Array
+
+
+def _curve(frames: Array, right: Array, counted: Array, always: Array) -> _Curve:
+    """Of the finds ``right`` and what is ``counted``, bool ``(N,)``; ``always``: at every overlap."""
+    at = np.flatnonzero(right)
+    mistakes = np.cumsum(counted & ~right)[at]
+    ends = np.flatnonzero(np.append(mistakes[1:] != mistakes[:-1], len(at) > 0))
+    others, last = np.flatnonzero(counted & ~always), at[ends]
+    return _Curve(frames[at], ends, np.cumsum(always)[last], frames[others], np.searchsorted(others, last, "right"))
+
+
+def _precision(rows: Array, frames: Array, right: Array, counted: Array, total: Array) -> NDArray[np.float64]:
     """Average precision ``(R, T)`` of one class and size, of ``total`` ``(R,)`` objects; NaN where there is none."""
-    always = counted.all(axis=0)
-    base, upto = _sums(often if always.all() else np.take(often, np.flatnonzero(always), axis=1)), np.cumsum(always)
-    made = np.zeros(right.shape[:1] + total.shape)
-    for t, at in enumerate(map(np.flatnonzero, right)):
-        if not len(at):
-            continue
-        found = np.take(base, upto[at], axis=1)  # several times as fast as an index
-        others = np.flatnonzero(counted[t] & ~always)  # few: those whose object is void at some overlaps
-        if len(others):
-            sums = _sums(np.take(often, others, axis=1))
-            found += np.take(sums, np.searchsorted(others, at, "right"), axis=1)
-        hits = np.cumsum(np.take(often, at, axis=1), axis=1)
-        made[t] = _interpolated(hits / np.maximum(found, _TINY), hits, total)
-    return np.where(total > 0, made, np.nan).T
+    always: Array = np.logical_and.reduce(counted)
+    curves = [_curve(frames, *flags, always) for flags in zip(right, counted, strict=True)]
+    frames, made = frames[always], np.zeros((len(rows), len(right)))
+    step = max(_BLOCK // max(len(always), 1), 1)
+    for first in range(0, len(rows), step):
+        block = slice(first, first + step)
+        often, base = rows[block], _sums(np.take(rows[block], frames, axis=1))
+        reached = _reached(total[block], rows.dtype.kind == "i")
+        for t, curve in enumerate(curves):
+            if len(curve.frames):
+                made[block, t] = _average(often, base, curve, reached)
+    return np.where(total[:, None] > 0, made, np.nan)
 
 
-def _sums(values: Array) -> NDArray[np.float64]:
-    """Sums of the first 0, 1, ... columns."""
-    made = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=made[:, 1:])
+def _average(often: Array, base: Array, curve: _Curve, reached: Callable[[Array], Array]) -> NDArray[np.float64]:
+    """Average precision ``(R,)`` of one curve."""
+    hits = often.take(curve.frames, axis=1).cumsum(axis=1, dtype=often.dtype)
+    hits = hits.take(curve.ends, axis=1)  # several times as fast as an index
+    counted = base.take(curve.always, axis=1)
+    if len(curve.others):  # few: those whose object is void at some overlaps
+        counted += np.take(_sums(np.take(often, curve.others, axis=1)), curve.sometimes, axis=1)
+    precision = hits / np.maximum(counted, _TINY if counted.dtype.kind == "f" else 1)
+    return _interpolated(precision, reached(hits))
+
+
+def _interpolated(precision: Array, reached: Array) -> NDArray[np.float64]:
+    """The mean over :data:`RECALLS` of the best precision ``(R, E)`` there or later: ``(R,)``.
+
+    ``reached`` ``(R, E)`` says how many of them each run reaches, plus :data:`_STRIDE` for each row before its own; a
+    recall that no run reaches has none.
+    """
+    if precision.shape[1] <= _MANY:
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        first = _STRIDE * np.arange(len(precision))[:, None]
+        return np.asarray((best * np.diff(reached, axis=1, prepend=first)).sum(axis=1) / len(RECALLS))
+    flat = reached.reshape(-1)
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    best = np.zeros(len(precision) * _STRIDE)
+    best[flat[starts]] = np.maximum.reduceat(precision.reshape(-1), starts)
+    best = best.reshape(-1, _STRIDE)[:, :0:-1]
+    return np.asarray(np.maximum.accumulate(best, axis=1).sum(axis=1) / len(RECALLS))
+
+
+def _sums(values: Array) -> Array:
+    """Sums of the first 0, 1, ... columns, in the same dtype."""
+    made = np.zeros((len(values), values.shape[1] + 1), values.dtype)
+    np.cumsum(values, axis=1, dtype=values.dtype, out=made[:, 1:])
     return made
 
 
-def _interpolated(precision: Array, hits: Array, total: Array) -> NDArray[np.float64]:
-    """The mean over :data:`RECALLS` of the best precision there or later, none where one is not reached: ``(R,)``."""
-    recall = hits / np.where(total > 0, total, 1)[:, None]
-    if precision.shape[1] <= _MANY:  # for each place, how many recalls it is the first to reach
-        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(RECALLS, recall.reshape(-1), "right").reshape(recall.shape)
-        return np.asarray((best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS))
-    found = np.zeros(len(precision))
-    for i, (own, row) in enumerate(zip(precision, recall, strict=True)):
-        places = np.searchsorted(row, RECALLS)  # for each recall, the first place that reaches it
-        starts = places[: np.searchsorted(places, len(row))]
-        best = np.maximum.reduceat(own, starts)  # of equal starts, that one place alone
-        found[i] = np.maximum.accumulate(best[::-1]).sum()
-    return found / len(RECALLS)
+def _reached(total: Array, whole: bool) -> Callable[[Array], Array]:
+    """A function from found objects ``(R, E)`` of ``total`` ``(R,)`` to what :func:`_interpolated` takes.
+
+    Of ``whole`` numbers a table says it, without a division for each.
+    """
+    rows = np.arange(len(total))[:, None]
+    if not whole:
+        some = np.where(total > 0, total, 1)[:, None]
+        return lambda hits: np.searchsorted(RECALLS, hits / some, "right") + rows * _STRIDE
+    parts = np.arange(len(RECALLS)) * total.astype(np.int64)[:, None]
+    least = -(-parts // 100) + (_LATE & (parts % 100 == 0) & (parts > 0))
+    starts = (int(total.max()) + 1) * rows
+    table = np.bincount((least + starts).reshape(-1), minlength=starts[-1, 0] + int(total.max()) + 1)
+    levels = (np.cumsum(table.reshape(len(total), -1), axis=1) + rows * _STRIDE).astype(np.int32)
+    return lambda hits: levels.take(hits + starts)

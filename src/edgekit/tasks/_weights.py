@@ -27,7 +27,15 @@ class Records:
 
     def all(self) -> Array:
         """A copy of all records, ``(frames, *shape)``."""
-        return np.frombuffer(bytes(self._bytes), self._dtype).reshape(self._count, *self._shape)
+        return self._view().copy()
+
+    def some(self, kept: Array) -> Array:
+        """A copy of the records ``kept``, rising int64 ``(K,)``: ``(K, *shape)``."""
+        return np.take(self._view(), kept, axis=0)
+
+    def _view(self) -> Array:
+        # Never handed out: while it lives, the buffer cannot grow.
+        return np.frombuffer(self._bytes, self._dtype).reshape(self._count, *self._shape)
 
 
 def checked(weights: Array | None, frames: int) -> NDArray[np.float64]:
@@ -49,8 +57,8 @@ def _checked(weights: Array, shape: tuple[int, ...], meaning: str) -> NDArray[np
         found = f"{weights.dtype}{list(weights.shape)}"
         raise DataError(f"weights are {found} for {shape[-1]} frames; expected float64 {meaning}, one weight a frame")
     made = np.asarray(weights, np.float64)
-    good = np.isfinite(made) & (made >= 0)
-    if not good.all():
+    if made.size and not (made.min() >= 0 and made.max() < np.inf):  # NaN is neither
+        good = np.isfinite(made) & (made >= 0)
         at = tuple(np.argwhere(~good)[0].tolist())
         raise DataError(f"the weight of frame {at[-1]} is {made[at]}; expected how often the frame counts, 0 or more")
     return made

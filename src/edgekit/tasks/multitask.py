@@ -202,3 +202,9 @@ class MultiAccumulator(Accumulator):
                     made = total.compute_many(weights, own)
                     found |= {f"{name}/{metric}": values for metric, values in made.items()}
         return found
+
+    def alone(self, name: str) -> Array:
+        """As :meth:`Accumulator.alone`."""
+        task, _, metric = name.partition("/")
+        with _of(task):
+            return self.totals[task].alone(metric)

@@ -24,6 +24,9 @@ from edgekit.tasks._classes import ClassNames
 from edgekit.tasks._drawing import blended, colours, legend
 from edgekit.tasks._weights import Records, checked, checked_rows, mean, ratio, single
 
+_NONE = 15
+"""Instead of any id that is no class, where four bits hold an id."""
+
 
 class Config(TaskConfig):
     """``output`` names the model output that holds the logits.
@@ -207,11 +210,43 @@ class PixelCounts(Accumulator):
                 f"sample {sample_id!r}: truth is {list(truth.shape)}, but the prediction is "
                 f"{list(prediction.labels.shape)} (height, width); make the mask in the image's size"
             )
-        pairs = (truth.astype(np.uint16) << 8) | prediction.labels
+        joint = self._joint_of_few(prediction.labels, truth)
+        if joint is None:
+            joint = self._joint(prediction.labels, truth, sample_id)
+        right, in_truth = joint.diagonal()[:count], joint.sum(axis=1)[:count]
+        self.counts.add(np.stack([right, joint.sum(axis=0)[:count], in_truth]))
+
+    def _joint_of_few(self, labels: Array, truth: Array) -> Array | None:
+        """Pixels by true and predicted class, int64 ``(16, 16)``; None with more classes, or ids that are none.
+
+        True and predicted class share a byte, and two pixels at once are counted as one number.
+        """
+        count, void = len(self.classes), self.ignore_index
+        if count > _NONE or labels.max(initial=0) > _NONE:
+            return None
+        if truth.max(initial=0) >= _NONE and (
+            void is None or void & _NONE != _NONE or np.count_nonzero(truth >= _NONE) != np.count_nonzero(truth == void)
+        ):
+            return None
+        pixels = np.multiply(truth, np.uint8(16))  # the upper four bits of void are lost
+        pixels |= labels
+        flat = pixels.reshape(-1)
+        even = flat.size // 2 * 2
+        twos = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+        joint = (twos.sum(axis=0) + twos.sum(axis=1)).reshape(16, 16)
+        joint.reshape(-1)[flat[even:]] += 1
+        if void is not None:
+            joint[min(void, _NONE)] = 0
+        return None if joint[count:].any() or joint[:, count:].any() else joint
+
+    def _joint(self, labels: Array, truth: Array, sample_id: str) -> Array:
+        """Pixels by true and predicted class, int64 ``(256, 256)``; ignored ones are left out; see :meth:`update`."""
+        count = len(self.classes)
+        pairs = (truth.astype(np.uint16) << 8) | labels
         joint = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
-        in_truth = joint.sum(axis=1)
         if self.ignore_index is not None:
-            joint[self.ignore_index] = in_truth[self.ignore_index] = 0
+            joint[self.ignore_index] = 0
+        in_truth = joint.sum(axis=1)
         if in_truth[count:].any():
             value = count + int(in_truth[count:].argmax())
             void = "ignore_index is not set" if self.ignore_index is None else f"ignore_index {self.ignore_index}"
@@ -221,7 +256,7 @@ class PixelCounts(Accumulator):
             )
         if joint[:, count:].any():
             raise TensorError(f"sample {sample_id!r}: the prediction has an id outside 0..{count - 1}")
-        self.counts.add(np.stack([joint.diagonal()[:count], joint.sum(axis=0)[:count], in_truth[:count]]))
+        return joint
 
     def compute(self, weights: Array | None = None) -> dict[str, float]:
         """``miou``, ``pixel_accuracy`` and ``iou/<class>`` over all frames so far.
@@ -237,9 +272,18 @@ class PixelCounts(Accumulator):
 
     def compute_many(self, weights: Array, names: Collection[str] | None = None) -> dict[str, Array]:
         """As :meth:`Accumulator.compute_many`; the sums over frames are one matrix product."""
-        rows, counts = checked_rows(weights, len(self)), self.counts.all().astype(np.float64)
-        sums = rows @ counts.reshape(len(self), 3 * len(self.classes))
-        right, predicted, true = sums.reshape(len(rows), 3, len(self.classes)).swapaxes(0, 1)
+        rows = checked_rows(weights, len(self))
+        kept = np.flatnonzero(rows.any(axis=0))
+        counts = self.counts.some(kept).reshape(len(kept), 3 * len(self.classes)).astype(np.float64)
+        return self._scores(np.take(rows, kept, axis=1) @ counts)
+
+    def alone(self, name: str) -> Array:
+        """As :meth:`Accumulator.alone`; a frame's counts are the sums."""
+        return self._scores(self.counts.all().reshape(len(self), 3 * len(self.classes)).astype(np.float64))[name]
+
+    def _scores(self, sums: Array) -> dict[str, Array]:
+        """The metrics of right, predicted and true pixels of each class, float64 ``(R, 3 * C)``."""
+        right, predicted, true = sums.reshape(len(sums), 3, len(self.classes)).swapaxes(0, 1)
         iou = ratio(right, predicted + true - right)
         scored = [i for i in range(len(self.classes)) if i != self.ignore_index]
         by_class = {f"iou/{self.classes[i]}": iou[:, i] for i in scored}
