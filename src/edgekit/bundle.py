@@ -2,11 +2,11 @@
 
     manifest.json       hash of every file and input, tool versions, device, seed
     bundle.json         inputs, preprocess, task, data, KPIs, engine configuration
-    models/*.onnx       the typed model, and the FP32 control
+    models/*.onnx       the typed model, and the control's
     engines/*           what the backend built from them
     golden.npz          inputs, PyTorch outputs, typed-ONNX outputs
     calibration.json    how the ranges were found
-    parity.json         engines against golden, at build time
+    parity.json         engines against golden, their layers' precision, INT8 against its control, at build time
     signature.json      Ed25519 over the manifest; only in signed bundles
 
 Opening a bundle checks manifest, hashes, signature and device before anything in
@@ -144,8 +144,9 @@ class Bundle:
         """
         module = plugins.load("engine", self.contents.engine.engine)
         here, there = module.fingerprint(self.contents.engine), self.manifest["device"]
+        same = getattr(module, "same_fact", lambda key, built, found, config: built == found)
         for key in sorted(set(here) | set(there)):
-            if here.get(key) != there.get(key):
+            if not same(key, there.get(key), here.get(key), self.contents.engine):
                 raise BundleError(
                     f"{self.path}: the engine was built for {key} {there.get(key)!r}, "
                     f"this machine has {here.get(key)!r}; "
@@ -182,8 +183,24 @@ class Bundle:
     @property
     def unverified(self) -> str:
         """Why its engines were not held against golden when they were built; empty: they were."""
-        reports = json.loads((self.path / "parity.json").read_text(encoding="utf-8"))
-        return next((str(report["reason"]) for report in reports if report["verdict"] == NOT_RUN), "")
+        return next((str(report["reason"]) for report in self.proofs if report["verdict"] == NOT_RUN), "")
+
+    @property
+    def proofs(self) -> tuple[Mapping[str, Any], ...]:
+        """What was found out about each engine when it was built, the candidate's first; see ``parity.json``."""
+        return tuple(json.loads((self.path / "parity.json").read_text(encoding="utf-8")))
+
+    @property
+    def built(self) -> dict[str, float]:
+        """Counts of the candidate's layers by the names of their KPIs; empty: it has no layer list."""
+        found = self.proofs[0].get("achieved") or {}
+        return {str(name): float(value) for name, value in found.get("numbers", {}).items()}
+
+    @property
+    def race(self) -> Mapping[str, Any] | None:
+        """The candidate against the control that it has to beat, as :class:`~edgekit.core.reports.Race` has it."""
+        found: Mapping[str, Any] | None = self.proofs[0].get("race")
+        return found
 
     def golden(self) -> dict[str, Array]:
         """Arrays of ``golden.npz``."""

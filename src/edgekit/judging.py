@@ -68,7 +68,10 @@ def gate(
     _require_data(bundle, how, evaluated)
     given = how.beside if profiled is None else (profiled, *how.beside)
     alone = profiled is None and other is None
-    require_measured(bundle.contents.kpis, bundle.contents.target, given, measuring=profiled is None, sensors=alone)
+    fresh = profiled is None
+    built = bundle.built if fresh else {}
+    contents = bundle.contents
+    require_measured(contents.kpis, contents.target, given, measuring=fresh, sensors=alone, built=built)
     baseline = None
     if other is not None:
         if evaluated is not None or profiled is not None:
@@ -87,7 +90,6 @@ def gate(
             name, documents, before = earlier
             baseline = against(name, documents, (evaluated, profiled), _metrics(bundle), history=before)
     numbers = measured(evaluated, profiled, _metrics(bundle), how.beside)
-    contents = bundle.contents
     report = judge(contents.kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided)
     report = replace(report, warnings=evaluated.warnings)
     run = None if book is None else _record(bundle, book, evaluated, profiled, report)

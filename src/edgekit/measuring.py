@@ -1,4 +1,4 @@
-"""How a bundle is measured: its engine, the FP32 control and a baseline, on the same frames and in the same loop."""
+"""How a bundle is measured: its engine, its control and a baseline, on the same frames and in the same loop."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Compared:
 
 
 def evaluate(bundle: Bundle, how: Accuracy, progress: Progress) -> EvaluateReport:
-    """Task metrics of the engine and of its FP32 control, with intervals, slices and worst frames."""
+    """Task metrics of the engine and of its control, with intervals, slices and worst frames."""
     with _engines(bundle) as engines:
         return _judged(bundle, _measured(bundle, engines, how, progress), how)
 
@@ -142,7 +142,8 @@ def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | 
         resampling=how.resampling,
         most_worst=how.worst,
     )
-    return replace(report, warnings=_warnings(bundle, report))
+    control = next((name for name in found.scores if name != report.engine), "")
+    return replace(report, warnings=_warnings(bundle, report), control_engine=control)
 
 
 def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
@@ -209,6 +210,7 @@ def _in_turn(bundle: Bundle, timed: Timed, samples: list[Sample]) -> ProfileRepo
         times_ms={name: _rounded(times) for name, times in kept.items()},
         settings=_settings(bundle, timed, samples),
         machine=profiling.machine(),
+        built=bundle.built,
     )
 
 
@@ -226,6 +228,7 @@ def _baseline_profile(baseline: Bundle, timed: Timed, samples: list[Sample]) -> 
         times_ms={name: _rounded(timed.infer_ms[BASELINE])},
         settings=_settings(baseline, timed, samples),
         machine=profiling.machine(),
+        built=baseline.built,
     )
 
 
@@ -254,6 +257,7 @@ def _driven(bundle: Bundle, samples: list[Sample], scenario: Scenario, progress:
         traffic=driven.traffic,
         settings={"queries": scenario.queries, "frames": len(samples)} | described,
         machine=profiling.machine(),
+        built=bundle.built,
     )
 
 

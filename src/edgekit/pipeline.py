@@ -96,7 +96,7 @@ def sensitivity(
 def build(
     spec: Spec | Path, target: str, out: Path | None = None, progress: Progress = SILENT, host: str | None = None
 ) -> Bundle:
-    """Build the target's engine and its FP32 control, prove both against golden, write the bundle.
+    """Build the target's engine and its control, prove both against golden, write the bundle.
 
     The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
     (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.
@@ -125,7 +125,7 @@ def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
 
 
 def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:
-    """Task metrics of the engine and of its FP32 control on the evaluation frames, with intervals and slices."""
+    """Task metrics of the engine and of its control on the evaluation frames, with intervals and slices."""
     return measuring.evaluate(_bundle(bundle), how or Accuracy(), progress)
 
 

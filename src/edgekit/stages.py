@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import jobs, remote
-from edgekit.bundle import EVALUATION, NOT_RUN, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit import jobs, proving, remote
+from edgekit.bundle import EVALUATION, Bundle, Contents, EngineFile, EvaluationData, write_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
@@ -28,7 +28,7 @@ from edgekit.data import Dataset
 from edgekit.engine import Engine, EngineConfig
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job
-from edgekit.verify import compare, feeds_of, frames_of, require
+from edgekit.verify import feeds_of, frames_of
 
 GOLDEN_FRAMES = 2
 RECORD = "calibration.json"
@@ -232,16 +232,15 @@ def build_engines(
     def fill(folder: Path) -> None:
         golden = _read_arrays(compressed.golden)
         reports: list[dict[str, Any]] = []
-        for precision in precisions:
-            file = folder / f"{precision}{module.SUFFIX}"
-            module.build(compressed.models[precision], file, config, progress)
-            if unrunnable:
-                reports.append({"engine": precision, "verdict": NOT_RUN, "reason": unrunnable})
-                continue
-            with progress.track(f"verify {precision}"), module.open(file, config) as engine:
-                report = compare(engine, golden, precision)
-            require(report)
-            reports.append(report.to_dict())
+        engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in precisions}
+        for precision, file in engines.items():
+            model = compressed.models[precision]
+            module.build(model, file, config, progress)
+            reports.append(
+                proving.prove(module, config, (file, model), precision, golden, unrunnable, progress)
+            )
+        found = None if unrunnable else proving.race(module, config, engines, golden, progress)
+        reports[0]["race"] = None if found is None else found.to_dict()
         write_json(folder / "parity.json", reports)
 
     return workspace.stage(f"engine-{target}", inputs, fill)

@@ -102,7 +102,7 @@ def test_wrong_value(case: str, tmp_path: Path) -> None:
 
 
 PLUGIN_NAMES = {
-    "engine": ("engine: ort", "engine: otr", "targets.cpu: engine: 'otr' is unknown; did you mean 'ort'? allowed: "),
+    "engine": ("engine: ort", "engine: ortt", "targets.cpu: engine: 'ortt' is unknown; did you mean 'ort'? allowed: "),
     "task": ("kind: segmentation", "kind: segmentaton", "task: kind: 'segmentaton' is unknown; did you mean 'seg"),
     "technique": ("method: ptq", "method: ptk", "compress.0.quantize: method: 'ptk' is unknown; did you mean 'ptq'?"),
     "data": (

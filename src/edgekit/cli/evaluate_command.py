@@ -41,7 +41,7 @@ def evaluate(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Accuracy of the engine on the bundle's evaluation data, beside its FP32 control on the same frames."""
+    """Accuracy of the engine on the bundle's evaluation data, beside its control on the same frames."""
     from edgekit import pipeline
     from edgekit.evaluation import Resampling
     from edgekit.measuring import Accuracy
@@ -69,7 +69,7 @@ def _show(report: EvaluateReport) -> None:
                 "" if gap is None else _ends(gap.low, gap.high, sign="+"),
             )
         )
-    header = ("metric", "FP32 control", "engine", "95 % interval", "change", "95 % interval")
+    header = ("metric", control_name(report.control_engine), "engine", "95 % interval", "change", "95 % interval")
     print_table(f"{report.bundle} on {report.frames} frames", header, rows)
     for warning in report.warnings:
         print(f"warning: {warning}")

@@ -60,7 +60,7 @@ def profile(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Latency by stage and peak memory of the engine, timed in turn with its FP32 control."""
+    """Latency by stage and peak memory of the engine, timed in turn with its control."""
     from edgekit import pipeline
     from edgekit.core.artifacts import require_writable
     from edgekit.measuring import Timing
@@ -140,7 +140,7 @@ def _lines(report: ProfileReport) -> list[str]:
         spread = report.speedup_interval
         ends = f" [{_end(spread.low)}, {_end(spread.high)}]" if spread is not None else ""
         lines.append(
-            f"FP32 control: p50 {report.control['latency_ms']['p50']:.2f} ms; "
+            f"{control_name(report.control['engine'])}: p50 {report.control['latency_ms']['p50']:.2f} ms; "
             f"the engine is {report.speedup_p50:.2f}x{ends} as fast"
         )
     if report.noise is not None:

@@ -6,6 +6,7 @@ Every document carries ``schema_version``; a field is never renamed within a ver
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +14,12 @@ SCHEMA_VERSION = 1
 
 Verdict = Literal["pass", "fail"]
 Judgement = Literal["pass", "fail", "undecided"]
+
+
+def control_name(engine: str) -> str:
+    """``FP16 control`` of ``engines/fp16.engine``; ``control`` of a file that is not named after its precision."""
+    precision = engine.rpartition("/")[2].partition(".")[0]
+    return f"{precision.upper()} control" if re.fullmatch(r"(fp|bf|int)\d+", precision) else "control"
 
 
 class Document:
@@ -49,6 +56,24 @@ class VerifyReport(Document):
     outputs: tuple[OutputParity, ...]
     verdict: Verdict
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Race(Document):
+    """Median latency of a new INT8 engine and of the control that it has to beat, in milliseconds.
+
+    ``speedup_p50`` is control over INT8; ``interval`` and ``queries`` are None when ``by`` (``edgekit`` or
+    ``trtexec``) gave medians alone, of runs one after the other.
+    """
+
+    control: str
+    p50_ms: float
+    control_p50_ms: float
+    speedup_p50: float
+    interval: Interval | None
+    queries: int | None
+    by: str
+    verdict: Literal["faster", "rejected"]
 
 
 @dataclass(frozen=True)
@@ -120,9 +145,9 @@ class WorstFrame:
 
 @dataclass(frozen=True)
 class EvaluateReport(Document):
-    """Task metrics of the candidate engine, and of its FP32 control on the same frames.
+    """Task metrics of the candidate engine, and of its control on the same frames.
 
-    ``intervals`` and ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two
+    ``control_engine`` is the control's file, empty in documents from before it was kept.  ``intervals`` and ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two
     reports must share to be compared.  ``warnings`` say why the numbers are not what the bundle was built to show.
     """
 
@@ -140,6 +165,7 @@ class EvaluateReport(Document):
     dataset_hash: str = ""
     preprocess_hash: str = ""
     warnings: tuple[str, ...] = ()
+    control_engine: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -187,7 +213,7 @@ class ProfileReport(Document):
     """Latency of one query by stage, and memory of the process that ran it.
 
     ``latency_ms`` is the engine's inference alone; ``stages_ms`` holds ``pre``,
-    ``infer``, ``post`` and ``total``.  ``control`` is the FP32 engine, timed in
+    ``infer``, ``post`` and ``total``.  ``control`` is the control engine, timed in
     turn with the candidate in the same loop; ``speedup_p50`` is control over
     candidate.  ``memory_mib`` comes from a process of its own that loads this
     engine only: ``peak_rss``, and ``engine``, its growth over the imports.
@@ -195,7 +221,7 @@ class ProfileReport(Document):
     ``times_ms`` holds the inference time of every query by engine file, in the order they ran; ``speedup_interval``
     comes from them in pairs. ``noise`` is the ratio of the candidate to itself (A/A) in the same run.
     ``scenario``, ``traffic`` (rate, late queries, queueing), ``layers``, ``leak`` and ``power`` say more when they
-    were asked for.
+    were asked for.  ``built`` holds counts of the engine's layers that were made when it was built.
     """
 
     bundle: str
@@ -216,6 +242,7 @@ class ProfileReport(Document):
     power: dict[str, Any] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    built: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 

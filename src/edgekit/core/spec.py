@@ -179,13 +179,13 @@ KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 class Kpi(Section):
     """Limits on one metric, held against its confidence interval; see docs/gate.md.
 
-    ``max_drop`` is against the FP32 control on the same frames, ``baseline_*`` against a baseline bundle or run.
+    ``max_drop`` is against the control (FP32; of an INT8 TensorRT engine FP16) on the same frames, ``baseline_*`` against a baseline bundle or run.
     """
 
     metric: str | None = Field(None, description="what is judged; default: the name of the KPI")
     min: float | None = None
     max: float | None = None
-    max_drop: float | None = Field(None, ge=0, description="how much worse than the FP32 control, in the metric's unit")
+    max_drop: float | None = Field(None, ge=0, description="how much worse than the control, in the metric's unit")
     baseline_drop: float | None = Field(None, ge=0, description="how much worse than the baseline, in its unit")
     baseline_ratio: float | None = Field(None, ge=1, description="how many times worse than the baseline; 1.05: 5 %")
     where: dict[str, str] | None = Field(

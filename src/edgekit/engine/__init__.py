@@ -4,7 +4,10 @@ A backend is a module with a frozen ``Config`` (its keys under ``targets`` in th
 spec), ``build(source, target, config, progress)``, ``open(path, config)``,
 ``require(config)``, ``fingerprint(config)``, ``quantization_profile(config)`` and ``probe()``.
 One that builds for other machines has ``runs_elsewhere(config)`` too: why its engines cannot run here, or "".
-``INT8_CONTROL`` names the precision that its INT8 engines are compared with; without it FP32.
+``same_fact(key, built, here, config)`` says which of its fingerprint's values fit each other; without it equal ones.
+``INT8_CONTROL`` names the precision that its INT8 engines have to beat; without it they are compared with FP32.
+``achieved(path, source, precision, config)`` compares an engine's layer list with what was asked for, see
+:func:`layers_path`; a backend without such lists leaves it out.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from edgekit.core.probes import Probe as Probe
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
 from edgekit.engine._layers import LayerEvent as LayerEvent
 from edgekit.engine._layers import LayerTensor as LayerTensor
+from edgekit.engine._turns import in_turn as in_turn
 
 
 class EngineConfig(BaseModel):
@@ -40,6 +44,11 @@ def not_here(config: EngineConfig) -> str:
     """Why engines of this target, although they can be built, cannot run on this machine; empty: they can."""
     ask = getattr(plugins.load("engine", config.engine), "runs_elsewhere", None)
     return "" if ask is None else str(ask(config))
+
+
+def layers_path(engine: Path) -> Path:
+    """Where an engine's layer list lies: ``<engine>.layers.json`` beside it."""
+    return engine.with_name(f"{engine.name}.layers.json")
 
 
 class Engine(ABC):
@@ -124,6 +133,10 @@ class Engine(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Facts for reports: provider, threads, versions."""
+
+    def layer_list(self) -> str | None:
+        """The open engine's own list of its layers, in the runtime's words; None: this backend has none."""
+        return None
 
     def device_memory_mib(self) -> float | None:
         """Memory of the accelerator that this process holds now, in MiB; None for an engine that uses none."""

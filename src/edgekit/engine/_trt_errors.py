@@ -32,7 +32,7 @@ FORMS = {
     "QLinearMatMul": "MatMul between QuantizeLinear and DequantizeLinear",
 }
 _MEMORY = re.compile(r"out of memory|outofmemory|insufficient (workspace|memory)|memory allocation|workspace", re.I)
-_NO_KERNEL = re.compile(r"could not find any implementation for node (.+?)(?:\.\s| In |,|\)|$)", re.I)
+_NO_KERNEL = re.compile(r"could not find any implementation for node (.+?)(?:\.?(?:\)|$)|\.\s| In |,)", re.I)
 _OLD_DRIVER = re.compile(
     r"driver version is insufficient|cuda initialization failure with error:? ?35|cudaError 35", re.I
 )

@@ -125,7 +125,7 @@ def _differences(facts: Facts, here: Machine) -> list[tuple[str, str, str | None
     found: list[tuple[str, str, str | None]] = []
     if facts.flavour != here.flavour:
         found.append(("library", f"{facts.flavour} {facts.tensorrt}", f"{here.flavour} {here.tensorrt}"))
-    elif not _same_version(facts, here):
+    elif not same_version(facts.tensorrt, here.tensorrt, bool(facts.options.get("version_compatible"))):
         found.append(("TensorRT", facts.tensorrt, here.tensorrt))
     portable = bool(facts.options.get("hardware_compatible"))
     mine = _numbers(here.compute_capability)
@@ -138,11 +138,16 @@ def _differences(facts: Facts, here: Machine) -> list[tuple[str, str, str | None
     return found
 
 
-def _same_version(facts: Facts, here: Machine) -> bool:
-    made, mine = _numbers(facts.tensorrt), _numbers(here.tensorrt)
-    if facts.options.get("version_compatible"):
-        return made[:1] == mine[:1] and mine >= made
-    return made == mine
+def same_version(built: str, here: str, compatible: bool = False) -> bool:
+    """Whether an engine of TensorRT ``built`` runs on ``here``; ``compatible``: it was built to run on later ones.
+
+    As many parts are compared as both have, and at least three: bindings say 10.16.2.10 where an older ``trtexec``
+    says 10.16.2.
+    """
+    made, mine = _numbers(built), _numbers(here)
+    common = max(3, min(len(made), len(mine)))
+    made, mine = made[:common], mine[:common]
+    return made[:1] == mine[:1] and mine >= made if compatible else made == mine
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:

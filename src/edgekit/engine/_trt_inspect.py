@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgekit.core.errors import InputError
-from edgekit.core.reports import Verdict
+from edgekit.core.reports import Judgement
 from edgekit.engine._graphfile import Graph
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -53,7 +53,8 @@ class LayerPrecision:
 
 @dataclass(frozen=True)
 class Achieved:
-    """What became of the request; ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that
+    """What became of the request; ``unknown`` counts what the list does not say: types of layers, and compute nodes
+    that no layer names, without which nothing is known to be missed (``undecided``).  ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that
     stayed layers of their own, ``fallbacks`` the layers that a DLA engine leaves to the GPU."""
 
     precision: str
@@ -64,7 +65,7 @@ class Achieved:
     dla_subgraphs: int
     fallbacks: tuple[str, ...]
     unknown: int
-    verdict: Verdict
+    verdict: Judgement
 
     def numbers(self) -> dict[str, float]:
         """Counts that KPIs can limit."""
@@ -106,9 +107,10 @@ def inspect(
     read = tuple(_layer(layer, wanted, precision if source is None else "") for layer in layers)
     missed = tuple(layer.name for layer in read if layer.missed)
     fallbacks = tuple(layer.name for layer in read if dla and not layer.dla and not _REFORMAT.search(layer.kind))
-    unknown = sum(bool(layer.wanted) and not layer.achieved for layer in read)
+    named = {node for layer in read for node in layer.nodes}
+    unknown = sum(bool(layer.wanted) and not layer.achieved for layer in read) + len(wanted.keys() - named)
     subgraphs = sum(layer.dla for layer in read)
-    holds = not missed and not unknown and (not dla or subgraphs > 0)
+    fails = bool(missed) or (dla and subgraphs == 0)
     return Achieved(
         precision=precision,
         layers=read,
@@ -118,7 +120,7 @@ def inspect(
         dla_subgraphs=subgraphs,
         fallbacks=fallbacks,
         unknown=unknown,
-        verdict="pass" if holds else "fail",
+        verdict="fail" if fails else "undecided" if unknown else "pass",
     )
 
 

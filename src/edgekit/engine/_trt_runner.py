@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.core.errors import InputError, SpecError
+from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine, LayerEvent, _cuda_memory, _graphfile, _trt_api, _trt_guard, _trt_layers
 from edgekit.engine._trt_session import Session, Shapes
@@ -38,11 +38,8 @@ class TrtEngine(Engine):
             MissingRequirement: TensorRT, the CUDA library, the driver or the device is not here.
             EnvironmentFault: too little memory.
             ModelError: a type, layout or size that edgekit cannot feed, or work that no CUDA graph can hold.
-            SpecError: ``memory: pycuda`` together with ``cuda_graph: true``.
         """
         config = self.config
-        if config.memory == "pycuda" and config.cuda_graph:
-            raise SpecError("memory: pycuda cannot capture CUDA graphs; set cuda_graph: false, or memory: cuda-python")
         api = _trt_api.load()
         self._facts = _trt_guard.check(self.path, _trt_guard.this_machine(api))
         try:
@@ -163,6 +160,14 @@ class TrtEngine(Engine):
         inspector.execution_context = context
         document = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
         return _trt_layers.layer_events(reports, document, None if source is None else _graphfile.read(source))
+
+    def layer_list(self) -> str | None:
+        """The engine inspector's JSON; None when the engine was built without detailed profiling."""
+        session = self._ready()
+        if not self.config.detailed_profiling:
+            return None
+        inspector = session.engine.create_engine_inspector()
+        return str(inspector.get_engine_information(session.api.module.LayerInformationFormat.JSON))
 
     def device_memory_mib(self) -> float | None:
         """Device memory that went since the engine was opened, in MiB, by the driver's count; None when closed.

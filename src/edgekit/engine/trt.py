@@ -19,7 +19,18 @@ from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.spec import SpecPath
-from edgekit.engine import EngineConfig, Probe, _trt_api, _trt_build, _trt_errors, _trt_guard
+from edgekit.engine import (
+    EngineConfig,
+    Probe,
+    _graphfile,
+    _trt_api,
+    _trt_build,
+    _trt_errors,
+    _trt_guard,
+    _trt_inspect,
+    layers_path,
+)
+from edgekit.engine._trt_inspect import Achieved
 from edgekit.engine.ort import _PROBE_MODEL
 
 if TYPE_CHECKING:
@@ -103,6 +114,8 @@ class Config(EngineConfig):
             raise ValueError("dla_core: the DLA runs fixed shapes only; remove profiles")
         if self.weight_stripped and self.dla_core is not None:
             raise ValueError("weight_stripped: the DLA's loadables hold their weights; remove one of the two")
+        if self.memory == "pycuda" and self.cuda_graph:
+            raise ValueError("memory: pycuda cannot capture CUDA graphs; set cuda_graph: false, or memory: cuda-python")
         return self
 
     @property
@@ -152,6 +165,13 @@ def runs_elsewhere(config: Config) -> str:
     return ""
 
 
+def same_fact(key: str, built: Any, here: Any, config: Config) -> bool:
+    """Whether an engine whose :func:`fingerprint` has ``built`` may run where it is ``here``."""
+    if key == "tensorrt" and isinstance(built, str) and isinstance(here, str):
+        return _trt_guard.same_version(built, here, config.version_compatible)
+    return bool(built == here)
+
+
 def fingerprint(config: Config) -> dict[str, Any]:
     """What an engine file depends on; the engine's own facts say more, see :mod:`edgekit.engine._trt_guard`."""
     api = _trt_api.load()
@@ -191,6 +211,22 @@ def build(source: Path, target: Path, config: Config, progress: Progress = SILEN
     # The facts come first: an engine without them is refused, facts without their engine are nothing.
     _trt_guard.write(target, facts)
     write_bytes(target, built.plan)
+
+
+def achieved(path: Path, source: Path, precision: str, config: Config) -> Achieved | None:
+    """What became of the request, by the layer list beside the engine ``path``; None: there is no detailed one.
+
+    Args:
+        path: the engine.
+        source: the typed model that it was built from.
+        precision: of both.
+        config: the target.
+    """
+    listed = layers_path(path)
+    if not config.detailed_profiling or not listed.is_file():
+        return None
+    document = listed.read_text(encoding="utf-8")
+    return _trt_inspect.inspect(document, precision, _graphfile.read(source), config.dla_core is not None)
 
 
 def probe() -> list[Probe]:

@@ -1,4 +1,4 @@
-"""Accuracy of an engine on a dataset, and of its FP32 control on the same frames, with its uncertainty."""
+"""Accuracy of an engine on a dataset, and of its control on the same frames, with its uncertainty."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from edgekit.core.reports import GateReport, Interval, Judgement, KpiResult
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.gate.baseline import Baseline, Comparison, drop_from_baseline, drop_from_control, worse_ratio
 from edgekit.gate.naming import contradiction
-from edgekit.gate.numbers import check_numbers, interval_at
-from edgekit.gate.operation import HOW
+from edgekit.gate.numbers import HOW, check_numbers, interval_at
 from edgekit.gate.quantity import Measured
 from edgekit.gate.verdict import Decision, decide
 from edgekit.profiling.percentiles import QUANTILES, minimum_queries
@@ -196,7 +195,7 @@ class _Judge:
             found = drop_from_control(part.number, confidence, self.at)
             if found is None:
                 raise SpecError(
-                    f"{self.at}: max_drop needs the FP32 control, which has no {self.metric}; use min or max"
+                    f"{self.at}: max_drop needs the control, which has no {self.metric}; use min or max"
                 )
             against: dict[str, Any] = {"control": part.number.control}
         elif part.other is None or self.baseline is None:

@@ -8,8 +8,8 @@ from edgekit.core.errors import SpecError
 from edgekit.core.plugins import allowed
 from edgekit.core.reports import Metric, ProfileReport
 from edgekit.core.spec import Kpi
-from edgekit.gate.numbers import PROFILE_METRICS, profile_values
-from edgekit.gate.operation import ANY_RUN, HOW, SPEEDUP
+from edgekit.gate.numbers import HOW, PROFILE_METRICS, profile_values
+from edgekit.gate.operation import ANY_RUN, SPEEDUP
 
 
 def contradiction(kpi: Kpi, metric: Metric) -> str:
@@ -46,7 +46,7 @@ def _wrong(name: str, kpi: Kpi, known: Mapping[str, Metric]) -> str:
     if of_profile and kpi.where is not None:
         return f"where: {wanted} is not measured by slice; leave where out"
     if of_profile and kpi.max_drop is not None:
-        return f"max_drop: the FP32 control has no {wanted} of its own; use min, max or baseline_drop"
+        return f"max_drop: the control has no {wanted} of its own; use min, max or baseline_drop"
     return contradiction(kpi, known[wanted])
 
 
@@ -57,6 +57,7 @@ def require_measured(
     *,
     measuring: bool = False,
     sensors: bool = False,
+    built: Iterable[str] = (),
 ) -> None:
     """Raise when a KPI of ``target`` needs a profile that is not there, before time goes into the others.
 
@@ -66,11 +67,12 @@ def require_measured(
         given: profiles that were measured.
         measuring: the gate will also time engine and control in turn by itself.
         sensors: it will read sensors meanwhile.
+        built: what the bundle knows of its engine, so that every new profile has it.
 
     Raises:
         SpecError: names the KPI, and the command that measures it.
     """
-    have = {name for profile in given for name in profile_values(profile)}
+    have = {name for profile in given for name in profile_values(profile)} | set(built)
     fresh = ({SPEEDUP} if measuring else set()) | (ANY_RUN if sensors else set())
     for name, kpi in kpis.items():
         wanted = kpi.metric or name

@@ -9,7 +9,9 @@ from typing import Any
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import Bootstrap, EvaluateReport, Interval, Latency, Metric, ProfileReport, Slice
 from edgekit.evaluation.bootstrap import METHOD
-from edgekit.gate.operation import OPERATION_METRICS, operation
+from edgekit.gate import building, operation
+from edgekit.gate.building import BUILD_METRICS
+from edgekit.gate.operation import OPERATION_METRICS
 from edgekit.gate.quantity import Measured, Sampling
 from edgekit.profiling.openings import p50_ratio, percentile_interval, student
 from edgekit.profiling.percentiles import CONFIDENCE, QUANTILES
@@ -28,7 +30,10 @@ PROFILE_METRICS = (
     Metric("size_mib", False, "MiB"),
     Metric("speedup_p50", True, "x"),
     *OPERATION_METRICS,
+    *BUILD_METRICS,
 )
+HOW = operation.HOW | building.HOW
+"""The command that measures what not every profile has."""
 LOADS = "loads"
 """The setting of a profile that says how often its engines were opened."""
 _EVEN = 1e-6
@@ -65,7 +70,7 @@ def measured(
 
 
 def _profiled(profile: ProfileReport) -> dict[str, Measured]:
-    found, at_work = profile_values(profile), operation(profile)
+    found, at_work = profile_values(profile), operation.operation(profile)
     return {
         metric.name: at_work.get(metric.name) or Measured(metric, found[metric.name], **_timing(metric.name, profile))
         for metric in PROFILE_METRICS
@@ -119,7 +124,8 @@ def profile_values(profile: ProfileReport) -> dict[str, float]:
     values["size_mib"] = profile.size_mib
     if profile.speedup_p50 is not None:
         values["speedup_p50"] = profile.speedup_p50
-    return values | {name: number.value for name, number in operation(profile).items()}
+    at_work = {name: number.value for name, number in operation.operation(profile).items()}
+    return values | at_work | building.building(profile)
 
 
 def _latencies(profile: ProfileReport) -> dict[str, Latency]:

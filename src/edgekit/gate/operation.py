@@ -39,7 +39,7 @@ HOW = {
     THROTTLED.name: _HEAT,
     TEMPERATURE.name: _HEAT,
     LEAK.name: f"edgekit profile BUNDLE --leak {_JUDGE}",
-    SPEEDUP: "edgekit profile BUNDLE --json > turns.json, without --scenario and of a bundle with an FP32 control, "
+    SPEEDUP: "edgekit profile BUNDLE --json > turns.json, without --scenario and of a bundle with a control, "
     "and judge that with: edgekit gate BUNDLE --profile turns.json",
 }
 """The command that measures what not every profile has."""

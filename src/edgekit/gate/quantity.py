@@ -32,7 +32,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, its direction, and the FP32 control's number on the same frames.
+    """A number, its direction, and the control's number on the same frames.
 
     ``interval`` is the number's own, ``difference`` is candidate minus control, tested paired; both None: the
     number is taken as exact. ``slices`` is by column and value. ``under`` says what else must be equal for two such

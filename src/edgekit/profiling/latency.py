@@ -17,7 +17,7 @@ from edgekit.core.errors import InputError
 from edgekit.core.reports import Latency
 from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
-from edgekit.engine import Engine
+from edgekit.engine import Engine, in_turn
 from edgekit.preprocess import Preprocess
 from edgekit.profiling.openings import summarise_openings
 from edgekit.profiling.percentiles import summarise
@@ -179,16 +179,7 @@ def drive(scenario: Scenario, engine: Engine, samples: Sequence[Sample], preproc
 
 def time_inference(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int = 10) -> dict[str, Latency]:
     """Latency of the inference alone by engine, one set of inputs, the engines taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in engines}
-    order = list(engines)
-    for query in range(warmup + queries):
-        for name in order:
-            start = time.perf_counter()
-            engines[name].infer(feeds)
-            if query >= warmup:
-                times[name].append(time.perf_counter() - start)
-        order.reverse()
-    return {name: summarise(np.array(seconds) * 1e3) for name, seconds in times.items()}
+    return {name: summarise(np.array(times)) for name, times in in_turn(engines, feeds, queries, warmup).items()}
 
 
 def _query(engine: Engine, images: Mapping[str, Array], preprocess: Preprocess, task: Task) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,13 @@ class Board:
     def open(self, path: Path, config: EngineConfig) -> BoardEngine:
         """The engine in ``path``, to run on the board."""
         return BoardEngine(path, config, self)
+
+    def race(
+        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
+    ) -> tuple[dict[str, list[float]], str]:
+        """Milliseconds by engine, ``queries`` in turn or one median each, and what measured them; empty: nothing did."""
+        way = self._way(config)
+        return way.race(engines, feeds, queries, warmup, config), way.name
 
     def quantization_profile(self, config: EngineConfig) -> str:
         """That of the plugin."""

@@ -6,7 +6,7 @@ import glob
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,35 @@ class ByEdgekit:
     ) -> dict[str, Array]:
         """See :class:`edgekit.remote._way.Way`."""
         with tempfile.TemporaryDirectory() as scratch:
-            buffer = io.BytesIO()
-            np.savez(buffer, allow_pickle=False, **dict(feeds))
-            there, back = Path(scratch) / _FEEDS, Path(scratch) / _RESULTS
-            there.write_bytes(buffer.getvalue())
-            folder.put(there, _FEEDS)
+            back = Path(scratch) / _RESULTS
+            self._send(folder, feeds)
             request = {"do": "run", "engine": engine_name(config), "feeds": _FEEDS, "results": _RESULTS}
             self._ask(folder, request | {"config": without_host(config)})
             folder.get(_RESULTS, back)
             with np.load(back, allow_pickle=False) as stored:
                 return dict(stored)
+
+    def race(
+        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
+    ) -> dict[str, list[float]]:
+        """See :class:`edgekit.remote._way.Way`: in turn."""
+        with self._host.folder() as folder:
+            for path in engines.values():
+                for file in (path, path.with_name(f"{path.name}.json")):
+                    if file.is_file():
+                        folder.put(file, file.name)
+            self._send(folder, feeds)
+            request = {"do": "time", "engines": {name: path.name for name, path in engines.items()}, "feeds": _FEEDS}
+            request |= {"queries": queries, "warmup": warmup, "config": without_host(config)}
+            times: dict[str, list[float]] = self._ask(folder, request)["times_ms"]
+            return times
+
+    def _send(self, folder: Folder, feeds: Arrays) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **dict(feeds))
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / _FEEDS).write_bytes(buffer.getvalue())
+            folder.put(Path(scratch) / _FEEDS, _FEEDS)
 
     def _ask(self, folder: Folder, request: dict[str, Any]) -> dict[str, Any]:
         lines: list[str] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,6 +129,19 @@ class ByTrtexec:
             log, code, lines = self._run(folder, words)
             self._judge(log, code, lines, Path(ENGINE))
             return {spec.name: self._dumped(folder, log, spec, Path(scratch)) for spec in outputs}
+
+    def race(
+        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
+    ) -> dict[str, list[float]]:
+        """See :class:`edgekit.remote._way.Way`: the medians of the builds' own measurements; no query runs now."""
+        found = {}
+        for name, path in engines.items():
+            written = path.with_name(path.name + SUMMARY.removeprefix(ENGINE))
+            median = json.loads(written.read_text(encoding="utf-8"))["times_ms"].get("latency", {}).get("median")
+            if median is None:  # an engine without weights was not run
+                return {}
+            found[name] = [float(median)]
+        return found
 
     def _judge(self, log: _trtexec_log.Log, code: int, lines: Sequence[str], source: Path) -> None:
         if log.verdict == "FAILED":

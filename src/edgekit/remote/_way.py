@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,11 @@ class Way(Protocol):
         self, folder: Folder, feeds: Arrays, outputs: Sequence[TensorSpec], config: EngineConfig
     ) -> dict[str, Array]:
         """One query on the engine that lies in ``folder``."""
+
+    def race(
+        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
+    ) -> dict[str, list[float]]:
+        """Milliseconds by name of the engines here: of ``queries`` in turn, or one median of each; empty: not known."""
 
 
 def without_host(config: EngineConfig, cache: str | None = None) -> dict[str, Any]:

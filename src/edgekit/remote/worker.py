@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import numpy as np
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
-from edgekit.core.tensors import TensorSpec
-from edgekit.engine import Engine
+from edgekit.core.tensors import Array, TensorSpec
+from edgekit.engine import Engine, in_turn, layers_path
 from edgekit.remote._way import version
 
 MARK = "edgekit: "
@@ -51,6 +52,9 @@ def _build(request: dict[str, Any]) -> Any:
     module.build(Path(request["source"]), engine, config)
     try:
         with module.open(engine, config) as opened:
+            listed = opened.layer_list()
+            if listed is not None:
+                write_bytes(layers_path(engine), listed.encode())
             feeds = {spec.name: _noise(spec) for spec in opened.inputs}
             events = opened.profile_layers(feeds, QUERIES, Path(request["source"]))
     # This backend has no layer profile, or the machine builds for a device that it does not have.
@@ -63,8 +67,7 @@ def _build(request: dict[str, Any]) -> Any:
 def _run(request: dict[str, Any]) -> Any:
     """One query: arrays from ``feeds``, results into ``results``."""
     module, config = _target(request)
-    with np.load(request["feeds"], allow_pickle=False) as stored:
-        feeds = dict(stored)
+    feeds = _feeds(request)
     opened: Engine
     with module.open(Path(request["engine"]), config) as opened:
         results = opened.infer(feeds)
@@ -72,6 +75,21 @@ def _run(request: dict[str, Any]) -> Any:
     np.savez(buffer, allow_pickle=False, **results)
     write_bytes(Path(request["results"]), buffer.getvalue())
     return {}
+
+
+def _time(request: dict[str, Any]) -> Any:
+    """The engines in turn: milliseconds of every query by name."""
+    module, config = _target(request)
+    with ExitStack() as stack:
+        opened = {
+            name: stack.enter_context(module.open(Path(file), config)) for name, file in request["engines"].items()
+        }
+        return {"times_ms": in_turn(opened, _feeds(request), request["queries"], request["warmup"])}
+
+
+def _feeds(request: dict[str, Any]) -> dict[str, Array]:
+    with np.load(request["feeds"], allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def _target(request: dict[str, Any]) -> tuple[Any, Any]:
@@ -84,7 +102,7 @@ def _noise(spec: TensorSpec) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).random(shape).astype(spec.dtype)
 
 
-_DOES = {"facts": _facts, "build": _build, "run": _run}
+_DOES = {"facts": _facts, "build": _build, "run": _run, "time": _time}
 
 if __name__ == "__main__":
     main()

@@ -66,7 +66,7 @@ class Point:
 
 
 STYLES = {
-    "FP32 control": ("var(--control)", "square", 12),
+    "control": ("var(--control)", "square", 12),
     "tried, meets the limits": ("var(--pass)", "circle-open", 10),
     "tried, rejected": ("var(--fail)", "x-thin-open", 10),
     "earlier run": ("var(--muted)", "circle", 6),
@@ -94,7 +94,8 @@ def pareto(content: Content, earlier: Iterable[Point] = ()) -> Chart | None:
             }  # fmt: skip
         traces.append(
             go.Scatter(
-                x=[p.ms for p in some], y=[p.accuracy for p in some], text=[plain(p.name) for p in some], name=kind,
+                x=[p.ms for p in some], y=[p.accuracy for p in some], text=[plain(p.name) for p in some],
+                name=some[0].name if kind == "control" else kind,
                 mode="markers", error_y=whiskers,
                 marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2, "color": colour}},
                 hovertemplate="%{text}<br>%{x:.3g} ms, %{y:.4f}",
@@ -122,7 +123,7 @@ def _points(content: Content) -> Iterator[Point]:
         return
     control = (profile.control or {}).get("latency_ms", {}).get("p50")
     if control is not None and evaluation.control is not None and name in evaluation.control:
-        yield Point("FP32 control", "FP32", control, evaluation.control[name])
+        yield Point("control", control_name(profile.control["engine"]), control, evaluation.control[name])
     found = evaluation.intervals.get(name)
     ends = (None, None) if found is None else (found.low, found.high)
     yield Point("candidate", profile.engine, profile.latency_ms.p50, evaluation.metrics[name], *ends)

@@ -104,7 +104,7 @@ def missing(content: Content) -> list[str]:
     wanted: dict[str, object] = {"accuracy": evaluation, "latency and memory": profile, "earlier runs": content.history}
     if evaluation is not None:
         wanted |= {
-            "FP32 control": evaluation.control,
+            "control": evaluation.control,
             "intervals of the accuracy": evaluation.intervals,
             "slices": evaluation.slices,
             "pictures of the worst frames": content.pictures,

@@ -19,7 +19,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Compared:
-    """One number of the FP32 control and of the candidate; ``effect`` is better, worse, unclear or empty."""
+    """One number of the control and of the candidate; ``effect`` is better, worse, unclear or empty."""
 
     name: str
     before: str

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core.reports import GateReport, ProfileReport
+from edgekit.core.reports import GateReport, ProfileReport, control_name
 from edgekit.report import words
 from edgekit.report.charts import Chart, Numbers, chart, short
 from edgekit.report.provenance import halves
@@ -54,7 +54,7 @@ def timed(profile: ProfileReport) -> list[Timed]:
     series = []
     for name in names:
         label, colour = (
-            ("candidate", "var(--candidate)") if name == profile.engine else ("FP32 control", "var(--control)")
+            ("candidate", "var(--candidate)") if name == profile.engine else (control_name(name), "var(--control)")
         )
         times = np.asarray(profile.times_ms[name], np.float64)
         if times.size:

@@ -80,13 +80,14 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
     for label in np.flatnonzero(totals[..., 0].any(axis=0)):
         own = slice(starts[label], starts[label + 1])
         frames, ranks = found.frames[own], found.ranks[own]
+        finds, of = np.zeros((rows.shape[1], recall.shape[2])), [0] * (len(MOST) - 1) + list(range(sizes))
         for size in np.flatnonzero(totals[:, label].any(axis=0))[: None if by_size else 1]:
             total, right = totals[:, label, size], found.right[size, :, own]
             precision[:, label, size] = _precision(often, frames, right, found.counted[size, :, own], total)
-            finds = right.sum(axis=0, dtype=np.uint8)
-            for i, most in enumerate(MOST[-1:] if size else MOST):
-                hits = rows @ np.bincount(frames, finds * (ranks < most), rows.shape[1])
-                recall[:, label, size + (len(MOST) - 1 if size else i)] = ratio(hits / overlaps, total)
+            for place in np.flatnonzero(np.array(of) == size):
+                few = ranks < MOST[min(place, len(MOST) - 1)]
+                finds[:, place] = np.bincount(frames, right.sum(axis=0) * few, rows.shape[1])
+        recall[:, label] = ratio(rows @ finds / overlaps, totals[:, label, of])
     return precision, recall
 
 
