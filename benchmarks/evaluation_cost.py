@@ -16,11 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of more, those that wait would count as processor time
 
 import numpy as np
 

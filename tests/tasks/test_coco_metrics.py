@@ -244,6 +244,16 @@ class TestAccumulator:
             frames, classes = case(seed)
             assert scored(frames, classes) == scored(frames, classes, reversed(range(len(frames))))
 
+    def test_what_was_added_does_not_change_with_its_arrays(self) -> None:
+        frames, classes = case(5)
+        accumulator = CocoMetrics([f"c{i}" for i in range(classes)])
+        expected = scored(frames, classes)
+        for i, (found, truth) in enumerate(frames):
+            accumulator.update(found, truth, f"frame-{i}")
+            for array in (found.boxes, found.scores, truth.boxes, truth.areas, truth.crowd):
+                array[:] = 0
+        assert accumulator.compute() == expected
+
     def test_by_hand(self) -> None:
         """One of two found, after one mistake: precision 1/2 up to recall 1/2, which 51 of 101 recalls reach."""
         truth = objects([[0, 0, 20, 20], [50, 50, 70, 70]], [0, 0])

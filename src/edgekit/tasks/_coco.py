@@ -5,15 +5,16 @@ by their size, and the recall with 1, 10 and 100 detections a class and frame (L
 COCO: common objects in context", ECCV 2014; cocodataset.org/#detection-eval).  Equal to the reference
 implementation, pycocotools, where frames are counted in the order of their names.
 
-A frame is matched when it is added, and then each detection needs 17 bytes: its class, its score, its
-place in the frame, and two bits for each overlap and size.
+Frames are matched soon after they are added, many at a time: between two inferences all of it would have left the
+processor's caches, and take several times as long.  Then each detection needs 17 bytes: its class, its score, its place
+in the frame, and two bits for each overlap and size.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,23 @@ NAMES = (
 """The twelve numbers, in the order of COCO."""
 
 _RECORD = np.dtype([("label", "<u2"), ("rank", "u1"), ("score", "<f4"), ("bits", "u1", (10,))])
+_TOGETHER = 64
+"""Frames that are matched at once."""
 _FRAMES = 512
 """Frames that are scored alone at once."""
 _OBJECT = np.dtype([("label", "<u2"), ("sizes", "?", (len(SIZES),))])
+
+
+class _Frame(NamedTuple):
+    """Copies of what is matched later: a prediction, and its truth."""
+
+    boxes: Array
+    scores: Array
+    labels: Array
+    true_boxes: Array
+    true_labels: Array
+    crowd: Array
+    areas: Array
 
 
 class CocoMetrics(Accumulator):
@@ -53,13 +68,25 @@ class CocoMetrics(Accumulator):
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
-        self.frames: dict[str, NDArray[np.void]] = {}
-        self.objects: list[NDArray[np.void]] = []
-        """True objects of each frame, without crowds, by class and size."""
+        self._frames: dict[str, NDArray[np.void]] = {}
+        self._objects: list[NDArray[np.void]] = []
+        self._waiting: dict[str, _Frame] = {}
         self._sorted: Sorted | None = None
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self._frames) + len(self._waiting)
+
+    @property
+    def frames(self) -> dict[str, NDArray[np.void]]:
+        """The matched detections of each frame."""
+        self._match()
+        return self._frames
+
+    @property
+    def objects(self) -> list[NDArray[np.void]]:
+        """True objects of each frame, without crowds, by class and size."""
+        self._match()
+        return self._objects
 
     def update(self, prediction: Detections, truth: Any, sample_id: str) -> None:
         """Add a frame; ``truth`` is :class:`~edgekit.core.predictions.Objects`.
@@ -72,20 +99,28 @@ class CocoMetrics(Accumulator):
             TensorError: the prediction has an unknown class.
         """
         self._check(prediction, truth, sample_id)
-        ignored = _ignored(truth)
-        real = ~truth.crowd
-        objects = np.empty(int(real.sum()), _OBJECT)
-        objects["label"], objects["sizes"] = truth.labels[real], ~ignored[:, real].T
-        self.frames[sample_id] = _matched(prediction, truth, ignored)
-        self.objects.append(objects)
+        found = prediction.boxes, prediction.scores, prediction.labels
+        true = truth.boxes, truth.labels, truth.crowd, truth.areas
+        self._waiting[sample_id] = _Frame(*(array.copy() for array in (*found, *true)))
         self._sorted = None
+        if len(self._waiting) == _TOGETHER:
+            self._match()
+
+    def _match(self) -> None:
+        for name, frame in self._waiting.items():
+            ignored, real = np.asarray(_outside(frame.areas.astype(np.float64)) | frame.crowd), ~frame.crowd
+            objects = np.empty(int(real.sum()), _OBJECT)
+            objects["label"], objects["sizes"] = frame.true_labels[real], ~ignored[:, real].T
+            self._frames[name] = _matched(frame, ignored)
+            self._objects.append(objects)
+        self._waiting.clear()
 
     def _check(self, prediction: Detections, truth: Any, sample_id: str) -> None:
         where, count = f"sample {sample_id!r}", len(self.classes)
         if not isinstance(truth, Objects):
             found = "missing" if truth is None else f"{type(truth).__name__}, no objects"
             raise DataError(f"{where}: truth is {found}; evaluate on a dataset with boxes, such as the format coco")
-        if sample_id in self.frames:
+        if sample_id in self._frames or sample_id in self._waiting:
             raise DataError(f"{where}: was added before; every frame needs a name of its own")
         for what, labels, error in (
             ("truth", truth.labels, DataError), ("the prediction", prediction.labels, TensorError),
@@ -164,31 +199,29 @@ def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name
 
 
-def _ignored(truth: Objects) -> NDArray[np.bool_]:
-    """Whether an object counts neither as found nor as missed, by size: bool ``(4, G)``."""
-    return np.asarray(_outside(truth.areas.astype(np.float64)) | truth.crowd)
-
-
 def _outside(pixels: Array) -> NDArray[np.bool_]:
     """Whether areas ``(N,)`` in square pixels are not of a size: bool ``(4, N)``."""
     return np.asarray((pixels < _RANGES[:, :1]) | (pixels > _RANGES[:, 1:]))
 
 
-def _matched(prediction: Detections, truth: Objects, ignored: Array) -> NDArray[np.void]:
-    """The detections of a frame, class by class and the surest first, each with what it found."""
-    order = np.lexsort((-prediction.scores, prediction.labels))  # stable
-    labels = prediction.labels[order]
+def _matched(frame: _Frame, ignored: Array) -> NDArray[np.void]:
+    """The detections of a frame, class by class and the surest first, each with what it found.
+
+    ``ignored`` bool ``(4, G)`` says for each size whether an object counts neither as found nor as missed.
+    """
+    order = np.lexsort((-frame.scores, frame.labels))  # stable
+    labels = frame.labels[order]
     rank = np.arange(len(order)) - np.searchsorted(labels, labels)
     order, labels, rank = (column[rank < MOST[-1]] for column in (order, labels, rank))
-    boxes = prediction.boxes[order].astype(np.float64)
-    overlaps = _overlaps(boxes, truth.boxes.astype(np.float64), truth.crowd)
-    overlaps[labels[:, None] != truth.labels] = 0
-    right, skipped = _assign(overlaps, ignored, truth.crowd)
+    boxes = frame.boxes[order].astype(np.float64)
+    overlaps = _overlaps(boxes, frame.true_boxes.astype(np.float64), frame.crowd)
+    overlaps[labels[:, None] != frame.true_labels] = 0
+    right, skipped = _assign(overlaps, ignored, frame.crowd)
     # A detection of another size that found nothing is no mistake.
     skipped |= ~right & _outside(areas(boxes))[:, None]
     right &= ~skipped
     made = np.empty(len(order), _RECORD)
-    made["label"], made["rank"], made["score"] = labels, rank, prediction.scores[order]
+    made["label"], made["rank"], made["score"] = labels, rank, frame.scores[order]
     flags = np.concatenate([right, ~skipped]).reshape(2 * len(SIZES) * len(OVERLAPS), len(order))
     made["bits"] = np.packbits(flags, axis=0).T
     return made

@@ -84,7 +84,7 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
         for size in np.flatnonzero(totals[:, label].any(axis=0))[: None if by_size else 1]:
             total, right = totals[:, label, size], found.right[size, :, own]
             precision[:, label, size] = _precision(often, frames, right, found.counted[size, :, own], total)
-            for place in np.flatnonzero(np.array(of) == size):
+            for place in np.flatnonzero(np.array(of) == size).tolist():
                 few = ranks < MOST[min(place, len(MOST) - 1)]
                 finds[:, place] = np.bincount(frames, right.sum(axis=0) * few, rows.shape[1])
         recall[:, label] = ratio(rows @ finds / overlaps, totals[:, label, of])
