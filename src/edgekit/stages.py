@@ -227,6 +227,7 @@ def build_engines(
         "config": config.model_dump(mode="json"),
         "device": module.fingerprint(config),
         "runs": not unrunnable,
+        "proofs": proving.VERSION,
     }
 
     def fill(folder: Path) -> None:
@@ -236,9 +237,7 @@ def build_engines(
         for precision, file in engines.items():
             model = compressed.models[precision]
             module.build(model, file, config, progress)
-            reports.append(
-                proving.prove(module, config, (file, model), precision, golden, unrunnable, progress)
-            )
+            reports.append(proving.prove(module, config, (file, model), precision, golden, unrunnable, progress))
         found = None if unrunnable else proving.race(module, config, engines, golden, progress)
         reports[0]["race"] = None if found is None else found.to_dict()
         write_json(folder / "parity.json", reports)

@@ -156,6 +156,7 @@ class TestRefusals:
             ({"profiles": [{"x": {"min": [2], "opt": [1], "max": [4]}}]}, "expected min <= opt <= max"),
             ({"profiles": [{"x": {"min": [2], "opt": [1, 2], "max": [4]}}]}, "the same rank"),
             ({"dla_core": 0, "weight_stripped": True}, "the DLA's loadables hold their weights"),
+            ({"memory": "pycuda"}, "set cuda_graph: false, or memory: cuda-python"),
             ({"optimization_level": 6}, "less than or equal to 5"),
         ],
     )

@@ -66,11 +66,29 @@ def test_another_machine(engine: Path, here: dict[str, Any], message: str) -> No
     assert "edgekit build edgekit.yaml --target" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("made", "here", "works"),
+    [
+        ("10.16.2", "10.16.2.10", True),
+        ("10.16.2.10", "10.16.2", True),
+        ("10.16.2.10", "10.16.2.11", False),
+        ("10.16.2", "10.16.20", False),
+        ("10.3", "10.3.0", False),
+        ("10.3.0", "10.3.0", True),
+    ],
+)
+def test_a_version_with_and_without_its_build(engine: Path, made: str, here: str, works: bool) -> None:
+    write(engine, tensorrt=made)
+    taken(engine, replace(ORIN, tensorrt=here), works)
+
+
 def test_a_newer_driver_is_taken(engine: Path) -> None:
     _trt_guard.check(engine, replace(ORIN, cuda="13.0", driver="580.1"))
 
 
-@pytest.mark.parametrize(("here", "works"), [("10.3.0", True), ("10.16.1", True), ("10.1.0", False), ("11.4", False)])
+@pytest.mark.parametrize(
+    ("here", "works"), [("10.3.0", True), ("10.3.0.26", True), ("10.16.1", True), ("10.1.0", False), ("11.4", False)]
+)
 def test_version_compatible(engine: Path, here: str, works: bool) -> None:
     write(engine, options={"version_compatible": True})
     taken(engine, replace(ORIN, tensorrt=here), works)

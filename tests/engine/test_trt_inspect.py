@@ -86,7 +86,8 @@ def test_an_int8_layer_that_runs_wider(source: _graphfile.Graph, first: str, wei
 
 
 def test_faster_than_asked_is_no_fault(source: _graphfile.Graph) -> None:
-    assert inspect(source, layer("Conv_b", "CaskConvolution", FP16, "Conv_b", weights="Half")).verdict == "pass"
+    int8 = layer("Conv_a", "CaskConvolution", INT8, "Conv_a", weights="Int8")
+    assert inspect(source, int8, layer("Conv_b", "CaskConvolution", FP16, "Conv_b", weights="Half")).verdict == "pass"
 
 
 def test_names_without_metadata(source: _graphfile.Graph) -> None:
@@ -99,6 +100,7 @@ def test_rounding_that_stayed_a_layer(source: _graphfile.Graph) -> None:
         source,
         layer("QuantizeLinear_xq", "Quantize", FP32, "QuantizeLinear_xq"),
         layer("Conv_a", "CaskConvolution", INT8, "Conv_a", weights="Int8"),
+        layer("Conv_b", "CaskConvolution", FP32, "Conv_b", weights="Float"),
     )
     assert (found.verdict, found.unfused) == ("pass", ("QuantizeLinear_xq",))
     assert found.numbers()["unfused_qdq"] == 1
@@ -121,8 +123,19 @@ def test_without_the_model_every_compute_layer_counts() -> None:
 
 
 def test_a_layer_that_says_no_type_does_not_pass(source: _graphfile.Graph) -> None:
-    found = inspect(source, layer("Conv_a", "CaskConvolution", "", "Conv_a"))
-    assert (found.verdict, found.unknown) == ("fail", 1)
+    rest = layer("Conv_b", "CaskConvolution", FP32, "Conv_b", weights="Float")
+    found = inspect(source, layer("Conv_a", "CaskConvolution", "", "Conv_a"), rest)
+    assert (found.verdict, found.unknown) == ("undecided", 1)
+
+
+def test_nodes_that_no_layer_names_do_not_pass(source: _graphfile.Graph) -> None:
+    found = inspect(source, layer("{ForeignNode[a...b]}", "Myelin", INT8))
+    assert (found.verdict, found.unknown) == ("undecided", 2)
+
+
+def test_a_document_that_was_cut_off() -> None:
+    with pytest.raises(InputError, match="not an engine inspector's document"):
+        _trt_inspect.inspect('{"Layers": [', "int8")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from edgekit.core.errors import (
     InputError,
     MissingRequirement,
     ModelError,
-    SpecError,
     TensorError,
 )
 from edgekit.engine import _trt_guard
@@ -344,11 +343,6 @@ def test_dla_and_host_code_reach_the_runtime(bench: Bench) -> None:
         del runtime
     with bench.engine() as engine:
         assert engine._session.runtime.engine_host_code_allowed is False  # type: ignore[union-attr]
-
-
-def test_pycuda_with_graphs_is_refused(bench: Bench) -> None:
-    with pytest.raises(SpecError, match="cuda_graph: false"), bench.engine(memory="pycuda"):
-        pass
 
 
 def test_closed_engine_says_so(bench: Bench) -> None:

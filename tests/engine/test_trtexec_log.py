@@ -68,7 +68,7 @@ def test_memory_is_told_apart_from_a_missing_kernel(tmp_path: Path) -> None:
     assert "ran out of device memory" in str(memory)
     kernel = failure(fake_trtexec.NO_KERNEL, tmp_path)
     assert isinstance(kernel, ModelError)
-    assert "no kernel for node /backbone/conv1/Conv" in str(kernel)
+    assert "no kernel for node /backbone/conv1/Conv in the types" in str(kernel)
 
 
 def test_an_unsupported_operator_has_name_and_reason(tmp_path: Path) -> None:

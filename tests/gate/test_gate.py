@@ -59,7 +59,7 @@ def test_a_rise_of_a_lower_is_better_metric_is_a_drop() -> None:
         ({"moiu": Kpi(min=0.5)}, "not measured; did you mean 'miou'"),
         ({"miou": Kpi(max=0.5)}, "max contradicts the metric .higher is better.; use min"),
         ({"latency_p99_ms": Kpi(min=1.0)}, "min contradicts the metric .lower is better.; use max"),
-        ({"latency_p99_ms": Kpi(max_drop=1.0)}, "max_drop needs the FP32 control"),
+        ({"latency_p99_ms": Kpi(max_drop=1.0)}, "max_drop needs the control"),
         ({"miou": Kpi(min=0.5, target="orin")}, "no KPI applies to target 'cpu'"),
         ({}, "no KPI applies"),
     ],

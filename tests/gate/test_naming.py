@@ -60,7 +60,7 @@ def test_fine(name: str, limits: dict[str, Any]) -> None:
         ("eer", {"min": 0.5}, "kpis.eer: min contradicts the metric (lower is better); use max"),
         ("speedup_p50", {"max": 2}, "kpis.speedup_p50: max contradicts the metric (higher is better); use min"),
         ("power_mean_w", {"min": 2}, "kpis.power_mean_w: min contradicts the metric (lower is better); use max"),
-        ("size_mib", {"max_drop": 2}, "kpis.size_mib: max_drop: the FP32 control has no size_mib of its own; use"),
+        ("size_mib", {"max_drop": 2}, "kpis.size_mib: max_drop: the control has no size_mib of its own; use"),
         ("size_mib", {"max": 2, "where": {"a": "b"}}, "kpis.size_mib: where: size_mib is not measured by slice"),
     ],
 )

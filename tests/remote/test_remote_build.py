@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tests import shell
 from tests.loopback import HOST, Loopback
 
@@ -39,9 +40,48 @@ def test_a_bundle_from_a_board_with_trtexec_alone(board: Loopback, tiny_project:
     }
     reports = json.loads((bundle.path / "parity.json").read_text())
     assert [report["verdict"] for report in reports] == ["pass", "pass"]
+    assert [(r["achieved"]["precision"], r["achieved"]["verdict"]) for r in reports] == [
+        ("int8", "pass"),
+        ("fp16", "fail"),  # the stand-in knows no FP16
+    ]
+    assert told["achieved"]["missed_layers"] == 0 < bundle.built["layers"]
+    assert (told["race"]["verdict"], told["race"]["by"], told["race"]["control"]) == ("faster", "trtexec", "fp16")
+    assert told["race"]["speedup_p50"] == pytest.approx(2, rel=1e-4)
     # The bundle goes to other boards of the kind; it does not say whose this one was.
     assert bundle.contents.engine.host is None
     assert not [path for path in bundle.path.rglob("*") if path.is_file() and HOST.encode() in path.read_bytes()]
+
+
+def test_int8_that_gains_nothing_is_rejected_with_the_numbers(board: Loopback, tiny_project: Path) -> None:
+    board.trtexec("10.3.0", "slow")
+    command = ("build", trt_project(tiny_project), "--target", "cpu", "--host", HOST)
+    made = shell.edgekit(*command)
+    assert made.returncode == 1
+    numbers = "int8 p50 4.297 ms, its FP16 control 4.297 ms: 1.00x as fast (medians of trtexec, not in turn): rejected"
+    assert f"rejected: {numbers}; build with precision: fp16, or with --allow-slower" in made.stderr
+    bundle = edgekit.open_bundle(tiny_project / "artifacts" / "tiny-cpu")
+    assert bundle.race is not None
+    assert bundle.race["verdict"] == "rejected"
+    assert shell.edgekit(*command, "--allow-slower").returncode == 0
+    # The control itself has nothing to beat.
+    file = tiny_project / "edgekit.yaml"
+    file.write_text(file.read_text().replace("device: orin-agx-64gb", "device: orin-agx-64gb, precision: fp16"))
+    alone = shell.edgekit(*command, "--json")
+    assert (alone.returncode, json.loads(alone.stdout)["race"]) == (0, None)
+
+
+def test_int8_layers_that_run_wider_are_shown(board: Loopback, tiny_project: Path) -> None:
+    board.trtexec("11.1.0", "wide")
+    project = trt_project(tiny_project)
+    file = project / "edgekit.yaml"
+    file.write_text(file.read_text().replace("{engine: trt, device: orin-agx-64gb}", "{engine: trt}"))
+    made = shell.edgekit("build", project, "--target", "cpu", "--host", HOST, "--allow-slower")
+    assert made.returncode == 0, made.stderr
+    assert "int8 layers: fail" in made.stdout
+    shown = shell.edgekit("bundle", "inspect", project / "artifacts" / "tiny-cpu").stdout
+    assert "int8 layers: fail" in shown
+    assert "wider than asked" in shown
+    assert "CaskConvolution" in shown
 
 
 def test_a_board_that_does_not_answer_costs_no_work(board: Loopback, tiny_project: Path) -> None:

@@ -45,6 +45,20 @@ def test_engines_far_apart_share_no_histogram() -> None:
     assert [trace["name"] for trace in cdf.figure["data"]] == ["candidate", "FP32 control"]
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("engines/fp16.engine", "FP16 control"), ("engines/fp32.ort.onnx", "FP32 control"), ("other.engine", "control")],
+)
+def test_the_control_has_its_own_precision_for_a_name(file: str, name: str) -> None:
+    before = SHORT.profile or profile()
+    times = {CANDIDATE: before.times_ms[CANDIDATE], file: before.times_ms[CANDIDATE]}
+    after = replace(before, times_ms=times, control={**(before.control or {}), "engine": file})
+    assert [series.name for series in timing.timed(after)] == ["candidate", name]
+    found = charts.pareto(replace(SHORT, profile=after))
+    assert found is not None
+    assert name in [trace["name"] for trace in found.figure["data"]]
+
+
 @pytest.mark.parametrize(("ms", "drawn"), [(12.0, 1), (400.0, 0)])
 def test_limit_is_a_line_or_words(ms: float, drawn: int) -> None:
     histogram = timing.latency(profile(500), _limited(ms))[0]
@@ -68,7 +82,7 @@ def test_pareto_has_control_candidate_rungs_and_earlier_runs() -> None:
     found = charts.pareto(SHORT, nights.points(SHORT))
     assert found is not None
     named = {trace["name"]: trace for trace in found.figure["data"]}
-    assert set(named) == set(charts.STYLES)
+    assert set(named) == (charts.STYLES.keys() - {"control"}) | {"FP32 control"}
     assert len(named["earlier run"]["x"]) == 39
     assert named["FP32 control"]["y"] == [0.7199]
     assert named["candidate"]["error_y"]["array"] == pytest.approx([0.7161 - 0.7078])

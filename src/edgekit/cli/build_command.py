@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
+from edgekit.cli.proofs import race_line, show_summary
+
+if TYPE_CHECKING:
+    from edgekit.bundle import Bundle
 
 HostOption = Annotated[
     str | None, typer.Option(help="user@board: build and prove the engines there over SSH; default: the target's host.")
+]
+AllowSlowerOption = Annotated[
+    bool, typer.Option("--allow-slower", help="An INT8 engine that is not faster than its FP16 control is no failure.")
 ]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="A name under targets in the spec.")]
 
@@ -19,24 +27,46 @@ def build(
     target: TargetOption,
     out: OutOption = None,
     host: HostOption = None,
+    allow_slower: AllowSlowerOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Build the target's engine and its control, prove both against golden, write the bundle."""
+    """Build the target's engine and its control, prove both against golden, write the bundle.
+
+    Exit code 1 when INT8 is not faster than the control that it has to beat; the bundle is written all the same.
+    """
     from edgekit import pipeline
 
     bundle = pipeline.build(spec, target, out, Bars(verbose), host)
     if as_json:
-        print_json(
-            {
-                "bundle": str(bundle.path),
-                "name": bundle.name,
-                "digest": bundle.digest,
-                "precision": bundle.contents.candidate.precision,
-                "verified": not bundle.unverified,
-            }
+        print_json(_document(bundle))
+    else:
+        _show(bundle)
+    if bundle.race is not None and bundle.race["verdict"] == "rejected" and not allow_slower:
+        print(
+            f"rejected: {race_line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
         )
-        return
+        raise SystemExit(1)
+
+
+def _document(bundle: Bundle) -> dict[str, Any]:
+    achieved = bundle.proofs[0].get("achieved")
+    return {
+        "bundle": str(bundle.path),
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "precision": bundle.contents.candidate.precision,
+        "verified": not bundle.unverified,
+        "achieved": achieved and {"verdict": achieved["verdict"], "missed": achieved["missed"]} | achieved["numbers"],
+        "race": bundle.race,
+    }
+
+
+def _show(bundle: Bundle) -> None:
+    for report in bundle.proofs:
+        show_summary(report)
+    if bundle.race is not None:
+        print(race_line(bundle.race))
     proven = "built, not verified here" if bundle.unverified else "parity holds"
     print(f"wrote {bundle.path} ({bundle.contents.candidate.precision}, {bundle.size_mib():.2f} MiB engine, {proven})")
     if bundle.unverified:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.console import APP_OPTIONS, BundleArgument, JsonOption, print_json, print_table
+from edgekit.cli.proofs import race_line, show_layers
 
 KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
 PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]
@@ -22,7 +23,12 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     signed = (opened.path / SIGNATURE).is_file()
     if as_json:
         print_json(
-            {"manifest": dict(opened.manifest), "contents": opened.contents.model_dump(mode="json"), "signed": signed}
+            {
+                "manifest": dict(opened.manifest),
+                "contents": opened.contents.model_dump(mode="json"),
+                "signed": signed,
+                "proofs": list(opened.proofs),
+            }
         )
         return
     contents, manifest = opened.contents, opened.manifest
@@ -42,7 +48,12 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
         rows += [("judged on", f"{data.format}, {data.frames:,} frames, {data.dataset_hash[:12]}")]
     rows += [("made by", manifest["command"])]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
+    rows += [(f"proof {report['engine']}", str(report["verdict"])) for report in opened.proofs]
+    if opened.race is not None:
+        rows += [("proof of speed", race_line(opened.race))]
     print_table(str(bundle), ("", "every hash matches"), rows)
+    for report in opened.proofs:
+        show_layers(report)
 
 
 def create(bundle: BundleArgument, file: FileArgument, as_json: JsonOption = False) -> None:

@@ -55,6 +55,8 @@ def evaluate(
 
 
 def _show(report: EvaluateReport) -> None:
+    from edgekit.core.reports import control_name
+
     control = report.control or {}
     rows = []
     for name, value in report.metrics.items():

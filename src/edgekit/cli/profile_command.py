@@ -135,6 +135,8 @@ def _end(value: float | None) -> str:
 
 def _lines(report: ProfileReport) -> list[str]:
     """What is said below the table."""
+    from edgekit.core.reports import control_name
+
     lines = []
     if report.control is not None:
         spread = report.speedup_interval

@@ -147,8 +147,9 @@ class WorstFrame:
 class EvaluateReport(Document):
     """Task metrics of the candidate engine, and of its control on the same frames.
 
-    ``control_engine`` is the control's file, empty in documents from before it was kept.  ``intervals`` and ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two
-    reports must share to be compared.  ``warnings`` say why the numbers are not what the bundle was built to show.
+    ``control_engine`` is the control's file, empty in documents from before it was kept.  ``intervals`` and
+    ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two reports must share to be
+    compared.  ``warnings`` say why the numbers are not what the bundle was built to show.
     """
 
     bundle: str

@@ -179,7 +179,8 @@ KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 class Kpi(Section):
     """Limits on one metric, held against its confidence interval; see docs/gate.md.
 
-    ``max_drop`` is against the control (FP32; of an INT8 TensorRT engine FP16) on the same frames, ``baseline_*`` against a baseline bundle or run.
+    ``max_drop`` is against the control (FP32; of an INT8 TensorRT engine FP16) on the same frames, ``baseline_*``
+    against a baseline bundle or run.
     """
 
     metric: str | None = Field(None, description="what is judged; default: the name of the KPI")

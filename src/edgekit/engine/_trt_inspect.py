@@ -53,9 +53,13 @@ class LayerPrecision:
 
 @dataclass(frozen=True)
 class Achieved:
-    """What became of the request; ``unknown`` counts what the list does not say: types of layers, and compute nodes
-    that no layer names, without which nothing is known to be missed (``undecided``).  ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that
-    stayed layers of their own, ``fallbacks`` the layers that a DLA engine leaves to the GPU."""
+    """What became of the request.
+
+    ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that stayed layers of their own,
+    ``fallbacks`` the layers that a DLA engine leaves to the GPU.  ``unknown`` counts what the list does not say:
+    types of layers, and compute nodes that no layer names; with some of these, and nothing missed, the verdict is
+    ``undecided``.
+    """
 
     precision: str
     layers: tuple[LayerPrecision, ...]
@@ -100,7 +104,8 @@ def inspect(
         dla: the engine was built for a DLA.
 
     Raises:
-        InputError: the list holds names only, because the engine was built without detailed profiling.
+        InputError: not such a document, or the list holds names only, because the engine was built without detailed
+            profiling.
     """
     layers = _layers(document)
     wanted = {} if source is None else requested(source)
@@ -141,7 +146,10 @@ def requested(source: Graph) -> dict[str, str]:
 
 
 def _layers(document: str | Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    parsed = json.loads(document) if isinstance(document, str) else document
+    try:
+        parsed = json.loads(document) if isinstance(document, str) else document
+    except json.JSONDecodeError as error:
+        raise InputError(f"not an engine inspector's document: {error}; build the engine again") from error
     layers = parsed.get("Layers") if isinstance(parsed, Mapping) else None
     if not isinstance(layers, list):
         raise InputError("not an engine inspector's document: expected a JSON object with the key Layers")

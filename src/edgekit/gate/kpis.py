@@ -194,9 +194,7 @@ class _Judge:
         if kind == "max_drop":
             found = drop_from_control(part.number, confidence, self.at)
             if found is None:
-                raise SpecError(
-                    f"{self.at}: max_drop needs the control, which has no {self.metric}; use min or max"
-                )
+                raise SpecError(f"{self.at}: max_drop needs the control, which has no {self.metric}; use min or max")
             against: dict[str, Any] = {"control": part.number.control}
         elif part.other is None or self.baseline is None:
             raise AssertionError("_check has refused a limit without its baseline")

@@ -103,7 +103,7 @@ class Board:
     def race(
         self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
     ) -> tuple[dict[str, list[float]], str]:
-        """Milliseconds by engine, ``queries`` in turn or one median each, and what measured them; empty: nothing did."""
+        """Milliseconds by engine, ``queries`` in turn or one median each, and what measured them; empty: nothing."""
         way = self._way(config)
         return way.race(engines, feeds, queries, warmup, config), way.name
 

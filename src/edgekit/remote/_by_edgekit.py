@@ -94,7 +94,8 @@ class ByEdgekit:
                     if file.is_file():
                         folder.put(file, file.name)
             self._send(folder, feeds)
-            request = {"do": "time", "engines": {name: path.name for name, path in engines.items()}, "feeds": _FEEDS}
+            request: dict[str, Any] = {"do": "time", "feeds": _FEEDS}
+            request["engines"] = {name: path.name for name, path in engines.items()}
             request |= {"queries": queries, "warmup": warmup, "config": without_host(config)}
             times: dict[str, list[float]] = self._ask(folder, request)["times_ms"]
             return times

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core.reports import LayerTime
+from edgekit.core.reports import LayerTime, control_name
 from edgekit.report import words
 from edgekit.report.content import Content
 
@@ -121,9 +121,10 @@ def _points(content: Content) -> Iterator[Point]:
             yield Point(kind, rung.name, rung.latency_ms.p50, rung.accuracy)
     if evaluation is None or profile is None or name is None:
         return
-    control = (profile.control or {}).get("latency_ms", {}).get("p50")
+    beside = profile.control or {}
+    control = beside.get("latency_ms", {}).get("p50")
     if control is not None and evaluation.control is not None and name in evaluation.control:
-        yield Point("control", control_name(profile.control["engine"]), control, evaluation.control[name])
+        yield Point("control", control_name(beside["engine"]), control, evaluation.control[name])
     found = evaluation.intervals.get(name)
     ends = (None, None) if found is None else (found.low, found.high)
     yield Point("candidate", profile.engine, profile.latency_ms.p50, evaluation.metrics[name], *ends)

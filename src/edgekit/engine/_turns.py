@@ -1,0 +1,33 @@
+"""Engines timed in turn over one set of inputs, so that every drift of the machine's speed meets all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgekit.core.tensors import Arrays
+
+if TYPE_CHECKING:
+    from edgekit.engine import Engine
+
+
+def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int) -> dict[str, list[float]]:
+    """Milliseconds of each query by engine, in the order they ran: A B, B A, ...
+
+    Args:
+        engines: open, by name.
+        feeds: of every query.
+        queries: that count.
+        warmup: rounds before them that do not.
+    """
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    order = list(engines)
+    for query in range(warmup + queries):
+        for name in order:
+            start = time.perf_counter()
+            engines[name].infer(feeds)
+            if query >= warmup:
+                times[name].append((time.perf_counter() - start) * 1e3)
+        order.reverse()
+    return times
