@@ -5,10 +5,12 @@ Every function here is a command of the CLI and a function of the Python API.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from edgekit import __version__, judging, measuring, remote, stages
+from edgekit import __version__, departure, judging, measuring, remote, stages
 from edgekit.bundle import Bundle, EvaluationData, open_bundle
+from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.history import ControlChart
@@ -31,7 +33,7 @@ from edgekit.judging import Judging
 from edgekit.measuring import Accuracy, Timing
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
 from edgekit.stages import Compressed
-from edgekit.verify import compare
+from edgekit.verify import LIMITS, compare
 
 SILENT = Silent()
 
@@ -116,12 +118,24 @@ def build(
         return stages.publish_bundle(spec, target, final, compressed, built, judged_on)
 
 
-def verify(bundle: Bundle | Path, progress: Progress = SILENT) -> VerifyReport:
-    """Run the bundle's engine on its golden inputs and compare the outputs."""
+def verify(bundle: Bundle | Path, progress: Progress = SILENT, bisect: bool = False) -> VerifyReport:
+    """Run the bundle's engine on its golden inputs and compare the outputs.
+
+    With ``bisect``, engines that show their tensors are built from the bundle's typed model until the first layer that
+    departs is found; see :mod:`edgekit.departure`.
+    """
     bundle = _bundle(bundle)
-    candidate = bundle.contents.candidate
+    candidate, golden = bundle.contents.candidate, bundle.golden()
     with bundle.engine() as engine, progress.track("verify"):
-        return compare(engine, bundle.golden(), candidate.precision, bundle=bundle.identity, name=candidate.file)
+        report = compare(engine, golden, candidate.precision, bundle=bundle.identity, name=candidate.file)
+    if not bisect:
+        return report
+    config = bundle.contents.engine
+    first = departure.find(
+        plugins.load("engine", config.engine), config, bundle.path / candidate.model, golden,
+        LIMITS[candidate.precision], progress,
+    )  # fmt: skip
+    return replace(report, departure=first)
 
 
 def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit import profiling, remote
+from edgekit import departure, profiling, remote
 from edgekit.bundle import NOT_RUN
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes
@@ -17,7 +18,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.reports import Race
 from edgekit.core.tensors import Array
 from edgekit.engine import EngineConfig, in_turn, layers_path
-from edgekit.verify import compare, feeds_of, require
+from edgekit.verify import LIMITS, compare, feeds_of, require
 
 QUERIES, WARMUP = 200, 20
 VERSION = 2
@@ -49,7 +50,7 @@ def prove(
         layers with the request, None where no layer list can be had.
 
     Raises:
-        CheckFailed: its outputs are not those of the typed model.
+        CheckFailed: its outputs are not those of the typed model; the first layer that departs is named.
     """
     engine, model = files
     if unrunnable:
@@ -58,6 +59,9 @@ def prove(
         with progress.track(f"verify {precision}"), module.open(engine, config) as opened:
             found = compare(opened, golden, precision)
             listed = opened.layer_list()
+        if found.verdict != "pass":
+            blamed = departure.find(module, config, model, golden, LIMITS[precision], progress)
+            found = replace(found, departure=blamed)
         require(found)
         if listed is not None:
             write_bytes(layers_path(engine), listed.encode())

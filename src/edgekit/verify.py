@@ -78,13 +78,14 @@ def compare(
 
 
 def require(report: VerifyReport) -> None:
-    """Raise :class:`CheckFailed`, naming the worst output, unless the report passes."""
+    """Raise :class:`CheckFailed`, naming an output, and the layer if known, unless the report passes."""
+    first = "" if report.departure is None else f"; the first layer that departs is {report.departure}"
     for output in report.outputs:
         if output.verdict != "pass":
             raise CheckFailed(
                 f"engine {report.engine}: output {output.output!r} is {output.rel_l2:.2g} "
                 f"(relative L2) from its typed ONNX; "
-                f"the limit is {output.limit_rel_l2:g}; build again, and report the model if it stays"
+                f"the limit is {output.limit_rel_l2:g}{first}; build again, and report the model if it stays"
             )
 
 

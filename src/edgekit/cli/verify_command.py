@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table, single
 
 
-def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+def verify(
+    bundle: BundleArgument,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Build engines to find the first layer that departs.")
+    ] = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Check every file of a bundle, and its engine against its golden outputs."""
     from edgekit import pipeline
 
-    report = pipeline.verify(bundle, Bars(verbose))
+    report = pipeline.verify(bundle, Bars(verbose), bisect)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -19,6 +30,9 @@ def verify(bundle: BundleArgument, as_json: JsonOption = False, verbose: Verbose
         ]
         header = ("output", "max abs", "rel L2", "limit", "rel L2 to PyTorch", "verdict")
         print_table(f"{report.bundle}: {report.engine} on {report.frames} golden frames", header, rows)
+        if bisect:
+            found = report.departure
+            print(f"first layer that departs: {found}" if found else "no layer departs: all outputs hold the limit")
     if report.verdict != "pass":
         raise SystemExit(1)
 

@@ -47,14 +47,36 @@ class OutputParity:
 
 
 @dataclass(frozen=True)
+class Departure:
+    """The first layer of an engine whose output is too far from the typed model's: ``rel_l2`` over ``limit_rel_l2``.
+
+    ``before`` is the error at the last tensor that was looked at before it; ``builds`` how many engines it took.
+    """
+
+    node: str
+    op: str
+    module: str
+    tensor: str
+    rel_l2: float
+    before: float
+    limit_rel_l2: float
+    builds: int
+
+    def __str__(self) -> str:
+        place = f" of {self.module}" if self.module else ""
+        return f"{self.op} {self.node!r}{place}: {self.rel_l2:.2g}, after {self.before:.2g} before it"
+
+
+@dataclass(frozen=True)
 class VerifyReport(Document):
-    """Parity of one engine with its golden outputs."""
+    """Parity of one engine with its golden outputs; ``departure`` where the first layer that departs was looked for."""
 
     bundle: str
     engine: str
     frames: int
     outputs: tuple[OutputParity, ...]
     verdict: Verdict
+    departure: Departure | None = None
     schema_version: int = SCHEMA_VERSION
 
 
