@@ -2,10 +2,11 @@
 
     python benchmarks/loadgen_agreement.py examples/camvid/artifacts/camvid-seg-cpu --json
 
-The two run at once and take turns query by query (LoadGen, edgekit, LoadGen, ...), so that a drift of the machine's
-speed meets both; each waits outside what it times.  Every run prints p50, p90 and p99 of both with their
-distribution-free intervals, whether each value lies in the other's interval, and whether the intervals overlap: two
-samples of one distribution miss each other's 95 % interval in about one of six comparisons, by chance.
+After every query of LoadGen, in its own thread, comes one of edgekit (LoadGen, edgekit, LoadGen, ...), so that a drift
+of the machine's speed meets both, and so does what the thread has in its caches and memory.  Every run prints p50, p90
+and p99 of both with their distribution-free intervals, whether each value lies in the other's interval, and whether the
+intervals overlap: two samples of one distribution miss each other's 95 % interval in about one of six comparisons, by
+chance.
 LoadGen's latencies are read from its trace, its percentiles and early-stopping estimate from its detail log; both must
 equal what edgekit computes from the same latencies.  Needs mlcommons-loadgen (a dev dependency).
 """
@@ -16,7 +17,6 @@ import argparse
 import json
 import re
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,43 +33,19 @@ from edgekit.verify import feeds_of
 NAMES = ("p50", "p90", "p99")
 # LoadGen's detail log prints the percentiles under these names, its early stopping is for the 90th.
 DETAIL = {"p50": "50.00", "p90": "90.00", "p99": "99.00"}
-TURN_S = 600.0
 
 
-class Turns:
-    """Lets one of two threads run at a time."""
+def measure_both(engine: Engine, feeds: Arrays, queries: int, folder: Path) -> Array:
+    """LoadGen's single stream, and after each of its queries one of edgekit's in the same thread; edgekit's times.
 
-    def __init__(self) -> None:
-        self._mine = {side: threading.Semaphore(0) for side in ("loadgen", "edgekit")}
-
-    def give(self, side: str) -> None:
-        self._mine[side].release()
-
-    def wait(self, side: str) -> None:
-        if not self._mine[side].acquire(timeout=TURN_S):
-            raise SystemExit(f"{side} waited {TURN_S:g} s for its turn; the other side has stopped")
-
-
-def own_side(engine: Engine, feeds: Arrays, queries: int, turns: Turns, found: dict[str, Array]) -> None:
-    """edgekit's single stream: its pauses between queries are LoadGen's turns."""
-
-    def pause(seconds: float) -> None:
-        turns.give("loadgen")
-        turns.wait("edgekit")
-
-    timeline = run(SingleStream(queries, idle_gap_ms=1e-3), lambda query: engine.infer(feeds), sleep=pause)
-    turns.give("loadgen")
-    found["edgekit"] = timeline.service_ms
-
-
-def loadgen_side(engine: Engine, feeds: Arrays, queries: int, turns: Turns, folder: Path) -> None:
-    """LoadGen's single stream; what its callback does after a query is complete does not count."""
+    What LoadGen's callback does after a query is complete does not count for LoadGen.
+    """
+    times: list[Array] = []
 
     def issue(samples: list[Any]) -> None:
         engine.infer(feeds)
         mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(s.id, 0, 0) for s in samples])
-        turns.give("edgekit")
-        turns.wait("loadgen")
+        times.append(run(SingleStream(1), lambda query: engine.infer(feeds)).service_ms)
 
     settings = mlperf_loadgen.TestSettings()
     settings.scenario = mlperf_loadgen.TestScenario.SingleStream
@@ -83,10 +59,10 @@ def loadgen_side(engine: Engine, feeds: Arrays, queries: int, turns: Turns, fold
     logs.log_output = output
     sut = mlperf_loadgen.ConstructSUT(issue, lambda: None)
     qsl = mlperf_loadgen.ConstructQSL(1, 1, lambda samples: None, lambda samples: None)
-    turns.wait("loadgen")
     mlperf_loadgen.StartTestWithLogSettings(sut, qsl, settings, logs)
     mlperf_loadgen.DestroyQSL(qsl)
     mlperf_loadgen.DestroySUT(sut)
+    return np.concatenate(times)[:queries]
 
 
 def traced_ms(folder: Path) -> Array:
@@ -110,13 +86,9 @@ def logged_ms(folder: Path) -> dict[str, float]:
 
 
 def one_run(engine: Engine, feeds: Arrays, queries: int) -> dict[str, Any]:
-    turns, found = Turns(), {}
-    own = threading.Thread(target=own_side, args=(engine, feeds, queries, turns, found), daemon=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        own.start()
-        loadgen_side(engine, feeds, queries, turns, folder)
-        own.join(TURN_S)
+        found = {"edgekit": measure_both(engine, feeds, queries, folder)}
         found["loadgen"], logged = traced_ms(folder), logged_ms(folder)
     sides = {side: summarise(times) for side, times in found.items()}
     ordered = np.sort(found["loadgen"])

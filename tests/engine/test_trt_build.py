@@ -125,6 +125,22 @@ class TestBuild:
         assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_stripped_engine_has_its_weights_beside_it(
+    api: _trt_api.Api, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, build = tmp_path / "fp32.engine", _trt_build.build
+
+    def whole(api: _trt_api.Api, machine: Machine, source: Path, config: trt.Config, progress: Any) -> Any:
+        # TensorRT for RTX strips weights only where there is a GPU.
+        return build(api, machine, source, config.model_copy(update={"weight_stripped": False}), progress)
+
+    monkeypatch.setattr(_trt_build, "build", whole)
+    trt.build(source, engine, config(weight_stripped=True))
+    found = _trt_guard.weights_of(engine, _trt_guard.read(engine))
+    assert found == tmp_path / "fp32.onnx"
+    assert found.read_bytes() == source.read_bytes()
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("keys", "message"),
@@ -155,6 +171,7 @@ class TestRefusals:
             ({"host": "-oProxyCommand=x@y"}, "host"),
             ({"profiles": [{"x": {"min": [2], "opt": [1], "max": [4]}}]}, "expected min <= opt <= max"),
             ({"profiles": [{"x": {"min": [2], "opt": [1, 2], "max": [4]}}]}, "the same rank"),
+            ({"host": "user@board", "weight_stripped": True}, "the weights stay here, but a host runs the engine"),
             ({"dla_core": 0, "weight_stripped": True}, "the DLA's loadables hold their weights"),
             ({"memory": "pycuda"}, "set cuda_graph: false, or memory: cuda-python"),
             ({"optimization_level": 6}, "less than or equal to 5"),

@@ -154,14 +154,19 @@ def _numbers(version: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version or ""))
 
 
+def weights_beside(engine: Path) -> Path:
+    """The model of a weight-stripped engine, when it lies beside it: ``int8.onnx`` of ``int8.engine``."""
+    return engine.with_name(f"{engine.name.split('.')[0]}.onnx")
+
+
 def weights_of(engine: Path, facts: Facts) -> Path:
     """The ONNX file that a weight-stripped engine gets its weights from: beside it, or in a bundle's ``models``.
 
     Raises:
         BundleError: no such file is the one that the engine was built from.
     """
-    name = f"{engine.name.split('.')[0]}.onnx"
-    places = (engine.with_name(name), engine.parent.parent / "models" / name)
+    beside = weights_beside(engine)
+    places = (beside, engine.parent.parent / "models" / beside.name)
     for place in places:
         if place.is_file() and sha256_file(place) == facts.onnx_sha256:
             return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ class TrtEngine(Engine):
         config = self.config
         api = _trt_api.load()
         self._facts = _trt_guard.check(self.path, _trt_guard.this_machine(api))
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.deactivate)
             weights = _trt_guard.weights_of(self.path, self._facts) if config.weight_stripped else None
             self._cuda = _cuda_memory.load(config.memory)
             session = self._session = Session(
@@ -57,9 +59,7 @@ class TrtEngine(Engine):
             self.inputs, self.outputs = session.inputs, session.outputs
             if session.static and config.cuda_graph:
                 session.capture()
-        except BaseException:
-            self.deactivate()
-            raise
+            undo.pop_all()
 
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
         session = self._ready()

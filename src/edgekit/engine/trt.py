@@ -114,6 +114,8 @@ class Config(EngineConfig):
             raise ValueError("dla_core: the DLA runs fixed shapes only; remove profiles")
         if self.weight_stripped and self.dla_core is not None:
             raise ValueError("weight_stripped: the DLA's loadables hold their weights; remove one of the two")
+        if self.weight_stripped and self.host is not None:
+            raise ValueError("weight_stripped: the weights stay here, but a host runs the engine; remove one")
         if self.memory == "pycuda" and self.cuda_graph:
             raise ValueError("memory: pycuda cannot capture CUDA graphs; set cuda_graph: false, or memory: cuda-python")
         return self
@@ -187,6 +189,8 @@ def fingerprint(config: Config) -> dict[str, Any]:
 def build(source: Path, target: Path, config: Config, progress: Progress = SILENT) -> None:
     """Write the engine of the typed ONNX file ``source``, and its facts beside it (``<target>.json``).
 
+    A weight-stripped engine has a copy of ``source`` beside it too; a bundle has it among its models.
+
     Raises:
         ModelError: TensorRT does not take the model.
         EnvironmentFault: it cannot build for the device, or ran out of memory.
@@ -210,6 +214,8 @@ def build(source: Path, target: Path, config: Config, progress: Progress = SILEN
     )
     # The facts come first: an engine without them is refused, facts without their engine are nothing.
     _trt_guard.write(target, facts)
+    if config.weight_stripped:
+        write_bytes(_trt_guard.weights_beside(target), source.read_bytes())
     write_bytes(target, built.plan)
 
 
