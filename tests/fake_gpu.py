@@ -57,12 +57,14 @@ class Gpu:
         self.pinned: dict[int, np.ndarray] = {}
         self.streams: dict[int, Stream] = {}
         self.graphs: dict[int, list[Callable[[], None]]] = {}
+        self.events: dict[int, int | None] = {}
+        self.done = 0
         self._handles = iter(range(0x1000, 0x100000))
         self.runtime = self._runtime(cuda)
 
     def held(self) -> int:
-        """Allocations, streams and graphs that nobody gave back."""
-        return len(self.device) + len(self.pinned) + len(self.streams) + len(self.graphs)
+        """Allocations, streams, graphs and events that nobody gave back."""
+        return len(self.device) + len(self.pinned) + len(self.streams) + len(self.graphs) + len(self.events)
 
     def at(self, address: int, size: int, places: dict[int, np.ndarray]) -> np.ndarray:
         """The bytes at ``address``, which must lie in one allocation of ``places``."""
@@ -140,7 +142,33 @@ class Gpu:
         assert self.streams[stream].capturing is None, "a wait during a capture"
         while self.streams[stream].queue:
             self.streams[stream].queue.pop(0)()
+            self.done += 1
         return ()
+
+    def _cudaEventCreate(self) -> tuple[int]:  # noqa: N802
+        handle = next(self._handles)
+        self.events[handle] = None
+        return (handle,)
+
+    def _cudaEventDestroy(self, event: int) -> tuple[()]:  # noqa: N802
+        del self.events[event]
+        return ()
+
+    def _cudaEventRecord(self, event: int, stream: int) -> tuple[()]:  # noqa: N802
+        assert event in self.events
+
+        def come_by() -> None:
+            self.events[event] = self.done
+
+        self.streams[stream].add(come_by)
+        return ()
+
+    def _cudaEventElapsedTime(self, first: int, last: int) -> tuple[float]:  # noqa: N802
+        """A millisecond for each piece of work from one event to the other."""
+        begin, end = self.events[first], self.events[last]
+        assert begin is not None, "an event that the device has not come to"
+        assert end is not None, "an event that the device has not come to"
+        return (float(end - begin - 1),)
 
     def _cudaMemcpyAsync(self, to: int, source: int, size: int, kind: Any, stream: int) -> tuple[()]:  # noqa: N802
         places = (self.device, self.pinned) if kind.name == "cudaMemcpyHostToDevice" else (self.pinned, self.device)
@@ -208,8 +236,8 @@ def _names(signature: str) -> list[str]:
 
 
 def _results(name: str) -> int:
-    one = ("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags", "cudaStreamEndCapture", "cudaGraphInstantiate")
-    return 1 if name in one else 2 if name == "cudaMemGetInfo" else 0
+    made = ("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags", "cudaStreamEndCapture", "cudaGraphInstantiate")
+    return 1 if name in (*made, "cudaEventCreate", "cudaEventElapsedTime") else 2 if name == "cudaMemGetInfo" else 0
 
 
 class _Library:

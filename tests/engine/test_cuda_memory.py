@@ -171,6 +171,7 @@ class FakePyCuda:
     def __init__(self) -> None:
         self.Error = type("Error", (Exception,), {})
         self.contexts = 0
+        self.clock = iter((10, 13))
         self.memory: dict[int, np.ndarray] = {}
         self.full = False
 
@@ -214,6 +215,16 @@ class FakePyCuda:
     def memcpy_dtoh_async(self, to: np.ndarray, source: int, stream: Any) -> None:
         to[:] = self.memory[source][: to.nbytes]
 
+    def Event(self) -> Any:  # noqa: N802
+        event = SimpleNamespace(at=None)
+        clock = self.clock
+
+        def record(stream: Any) -> None:
+            event.at = next(clock)
+
+        event.record, event.time_since = record, lambda other: float(event.at - other.at)
+        return event
+
     def mem_get_info(self) -> tuple[int, int]:
         return 5, 10
 
@@ -233,6 +244,17 @@ def test_pycuda_copies(pycuda: FakePyCuda) -> None:
     assert cuda.free_bytes() == 5
     cuda.close()
     assert (pycuda.memory, pycuda.contexts) == ({}, 0)
+
+
+def test_pycuda_events(pycuda: FakePyCuda) -> None:
+    cuda = PyCuda()
+    stream, first, last = cuda.open_stream(), cuda.open_event(), cuda.open_event()
+    cuda.mark(first, stream)
+    cuda.mark(last, stream)
+    assert cuda.elapsed_ms(first, last) == 3
+    cuda.close_event(first)
+    with pytest.raises(KeyError):
+        cuda.mark(first, stream)
 
 
 def test_pycuda_errors(pycuda: FakePyCuda) -> None:

@@ -67,6 +67,17 @@ def test_static_shapes_replay_one_graph(bench: Bench) -> None:
     assert bench.gpu.calls["IExecutionContext.execute_async_v3"] == 2
 
 
+@pytest.mark.parametrize("graph", [True, False])
+def test_enqueue_and_device_apart(bench: Bench, graph: bool) -> None:
+    with bench.engine(cuda_graph=graph) as engine:
+        assert engine.parts_ms() == {}
+        engine.infer({"x": X})
+        parts = engine.parts_ms()
+    assert set(parts) == {"enqueue", "device"}
+    assert parts["enqueue"] > 0
+    assert parts["device"] == 3  # copy in, the network, copy out: a millisecond each on the simulated device
+
+
 def test_without_graph(bench: Bench) -> None:
     with bench.engine(cuda_graph=False) as engine:
         np.testing.assert_array_equal(engine.infer({"x": X})["y"], 2 * X + 1)

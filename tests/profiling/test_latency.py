@@ -70,6 +70,11 @@ preprocess: Any = lambda images: Prepared  # noqa: E731
 decoder: Any = Decoder()
 
 
+class Accelerated(Recorder):
+    def parts_ms(self) -> dict[str, float]:
+        return {"enqueue": 0.5, "device": float(len(self.calls))}
+
+
 def run(load: Load) -> tuple[list[str], Timed, int]:
     calls: list[str] = []
     rounds = 0
@@ -86,6 +91,21 @@ def run(load: Load) -> tuple[list[str], Timed, int]:
 
     timed = measure_latency(opened, [Sample("s", {})], preprocess, decoder, load, advance)
     return calls, timed, rounds
+
+
+def test_parts_of_an_accelerator() -> None:
+    calls: list[str] = []
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[dict[str, Engine]]:
+        with Accelerated("a", calls) as a, Recorder("b", []) as b:
+            yield {"a": a, "b": b}
+
+    timed = measure_latency(opened, [Sample("s", {})], preprocess, decoder, Load(100, 1, 1))
+    assert list(timed.stages["a"]) == ["pre", "infer", "post", "total", "enqueue", "device"]
+    assert list(timed.stages["b"]) == ["pre", "infer", "post", "total"]
+    assert timed.stages["a"]["enqueue"].p50 == pytest.approx(0.5)
+    assert timed.stages["a"]["device"].p50 == pytest.approx(np.median(np.arange(2, 102)))
 
 
 def test_engines_take_turns_and_warm_up_does_not_count() -> None:

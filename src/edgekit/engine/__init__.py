@@ -104,6 +104,13 @@ class Engine(ABC):
             raise InputError(f"a layer profile of {queries} queries; at least 1 is needed")
         return self.profile_layers_impl(feeds, queries, source)
 
+    def parts_ms(self) -> dict[str, float]:
+        """Milliseconds of the last :meth:`infer` on an accelerator; empty: all of it ran on the caller's thread.
+
+        ``enqueue`` is the time until all work was queued, ``device`` from the first of it to the last; they overlap.
+        """
+        return {}
+
     def measure_peaks(self, seconds: float = 0.2) -> dict[str, float]:
         """Operations per second by dtype, the best of ``seconds`` of large matrix products in this runtime with
         this engine's threads (a multiplication and an addition are two); empty: this backend cannot measure them."""

@@ -1,4 +1,4 @@
-"""The CUDA calls of the TensorRT runner: device memory, page-locked host memory, a stream, graphs.
+"""The CUDA calls of the TensorRT runner: device memory, page-locked host memory, a stream, events, graphs.
 
 NVIDIA's cuda-bindings by default; pycuda where it is what a system has (docs/decisions/0011-cuda-bindings.md).
 Addresses and handles are plain integers, as TensorRT takes them.  Importing this module touches no device.
@@ -63,6 +63,22 @@ class Cuda(ABC):
     @abstractmethod
     def wait(self, stream: int) -> None:
         """Return when everything queued on ``stream`` is done."""
+
+    @abstractmethod
+    def open_event(self) -> int:
+        """A mark in the work of a stream, with the time at which the device comes to it."""
+
+    @abstractmethod
+    def close_event(self, event: int) -> None:
+        """Give back what :meth:`open_event` gave."""
+
+    @abstractmethod
+    def mark(self, event: int, stream: int) -> None:
+        """Queue ``event`` on ``stream``."""
+
+    @abstractmethod
+    def elapsed_ms(self, first: int, last: int) -> float:
+        """Milliseconds on the device between two events that it has come to."""
 
     @abstractmethod
     def free_bytes(self) -> int:
@@ -141,6 +157,18 @@ class CudaPython(Cuda):
     def wait(self, stream: int) -> None:
         self._check("the work on the device failed", self._cuda.cudaStreamSynchronize(stream))
 
+    def open_event(self) -> int:
+        return int(self._check("cannot make an event", self._cuda.cudaEventCreate()))
+
+    def close_event(self, event: int) -> None:
+        self._check("cannot free an event", self._cuda.cudaEventDestroy(event))
+
+    def mark(self, event: int, stream: int) -> None:
+        self._check("cannot queue an event", self._cuda.cudaEventRecord(event, stream))
+
+    def elapsed_ms(self, first: int, last: int) -> float:
+        return float(self._check("cannot read the time of an event", self._cuda.cudaEventElapsedTime(first, last)))
+
     def free_bytes(self) -> int:
         return int(self._check("cannot ask for the device's memory", self._cuda.cudaMemGetInfo())[0])
 
@@ -210,6 +238,7 @@ class PyCuda(Cuda):
         self._cuda: Any = driver
         self._memory: dict[int, Any] = {}
         self._streams: dict[int, Any] = {}
+        self._events: dict[int, Any] = {}
         try:
             driver.init()
             self._context = driver.Device(0).retain_primary_context()
@@ -252,6 +281,23 @@ class PyCuda(Cuda):
     def wait(self, stream: int) -> None:
         with self._translated("the work on the device failed"):
             self._streams[stream].synchronize()
+
+    def open_event(self) -> int:
+        with self._translated("cannot make an event"):
+            event = self._cuda.Event()
+        self._events[id(event)] = event
+        return id(event)
+
+    def close_event(self, event: int) -> None:
+        del self._events[event]
+
+    def mark(self, event: int, stream: int) -> None:
+        with self._translated("cannot queue an event"):
+            self._events[event].record(self._streams[stream])
+
+    def elapsed_ms(self, first: int, last: int) -> float:
+        with self._translated("cannot read the time of an event"):
+            return float(self._events[last].time_since(self._events[first]))
 
     def free_bytes(self) -> int:
         with self._translated("cannot ask for the device's memory"):

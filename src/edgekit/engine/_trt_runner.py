@@ -67,6 +67,9 @@ class TrtEngine(Engine):
         session.run()
         return {name: array.copy() for name, array in session.buffers.views(self.outputs).items()}
 
+    def parts_ms(self) -> dict[str, float]:
+        return {} if self._session is None else self._session.parts_ms()
+
     def _fill(self, session: Session, feeds: Arrays) -> None:
         session.set_shapes({name: array.shape for name, array in feeds.items()})
         for name, view in session.buffers.views(self.inputs).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,10 +60,13 @@ class Session:
         self.name = name
         self.graph: int | None = None
         self.shapes: dict[str, tuple[int, ...]] | None = None
+        self.enqueue_ms: float | None = None
         self.free_before = cuda.free_bytes()
         with ExitStack() as undo:
             self.stream = cuda.open_stream()
             undo.callback(cuda.close_stream, self.stream)
+            self.began, self.ended = cuda.open_event(), cuda.open_event()
+            undo.callback(self._close_events)
             self.runtime = self._runtime(dla_core, host_code)
             self.engine = self.runtime.deserialize_cuda_engine(plan)
             if self.engine is None:
@@ -224,11 +228,25 @@ class Session:
 
     def run(self) -> None:
         """One query over the buffers."""
+        start = time.perf_counter()
+        self.cuda.mark(self.began, self.stream)
         if self.graph is not None:
             self.cuda.launch(self.graph, self.stream)
         else:
             self.queue(self.context)
+        self.cuda.mark(self.ended, self.stream)
+        self.enqueue_ms = (time.perf_counter() - start) * 1e3
         self.cuda.wait(self.stream)
+
+    def parts_ms(self) -> dict[str, float]:
+        """Of the last :meth:`run`: until all was queued, and from the first to the last of it on the device."""
+        if self.enqueue_ms is None:
+            return {}
+        return {"enqueue": self.enqueue_ms, "device": self.cuda.elapsed_ms(self.began, self.ended)}
+
+    def _close_events(self) -> None:
+        self.cuda.close_event(self.began)
+        self.cuda.close_event(self.ended)
 
     def device_bytes(self) -> int:
         """Device memory that went since before the session, at least what is known to be held."""
@@ -239,6 +257,7 @@ class Session:
         """Release everything; TensorRT's objects before what they were made by."""
         with ExitStack() as undo:
             undo.callback(self.cuda.close_stream, self.stream)
+            undo.callback(self._close_events)
             undo.callback(self.buffers.close)
             if self.graph is not None:
                 undo.callback(self.cuda.free_graph, self.graph)

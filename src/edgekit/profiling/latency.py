@@ -25,10 +25,13 @@ from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, 
 from edgekit.tasks import Task
 
 STAGES = ("pre", "infer", "post", "total")
+PARTS = ("enqueue", "device")
+"""Of ``infer`` on an accelerator; see :meth:`edgekit.engine.Engine.parts_ms`."""
 # Below this many queries the 99th percentile is the maximum by another name.
 MIN_QUERIES = 100
 # Rounds after which an engine that was opened again runs as fast as it will.
 SETTLING = 4
+_COLUMNS = (*STAGES, *PARTS)
 _INFER, _TOTAL = STAGES.index("infer"), STAGES.index("total")
 
 
@@ -137,8 +140,8 @@ def _rounds(
     counted: int,
     advance: Callable[[], None],
 ) -> dict[str, Array]:
-    """Milliseconds of the last ``counted`` queries of each engine, float64 ``(counted, stages)``; A B, B A, ..."""
-    rows = {name: np.zeros((len(queries), len(STAGES))) for name in engines}
+    """Milliseconds of the last ``counted`` queries of each engine, float64 ``(counted, columns)``; A B, B A, ..."""
+    rows = {name: np.zeros((len(queries), len(_COLUMNS))) for name in engines}
     order = list(engines)
     for place, query in enumerate(queries):
         images = samples[query % len(samples)].images
@@ -164,7 +167,7 @@ def drive(scenario: Scenario, engine: Engine, samples: Sequence[Sample], preproc
     Raises:
         CheckFailed: the clock went backwards.
     """
-    rows = np.zeros((scenario.queries, len(STAGES)))
+    rows = np.zeros((scenario.queries, len(_COLUMNS)))
 
     def issue(query: int) -> None:
         # Warm-up has the same numbers, so the queries that count overwrite its rows.
@@ -190,11 +193,14 @@ def _query(engine: Engine, images: Mapping[str, Array], preprocess: Preprocess, 
     inferred = time.perf_counter()
     task.decode(outputs, prepared.geometry)
     end = time.perf_counter()
-    return ready - start, inferred - ready, end - inferred, end - start
+    parts_ms = engine.parts_ms()
+    parts = (parts_ms.get(part, np.nan) / 1e3 for part in PARTS)
+    return ready - start, inferred - ready, end - inferred, end - start, *parts
 
 
 def _by_stage(times_ms: Array, loads: int = 1) -> dict[str, Latency]:
-    return {stage: summarise_openings(times_ms[:, column], loads) for column, stage in enumerate(STAGES)}
+    columns = {name: times_ms[:, at] for at, name in enumerate(_COLUMNS)}
+    return {name: summarise_openings(row, loads) for name, row in columns.items() if not np.isnan(row).any()}
 
 
 def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
