@@ -45,7 +45,7 @@ def measure_both(engine: Engine, feeds: Arrays, queries: int, folder: Path) -> A
     def issue(samples: list[Any]) -> None:
         engine.infer(feeds)
         mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(s.id, 0, 0) for s in samples])
-        times.append(run(SingleStream(1), lambda query: engine.infer(feeds)).service_ms)
+        times.append(run(SingleStream(1, warmup=1, max_warmup=1), lambda query: engine.infer(feeds)).service_ms)
 
     settings = mlperf_loadgen.TestSettings()
     settings.scenario = mlperf_loadgen.TestScenario.SingleStream
