@@ -45,11 +45,11 @@ def test_one_busy_child_on_each_other_core(cores: list[int]) -> None:
 
 
 def test_children_end_when_the_block_fails(cores: list[int]) -> None:
-    made: list[psutil.Process] = []
+    before, made = children(), list[psutil.Process]()
 
     def fail() -> None:
         with co_load():
-            made.extend(children())
+            made.extend(child for child in children() if child not in before)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -65,8 +65,8 @@ def test_a_child_that_died_is_said(cores: list[int]) -> None:
         with co_load():
             victim = next(child for child in children() if child not in before)
             victim.kill()
-            while _alive(victim.pid):  # psutil's own wait would take the exit code away
-                time.sleep(0.01)
+            # Until all its threads are gone; psutil's own wait would take the exit code away.
+            os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT)
 
     with pytest.raises(CheckFailed, match=r"core \d+ ended with -9 before the measurement did"):
         kill_one()

@@ -153,8 +153,10 @@ class TestTrtexec:
     def test_ctrl_c_ends_the_build_there(self, board: Loopback, model: Path, tmp_path: Path) -> None:
         board.trtexec("10.3.0", "hang")
         script = (
-            "import sys; from pathlib import Path\n"
+            "import signal, sys; from pathlib import Path\n"
             "from edgekit.engine import trt; from edgekit.remote import Board\n"
+            # A shell starts what runs in its background with Ctrl-C ignored, these tests too.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"target = trt.Config(engine='trt', host={HOST!r})\n"
             "Board(target.host, target).build(Path(sys.argv[1]), Path(sys.argv[2]), target)\n"
         )
@@ -162,7 +164,10 @@ class TestTrtexec:
         child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until(board.running.exists)
         child.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in child.communicate(timeout=60)[1]
+        try:
+            assert "KeyboardInterrupt" in child.communicate(timeout=60)[1]
+        finally:
+            child.kill()  # the board would be left busy for the next test
         assert list((tmp_path / "out").iterdir()) == []
         assert board.left() == []
         until(lambda: ended(int(board.running.read_text())))
