@@ -71,23 +71,7 @@ def report(
     how = resampling or Resampling()
     own, whole = bootstrap.units(measurement, how.unit), measurement.by_engine()
     control = next((name for name in measurement.scores if name != candidate), None)
-    parts = [
-        ("", "", np.ones(len(measurement.frames), np.bool_), None),
-        *((column, value, frames, measurement.summary) for column, value, frames in slices(measurement)),
-    ]
-    made = []
-    for column, value, frames, names in parts:
-        scores = [measurement.scores[name] for name in (candidate, control) if name is not None]
-        found = bootstrap.spreads(scores, own, how, frames, names)
-        count = len(np.unique(own.of_frame[frames]))
-        gaps = bootstrap.differences(found[0], found[1], count, how.confidence) if control is not None else {}
-        ranges = bootstrap.intervals(found[0], count, how.confidence)
-        beside = found[1].metrics if control is not None else None
-        made.append(Slice(column, value, int(frames.sum()), found[0].metrics, beside, ranges, gaps))
-    made = [
-        replace(part, differences=gaps)
-        for part, gaps in zip(made, bootstrap.adjusted([part.differences for part in made]), strict=True)
-    ]
+    made = _parts(measurement, candidate, control, own, how)
     return EvaluateReport(
         bundle=bundle,
         engine=candidate,
@@ -103,6 +87,29 @@ def report(
         dataset_hash=dataset_hash,
         preprocess_hash=preprocess_hash,
     )
+
+
+def _parts(
+    measurement: Measurement, candidate: str, control: str | None, own: bootstrap.Units, how: Resampling
+) -> list[Slice]:
+    """All frames, then every slice; p-values adjusted over all of them."""
+    parts = [
+        ("", "", np.ones(len(measurement.frames), np.bool_), None),
+        *((column, value, frames, measurement.summary) for column, value, frames in slices(measurement)),
+    ]
+    made: list[Slice] = []
+    for column, value, frames, names in parts:
+        scores = [measurement.scores[name] for name in (candidate, control) if name is not None]
+        found = bootstrap.spreads(scores, own, how, frames, names)
+        count = len(np.unique(own.of_frame[frames]))
+        gaps = bootstrap.differences(found[0], found[1], count, how.confidence) if control is not None else {}
+        ranges = bootstrap.intervals(found[0], count, how.confidence)
+        beside = found[1].metrics if control is not None else None
+        made.append(Slice(column, value, int(frames.sum()), found[0].metrics, beside, ranges, gaps))
+    return [
+        replace(part, differences=gaps)
+        for part, gaps in zip(made, bootstrap.adjusted([part.differences for part in made]), strict=True)
+    ]
 
 
 def section_hash(section: Any) -> str:
