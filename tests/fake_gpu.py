@@ -165,8 +165,7 @@ class Gpu:
 
     def _cudaEventElapsedTime(self, first: int, last: int) -> tuple[float]:  # noqa: N802
         # A millisecond for each piece of work between them.
-        begin, end = self.events[first], self.events[last]
-        return (float(end - begin - 1),)  # type: ignore[operator]  # None: the device has not come to it
+        return (float(self.events[last] - self.events[first] - 1),)  # type: ignore[operator]  # None: the device has not come to it
 
     def _cudaMemcpyAsync(self, to: int, source: int, size: int, kind: Any, stream: int) -> tuple[()]:  # noqa: N802
         places = (self.device, self.pinned) if kind.name == "cudaMemcpyHostToDevice" else (self.pinned, self.device)

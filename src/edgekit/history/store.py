@@ -84,9 +84,8 @@ def create(location: Location) -> Any:
                     _client(f"sqlite:///{made}")
                 made.chmod(0o644)
                 os.rename(made, location.file)
-            except BaseException:
-                made.unlink(missing_ok=True)
-                raise
+            finally:
+                made.unlink(missing_ok=True)  # nothing is left of it once it was renamed
     return connect(location, writing=True)
 
 
