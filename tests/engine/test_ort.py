@@ -88,6 +88,18 @@ class TestInfer:
         assert found.shape == ()
         assert found == 9
 
+    @pytest.mark.parametrize("rows", [2, "n"])
+    def test_an_output_that_is_an_input(self, tmp_path: Path, rows: int | str) -> None:
+        value = ("x", (rows, 3), "float32")
+        path = write(tmp_path / "m.onnx", [node("Neg", "x", "y")], [value], [("y", (rows, 3), "float32"), value])
+        with plain(path) as engine:
+            for seed in range(3):
+                x = normal(seed, 2, 3)
+                found = engine.infer({"x": x})
+                np.testing.assert_array_equal(found["x"], x)
+                np.testing.assert_array_equal(found["y"], -x)
+                assert not np.shares_memory(found["x"], x)
+
     def test_dynamic_shapes(self, tmp_path: Path) -> None:
         nodes = [node("NonZero", "x", "where"), node("Neg", "x", "y")]
         outputs = [("where", (2, None), "int64"), ("y", ("n", 3), "float32")]

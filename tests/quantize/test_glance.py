@@ -90,3 +90,13 @@ def test_an_infinity_is_named(tmp_path: Path) -> None:
     graph = model(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="tensor 'a' holds NaN or infinity during calibration"):
         calibrate(graph, ("a",), [{"x": np.full((1, 3, 13, 17), 3e38, np.float32)}], MinMax)
+
+
+def test_an_output_that_is_an_input_is_the_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime writes nothing to its buffer, whose fresh memory may hold NaN."""
+    values = ("x", (1, 3, 5, 5), "float32"), ("y", (1, 3, 5, 5), "float32")
+    nodes = [node("Conv", "x w", "y")]
+    path = write(tmp_path / "m.onnx", nodes, values[:1], values, {"w": normal(1, 3, 3, 1, 1)})
+    monkeypatch.setattr("numpy.empty", lambda shape, dtype=float: np.full(shape, np.nan, dtype))
+    found = calibrate(Graph(simplified(path)), ("x", "y"), [{"x": np.ones((1, 3, 5, 5), np.float32)}], MinMax)
+    assert found.finders["x"].range() == (0, 1)

@@ -42,7 +42,9 @@ class Glances:
         self._pools: dict[str, int] = {}  # with their channels
         self._plans = {name: self._added(graph, name) for name in finders if name not in graph.inputs}
         held = [part for plan in self._plans.values() for part in plan if part and part not in self._pools]
-        self._outputs = tuple(name for name in graph.outputs if graph.is_float(name))
+        # ONNX Runtime writes nothing to the buffer of an output that is an input: its finder has the feed itself.
+        made = (name for name in graph.outputs if name not in graph.inputs)
+        self._outputs = tuple(name for name in made if graph.is_float(name))
         self._observer = Observer(graph, (*held, *self._joined(), *self._outputs), self._made)
 
     def __call__(self, feeds: Arrays) -> tuple[frozenset[str], str | None]:

@@ -16,7 +16,7 @@ class Observer:
 
     Args:
         graph: the model.
-        tensors: their names.
+        tensors: their names; no inputs.
         model: ``graph.model`` with more nodes, some of whose tensors are among ``tensors``.
 
     Raises:
