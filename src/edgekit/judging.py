@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit import measuring
-from edgekit.bundle import Bundle, open_bundle
+from edgekit import baselines, measuring
+from edgekit.bundle import Bundle, pack
 from edgekit.core.errors import InputError
 from edgekit.core.history import ControlChart
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
-from edgekit.gate import PROFILE_METRICS, against, judge, measured, require_measured
+from edgekit.gate import against, judge, measured, require_measured
 from edgekit.measuring import Accuracy, Timing
 
 if TYPE_CHECKING:
     from edgekit.history import History
-
-Documents = tuple[EvaluateReport, ProfileReport]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Judging:
     """How to judge.
 
     ``root``: where the evaluation data are on this machine.  ``allow_undecided``: what cannot be decided does not
-    fail.  ``against``: the baseline: a bundle's path, or ``last-good``, a git revision or a run of the history.
+    fail.  ``against``: the baseline: a bundle's path, or ``last-good``, a git revision or a run of the history, whose
+    bundle is run again where the history keeps it and it runs here.
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
     ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
     """
@@ -64,34 +66,30 @@ def gate(
         SpecError: a KPI cannot be judged.
     """
     book = _history(how)  # before anything is measured: a damaged file costs no night
-    other = _other(how)
-    _require_data(bundle, how, evaluated)
     given = how.beside if profiled is None else (profiled, *how.beside)
-    alone = profiled is None and other is None
-    fresh = profiled is None
-    built = bundle.built if fresh else {}
-    contents = bundle.contents
-    require_measured(contents.kpis, contents.target, given, measuring=fresh, sensors=alone, built=built)
+    fresh = evaluated is None and profiled is None
+    other = None if how.against is None else baselines.find(bundle, how.against, book, fresh)
+    _require_data(bundle, how, evaluated)
+    alone = profiled is None and (other is None or other.bundle is None)
+    built = bundle.built if profiled is None else {}
+    contents, metrics = bundle.contents, _metrics(bundle)
+    require_measured(contents.kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
     baseline = None
-    if other is not None:
-        if evaluated is not None or profiled is not None:
-            raise InputError("--against a bundle measures both in turn; leave --evaluation and --profile out")
-        both = measuring.compare(bundle, other, Accuracy(how.root), Timing(root=how.root), progress)
+    if other is not None and other.bundle is not None:
+        both = measuring.compare(bundle, other.bundle, Accuracy(how.root), Timing(root=how.root), progress)
         evaluated, profiled = both.evaluation, both.profile
         theirs = (both.baseline_evaluation, both.baseline_profile)
-        baseline = against(
-            other.identity, theirs, (evaluated, profiled), _metrics(bundle), paired=both.paired, same_run=True
-        )
+        baseline = against(other.name, theirs, (evaluated, profiled), metrics, paired=both.paired, same_run=True)
     else:
-        earlier = None if how.against is None else _earlier(bundle, how.against, book)
         evaluated = evaluated or measuring.evaluate(bundle, Accuracy(how.root), progress)
         profiled = profiled or measuring.profile(bundle, Timing(root=how.root), progress)
-        if earlier is not None:
-            name, documents, before = earlier
-            baseline = against(name, documents, (evaluated, profiled), _metrics(bundle), history=before)
-    numbers = measured(evaluated, profiled, _metrics(bundle), how.beside)
+        if other is not None and other.documents is not None:
+            mine = (evaluated, profiled)
+            baseline = against(other.name, other.documents, mine, metrics, history=other.earlier)
+    numbers = measured(evaluated, profiled, metrics, how.beside)
     report = judge(contents.kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided)
-    report = replace(report, warnings=evaluated.warnings)
+    why = (other.why,) if other is not None and other.why else ()
+    report = replace(report, warnings=(*evaluated.warnings, *why))
     run = None if book is None else _record(bundle, book, evaluated, profiled, report)
     return Judged(report, evaluated, profiled, run)
 
@@ -133,41 +131,36 @@ def _history(how: Judging) -> History | None:
     return History.open(how.history, writing=True)
 
 
-def _other(how: Judging) -> Bundle | None:
-    if how.against is None or not Path(how.against).exists():
-        return None
-    return open_bundle(Path(how.against))
-
-
-def _earlier(bundle: Bundle, reference: str, book: History | None) -> tuple[str, Documents, dict[str, list[float]]]:
-    """Name and documents of an earlier run, and the latencies of those before it."""
-    if book is None:
-        raise InputError(f"--against {reference}: no such bundle, and no history to look it up in; give --history")
-    contents = bundle.contents
-    run = book.find(reference, target=contents.target, name=contents.name)
-    if run.profile is None:
-        raise InputError(f"--against {reference}: run {run.entry.id} was not profiled; name another")
-    runs = book.entries(contents.target, contents.name)
-    wanted = {kpi.metric or name for name, kpi in contents.kpis.items()} & {metric.name for metric in PROFILE_METRICS}
-    earlier = {name: [one.metrics[name] for one in runs if name in one.metrics] for name in sorted(wanted)}
-    return f"run {run.entry.id[:8]}", (run.evaluation, run.profile), earlier
-
-
 def _record(
     bundle: Bundle, book: History, evaluated: EvaluateReport, profiled: ProfileReport, report: GateReport
 ) -> str:
     contents = bundle.contents
-    return book.record(
-        evaluated,
-        profiled,
-        report,
-        contents.name,
-        contents.target,
-        bundle.digest,
-        _revision(),
-        metrics=_metrics(bundle),
-        parameters={"precision": contents.candidate.precision, "versions": bundle.manifest.get("tools", {})},
-    )
+    with _to_keep(bundle, book, report) as artifacts:
+        return book.record(
+            evaluated,
+            profiled,
+            report,
+            contents.name,
+            contents.target,
+            bundle.digest,
+            _revision(),
+            artifacts,
+            metrics=_metrics(bundle),
+            parameters={"precision": contents.candidate.precision, "versions": bundle.manifest.get("tools", {})},
+        )
+
+
+@contextmanager
+def _to_keep(bundle: Bundle, book: History, report: GateReport) -> Iterator[dict[str, Path]]:
+    """The bundle in one file, when it passed and no run of it keeps it: later ones are run in turn with it."""
+    from edgekit.history import BUNDLE
+
+    contents = bundle.contents
+    if report.verdict != "pass" or book.artifact(BUNDLE, bundle.digest, contents.target, contents.name):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="edgekit-history-") as folder:
+        yield {BUNDLE: pack(bundle, Path(folder) / BUNDLE)}
 
 
 def _metrics(bundle: Bundle) -> tuple[Metric, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.graphs import node, write
+from tests.graphs import node, normal, write
 from tests.keeping_engine import install_keeping_engine
 
 from edgekit.bundle import open_bundle
@@ -29,7 +29,9 @@ def test_memory_of_an_engine(tiny_bundle: Path) -> None:
     assert 0 < memory["opened"] <= memory["engine"]
     assert memory["opened"] + memory["activations"] <= memory["engine"] + 0.5
     assert 0 < memory["pss"] <= memory["peak_rss"] + 0.5
+    assert 1 <= memory["arena"] < 64  # the first block is 1 MiB
     assert "device" not in memory
+    assert "device_arena" not in memory
 
 
 def test_memory_of_an_engine_counts_its_weights(tmp_path: Path) -> None:
@@ -43,6 +45,18 @@ def test_memory_of_an_engine_counts_its_weights(tmp_path: Path) -> None:
     assert 0.9 * mib < memory["engine"] < 4 * mib
     assert 0.9 * mib < memory["opened"] <= memory["engine"]
     assert memory["activations"] < 0.2 * mib
+
+
+def test_the_arena_is_what_activations_need(tmp_path: Path) -> None:
+    """Two tensors of 24 MiB live at once; later queries take no second block."""
+    nodes = [node("Add", "x w", "a"), node("Exp", "a", "b"), node("ReduceSum", "b", "y", keepdims=1)]
+    inputs, outputs = [("x", (6144, 1), "float32")], [("y", (1, 1), "float32")]
+    source = write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": normal(1, 1, 1024)})
+    engine = tmp_path / "m.ort.onnx"
+    ort.build(source, engine, ort.Config(engine="ort"))
+    memory = measure_memory("ort", engine, {"engine": "ort"}, {"x": np.ones((6144, 1), np.float32)}, queries=2)
+    assert 48 <= memory["activations"] < 56
+    assert 48 <= memory["arena"] < 128  # powers of two
 
 
 def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: Any) -> dict[str, float]:

@@ -145,6 +145,15 @@ class Engine(ABC):
         """The open engine's own list of its layers, in the runtime's words; None: this backend has none."""
         return None
 
+    def arena_mib(self, feeds: Arrays) -> dict[str, float]:
+        """MiB that the runtime's allocator took from the system for queries of ``feeds``, in a session of its own.
+
+        By memory (``cpu``, ``cuda``); empty: this backend has no arena, or does not tell.
+
+        Turns the standard error of the process aside meanwhile: for a process with one thread.
+        """
+        return {}
+
     def device_memory_mib(self) -> float | None:
         """Memory of the accelerator that this process holds now, in MiB; None for an engine that uses none."""
         return None

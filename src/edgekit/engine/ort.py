@@ -24,7 +24,17 @@ from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError, TensorError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.engine import Engine, EngineConfig, LayerEvent, Probe, _graphfile, _names, _ort_layers, _ort_peaks
+from edgekit.engine import (
+    Engine,
+    EngineConfig,
+    LayerEvent,
+    Probe,
+    _graphfile,
+    _names,
+    _ort_arena,
+    _ort_layers,
+    _ort_peaks,
+)
 
 INSTALL = "pip install edgekit"
 INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
@@ -245,6 +255,14 @@ class OrtEngine(Engine):
         typed = None if source is None else _graphfile.read(source)
         return _ort_layers.layer_events(profile, _graphfile.read(self.path), typed, queries)
 
+    def arena_mib(self, feeds: Arrays) -> dict[str, float]:
+        def run() -> None:
+            session = _session(self.path, self._options(), self.config)
+            for _ in range(3):  # the first query learns the sizes, the second takes them in one block
+                session.run(None, dict(feeds))
+
+        return _ort_arena.arena_mib(_runtime(), run)
+
     def measure_peaks(self, seconds: float = 0.2) -> dict[str, float]:
         if self.config.provider != "cpu":
             return {}
@@ -282,6 +300,8 @@ def _options(config: Config) -> Any:
     options.intra_op_num_threads = config.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # A pattern learnt in the first query takes all activations again, in one block, beside what that query left.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
     if config.pin[1:]:
         # The calling thread is the first worker; the runtime counts processors from 1.

@@ -39,7 +39,7 @@ FEWEST_SEQUENCES = 10
 _FEWEST_UNITS = 5
 _LEAST_KNOWN = 0.9
 """Share of the replicates that must have a metric, or nothing is said of it."""
-_BLOCK = 2_000_000
+_BLOCK = 1_000_000
 """Weights that are in memory at once."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.gate.baseline import Baseline, against
+from edgekit.gate.baseline import Baseline, against, check_same
 from edgekit.gate.junit import require_junit, write_junit
 from edgekit.gate.kpis import judge
 from edgekit.gate.naming import check_names, require_measured
@@ -17,6 +17,7 @@ __all__ = [
     "Sampling",
     "against",
     "check_names",
+    "check_same",
     "judge",
     "markdown",
     "measured",

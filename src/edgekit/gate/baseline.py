@@ -15,7 +15,7 @@ from edgekit.gate.quantity import Measured, Sampling
 from edgekit.profiling.openings import MIN_LOADS, p50_ratio, ratio_interval, typical_ratio
 from edgekit.profiling.percentiles import QUANTILES
 
-_COMPARED = {"dataset_hash": "data", "preprocess_hash": "preprocessing"}
+COMPARED = {"dataset_hash": "data", "preprocess_hash": "preprocessing"}
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,20 @@ def against(
 
 def check_same_data(name: str, baseline: EvaluateReport, candidate: EvaluateReport) -> None:
     """Raise :class:`InputError` unless both saw the same frames, prepared in the same way."""
-    for key, what in _COMPARED.items():
-        theirs, ours = getattr(baseline, key), getattr(candidate, key)
-        if theirs != ours:
-            raise InputError(
-                f"baseline {name}: {key} is {theirs[:12] or 'not in its report'}, the candidate's is "
-                f"{ours[:12] or 'not in its report'}: other {what}, so the two cannot be compared; evaluate both alike"
-            )
+    for key in COMPARED:
+        check_same(name, key, getattr(baseline, key), getattr(candidate, key))
     if baseline.dataset != candidate.dataset:
         raise InputError(f"baseline {name}: evaluated on {baseline.dataset}, the candidate on {candidate.dataset}")
+
+
+def check_same(name: str, key: str, theirs: str, ours: str) -> None:
+    """Raise :class:`InputError` unless both hashes of what ``key`` of :data:`COMPARED` names are one."""
+    if theirs != ours:
+        raise InputError(
+            f"baseline {name}: {key} is {theirs[:12] or 'not in its report'}, the candidate's is "
+            f"{ours[:12] or 'not in its report'}: other {COMPARED[key]}, so the two cannot be compared; "
+            "evaluate both alike"
+        )
 
 
 def drop_from_control(number: Measured, confidence: float, where: str) -> Comparison | None:

@@ -144,6 +144,18 @@ class History:
             folder,
         )
 
+    def artifact(self, name: str, digest: str, target: str, project: str) -> Path | None:
+        """A file that a run of the bundle ``digest`` keeps, of the newest that does; None: none has it.
+
+        Of a server's run it is a copy, as :attr:`Run.documents` are.
+        """
+        for entry in self.entries(target, project):
+            if entry.digest == digest and name in entry.artifacts:
+                path = self._documents(entry.id, name) / name
+                if path.exists():  # deleted to save space
+                    return path
+        return None
+
     def series(self, metric: str, target: str | None = None, limit: int = 365, name: str | None = None) -> Series:
         """One metric over the newest ``limit`` runs that can be compared with the newest of them, oldest first.
 

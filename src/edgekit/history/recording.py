@@ -72,6 +72,7 @@ def gather(
         "verdict": gate.verdict if gate is not None else "",
         "data": values.same_data(evaluation),
         "machine": values.same_machine(profile),
+        "artifacts": " ".join(sorted(artifacts)),
     }
     return Material(
         tags={**tags, **added},

@@ -13,6 +13,8 @@ from edgekit.core.reports import EvaluateReport, GateReport, ProfileReport
 from edgekit.history.location import Location
 
 LAST_GOOD = "last-good"
+BUNDLE = "bundle.edgekit"
+"""The artefact that is the bundle itself: the first run of a digest that passed keeps it."""
 EXPERIMENT = "edgekit/"
 TAG = "edgekit."
 DOCUMENTS = {"evaluation": "evaluate.json", "profile": "profile.json", "gate": "gate.json"}
@@ -27,7 +29,8 @@ class Entry:
 
     ``id`` is MLflow's, ``revision`` the git commit or empty, ``digest`` the bundle's, ``verdict`` the gate's or empty.
     ``time_ms`` is its start in milliseconds since 1970 UTC; ``metrics`` are by MLflow's names; ``data`` and
-    ``machine`` are equal for runs whose accuracy and whose latency can be compared.
+    ``machine`` are equal for runs whose accuracy and whose latency can be compared; ``artifacts`` are the names of
+    what the caller added.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Entry:
     metrics: Mapping[str, float]
     data: str
     machine: str
+    artifacts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Any) -> Entry:
@@ -50,6 +54,7 @@ class Entry:
             id=run.info.run_id,
             time_ms=run.info.start_time,
             metrics=dict(run.data.metrics),
+            artifacts=tuple(tags.get(f"{TAG}artifacts", "").split()),
             **{word: tags.get(TAG + word, "") for word in words},
         )
 

@@ -185,12 +185,12 @@ class CocoMetrics(Accumulator):
         records = np.concatenate([np.empty(0, _RECORD), *(self.frames[name] for name in names)])
         frames = np.repeat([places[name] for name in names], [len(self.frames[name]) for name in names])
         order = np.lexsort((-records["score"], records["label"]))  # stable
-        records, frames = records[order], frames[order].astype(np.int64)
+        records, frames = records[order], frames[order].astype(np.int32)
         objects = np.zeros((len(self), len(self.classes), len(SIZES)))
         for own, found in zip(objects, self.objects, strict=True):
             np.add.at(own, found["label"], found["sizes"])
-        right, counted = _unpacked(records["bits"])
-        return Sorted(frames, records["label"].astype(np.int64), records["rank"], right, counted, objects)
+        labels, ranks = records["label"].copy(), records["rank"].copy()  # views would keep the scores too
+        return Sorted(frames, labels, ranks, np.ascontiguousarray(records["bits"].T), objects)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -225,13 +225,6 @@ def _matched(frame: _Frame, ignored: Array) -> NDArray[np.void]:
     flags = np.concatenate([right, ~skipped]).reshape(2 * len(SIZES) * len(OVERLAPS), len(order))
     made["bits"] = np.packbits(flags, axis=0).T
     return made
-
-
-def _unpacked(bits: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether detections found an object, and whether they count: bool ``(4, 10, N)`` each."""
-    flags = np.unpackbits(np.ascontiguousarray(bits.T), axis=0).astype(np.bool_)
-    right, counted = flags.reshape(2, len(SIZES), len(OVERLAPS), -1)
-    return right, counted
 
 
 def _overlaps(boxes: Array, true_boxes: Array, crowd: Array) -> NDArray[np.float64]:

@@ -37,27 +37,41 @@ class Sorted:
     """N detections, class by class and the surest first; of equal scores those of the frame that is named first.
 
     ``frames`` is the place of each one's frame among the weights, ``labels`` and ``ranks`` its class and place in
-    the frame; all integers ``(N,)``.  ``right`` and ``counted``, bool ``(S, T, N)``, say for each size and overlap
-    whether it found an object and whether it counts; ``objects`` float64 ``(frames, C, S)`` are the true ones.
+    the frame; all integers ``(N,)``.  ``bits`` are bool ``(2, S, T, N)``, which say for each size and overlap whether
+    it found an object and whether it counts, packed along the first three; ``objects`` float64 ``(frames, C, S)`` are
+    the true ones.
     """
 
     frames: Array
     labels: Array
     ranks: Array
-    right: Array
-    counted: Array
+    bits: Array
     objects: Array
+
+    @property
+    def overlaps(self) -> int:
+        """T."""
+        return int(8 * len(self.bits) // (2 * self.objects.shape[2]))
+
+    def flags(self, size: int, own: slice = slice(None)) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the detections ``own`` found an object of a size, and whether they count: bool ``(T, n)`` each."""
+        return self._unpacked(size, own), self._unpacked(self.objects.shape[2] + size, own)
+
+    def _unpacked(self, row: int, own: slice) -> NDArray[np.bool_]:
+        start, count = row * self.overlaps, self.overlaps
+        packed = self.bits[start // 8 : (start + count + 7) // 8, own]
+        return np.unpackbits(packed, axis=0)[start % 8 : start % 8 + count].view(np.bool_)
 
     def part(self, kept: Array) -> Sorted:
         """Only the frames ``kept``, rising int64 ``(K,)``, which are then 0, 1, ..., and their detections."""
         if len(kept) == len(self.objects):
             return self
-        place = np.full(len(self.objects), -1)
+        place = np.full(len(self.objects), -1, self.frames.dtype)
         place[kept] = np.arange(len(kept))
         frames = place[self.frames]
         own = np.flatnonzero(frames >= 0)
         columns = frames[own], self.labels[own], self.ranks[own]
-        return Sorted(*columns, self.right[..., own], self.counted[..., own], self.objects[kept])
+        return Sorted(*columns, self.bits[:, own], self.objects[kept])
 
 
 def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -71,7 +85,7 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
         found: the detections.
         by_size: whether sizes but the first, which is all, are wanted too.
     """
-    classes, sizes, overlaps = found.objects.shape[1], *found.right.shape[:2]
+    classes, sizes, overlaps = *found.objects.shape[1:], found.overlaps
     totals = (rows @ found.objects.reshape(-1, classes * sizes)).reshape(len(rows), classes, sizes)
     precision = np.full((len(rows), classes, sizes, overlaps), np.nan)
     recall = np.full((len(rows), classes, sizes + len(MOST) - 1), np.nan)
@@ -79,11 +93,11 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
     often = _light(rows, totals, len(found.frames))
     for label in np.flatnonzero(totals[..., 0].any(axis=0)):
         own = slice(starts[label], starts[label + 1])
-        frames, ranks = found.frames[own], found.ranks[own]
+        frames, ranks = found.frames[own].astype(np.intp), found.ranks[own]
         finds, of = np.zeros((rows.shape[1], recall.shape[2])), [0] * (len(MOST) - 1) + list(range(sizes))
         for size in np.flatnonzero(totals[:, label].any(axis=0))[: None if by_size else 1]:
-            total, right = totals[:, label, size], found.right[size, :, own]
-            precision[:, label, size] = _precision(often, frames, right, found.counted[size, :, own], total)
+            total, (right, counted) = totals[:, label, size], found.flags(size, own)
+            precision[:, label, size] = _precision(often, frames, right, counted, total)
             for place in np.flatnonzero(np.array(of) == size).tolist():
                 few = ranks < MOST[min(place, len(MOST) - 1)]
                 finds[:, place] = np.bincount(frames, right.sum(axis=0) * few, rows.shape[1])
@@ -97,10 +111,10 @@ def alone(found: Sorted) -> NDArray[np.float64]:
     A row has the detections of one class in one frame.
     """
     frames, classes = found.objects.shape[:2]
-    rows, width = found.frames * classes + found.labels, int(found.ranks.max(initial=0)) + 1
+    rows, width = found.frames.astype(np.intp) * classes + found.labels, int(found.ranks.max(initial=0)) + 1
     total = found.objects[..., 0].reshape(-1)
-    made = np.empty((frames * classes, len(found.right[0])))
-    for t, flags in enumerate(zip(found.right[0], found.counted[0], strict=True)):
+    made = np.empty((frames * classes, found.overlaps))
+    for t, flags in enumerate(zip(*found.flags(0), strict=True)):
         steps = np.zeros((2, len(total), width))
         steps[:, rows, found.ranks] = flags
         hits, counted = np.cumsum(steps, axis=2)
