@@ -58,11 +58,16 @@ class Keeping(Engine):
 
 
 def install_keeping_engine(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the distribution ``acme-engine`` into ``site`` and on the path of child processes."""
+    """Put the backend ``keeping`` on the path of child processes."""
+    install_engine(site, monkeypatch, "keeping", MODULE)
+
+
+def install_engine(site: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str) -> None:
+    """Put the distribution ``acme-engine``, a backend ``name``, into ``site`` and on the path of child processes."""
     info = site / "acme_engine-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "acme_engine.py").write_text(MODULE)
+    (site / "acme_engine.py").write_text(module)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-engine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgekit.engine]\nkeeping = acme_engine\n")
+    (info / "entry_points.txt").write_text(f"[edgekit.engine]\n{name} = acme_engine\n")
     before = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), before] if before else [str(site)]))

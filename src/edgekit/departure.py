@@ -57,7 +57,7 @@ def find(
         ModelError: the model has no layer that could be to blame.
     """
     typed = _typed(model)
-    references = _References(typed, golden)
+    references = References(typed)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("bisect"):
         probe = _Probe(module, config, typed, references, golden, Path(folder))
         ends = {value.name: probe.error(value.name) for value in typed.graph.output}
@@ -80,23 +80,27 @@ def _bisect(blamed: Sequence[_Candidate], error: float, limit: float, probe: _Pr
     return Departure(node.name, node.op, node.module, blamed[bad].tensor, error, before, limit, probe.builds)
 
 
-class _References:
-    """What the typed model, run without any graph optimisation, has at every tensor."""
+class References:
+    """What a model, run without any graph optimisation, has at its tensors."""
 
-    def __init__(self, typed: Any, golden: Mapping[str, Array]) -> None:
-        self._typed, self._golden = typed, golden
+    def __init__(self, typed: Any) -> None:
+        self._typed = typed
 
-    def __call__(self, tensor: str) -> list[Array]:
+    def __call__(self, feeds: Mapping[str, Array], tensors: Sequence[str]) -> dict[str, Array]:
+        """The values of ``tensors``; ``feeds`` of inputs that they do not need may be there too."""
         import onnxruntime
 
+        if not tensors:
+            return {}
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(
-            _marked(self._typed, [tensor]).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            marked(self._typed, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        frames = range(frames_of(self._golden))
-        return [session.run([tensor], feeds_of(self._golden, frame))[0] for frame in frames]
+        known = {value.name for value in session.get_inputs()}
+        wanted = {name: array for name, array in feeds.items() if name in known}
+        return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))
 
 
 class _Probe:
@@ -107,7 +111,7 @@ class _Probe:
         module: Any,
         config: EngineConfig,
         typed: Any,
-        references: _References,
+        references: References,
         golden: Mapping[str, Array],
         folder: Path,
     ) -> None:
@@ -121,13 +125,12 @@ class _Probe:
         source = self._folder / f"{self.builds}.onnx"
         engine = self._folder / f"{self.builds}{self._module.SUFFIX}"
         outputs = [value.name for value in self._typed.graph.output]
-        source.write_bytes(_marked(self._typed, [*outputs, tensor]).SerializeToString())
+        source.write_bytes(marked(self._typed, [*outputs, tensor]).SerializeToString())
         self._module.build(source, engine, self._config)
-        wanted = self._references(tensor)
+        frames = [feeds_of(self._golden, frame) for frame in range(frames_of(self._golden))]
         with self._module.open(engine, self._config) as opened:
             return max(
-                relative_l2(opened.infer(feeds_of(self._golden, frame))[tensor], reference)
-                for frame, reference in enumerate(wanted)
+                relative_l2(opened.infer(feeds)[tensor], self._references(feeds, [tensor])[tensor]) for feeds in frames
             )
 
 
@@ -140,7 +143,8 @@ def _typed(model: Path) -> Any:
     return onnx.shape_inference.infer_shapes(onnx.load(model))
 
 
-def _marked(typed: Any, outputs: Sequence[str]) -> Any:
+def marked(typed: Any, outputs: Sequence[str]) -> Any:
+    """A copy of an ONNX model that has just these ``outputs``."""
     from polygraphy.backend.onnx import modify_outputs
 
     kept = {value.name: value for value in typed.graph.output}

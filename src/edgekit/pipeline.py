@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit import __version__, departure, judging, measuring, remote, stages
+from edgekit import __version__, departure, judging, measuring, reduction, remote, stages
 from edgekit.bundle import Bundle, EvaluationData, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
@@ -118,24 +118,26 @@ def build(
         return stages.publish_bundle(spec, target, final, compressed, built, judged_on)
 
 
-def verify(bundle: Bundle | Path, progress: Progress = SILENT, bisect: bool = False) -> VerifyReport:
+def verify(
+    bundle: Bundle | Path, progress: Progress = SILENT, bisect: bool = False, reduce: Path | None = None
+) -> VerifyReport:
     """Run the bundle's engine on its golden inputs and compare the outputs.
 
     With ``bisect``, engines that show their tensors are built from the bundle's typed model until the first layer that
-    departs is found; see :mod:`edgekit.departure`.
+    departs is found; see :mod:`edgekit.departure`.  ``reduce`` is a file for the smallest part of the model that
+    departs; see :mod:`edgekit.reduction`.
     """
     bundle = _bundle(bundle)
     candidate, golden = bundle.contents.candidate, bundle.golden()
     with bundle.engine() as engine, progress.track("verify"):
         report = compare(engine, golden, candidate.precision, bundle=bundle.identity, name=candidate.file)
-    if not bisect:
-        return report
-    config = bundle.contents.engine
-    first = departure.find(
-        plugins.load("engine", config.engine), config, bundle.path / candidate.model, golden,
-        LIMITS[candidate.precision], progress,
-    )  # fmt: skip
-    return replace(report, departure=first)
+    config, model, limit = bundle.contents.engine, bundle.path / candidate.model, LIMITS[candidate.precision]
+    if bisect:
+        module = plugins.load("engine", config.engine)
+        report = replace(report, departure=departure.find(module, config, model, golden, limit, progress))
+    if reduce is not None:
+        report = replace(report, reduction=reduction.reduce(config, model, golden, limit, reduce, progress))
+    return report
 
 
 def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:

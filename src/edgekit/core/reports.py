@@ -68,8 +68,25 @@ class Departure:
 
 
 @dataclass(frozen=True)
+class Reduction:
+    """The smallest part of a typed model whose engine departs: ``file``, ``nodes`` of the model's ``of``."""
+
+    file: str
+    nodes: int
+    of: int
+    rel_l2: float
+    limit_rel_l2: float
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.nodes} of {self.of} nodes, {self.rel_l2:.2g} over {self.limit_rel_l2:g}"
+
+
+@dataclass(frozen=True)
 class VerifyReport(Document):
-    """Parity of one engine with its golden outputs; ``departure`` where the first layer that departs was looked for."""
+    """Parity of one engine with its golden outputs.
+
+    ``departure`` where the first layer that departs was looked for, ``reduction`` where the smallest such part was.
+    """
 
     bundle: str
     engine: str
@@ -77,6 +94,7 @@ class VerifyReport(Document):
     outputs: tuple[OutputParity, ...]
     verdict: Verdict
     departure: Departure | None = None
+    reduction: Reduction | None = None
     schema_version: int = SCHEMA_VERSION
 
 
