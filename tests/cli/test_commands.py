@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import cv2
 import pytest
 from tests.projects import HEIGHT, WIDTH, write_frames
-from tests.shell import Result, edgekit, error_of
+from tests.shell import COMMAND, ENVIRONMENT, Result, edgekit, error_of
 from tests.test_signing import write_keys
 
 from edgekit import __version__
@@ -181,3 +182,14 @@ def test_demo_keeps_a_changed_project(tmp_path: Path) -> None:
     message = error_of(edgekit("demo", "--out", tmp_path / "demo"), 2)
     assert "edgekit.yaml was changed; run edgekit build on it, or choose another folder with --out" in message
     assert (tmp_path / "demo" / "edgekit.yaml").read_text() == "name: mine\n"
+
+
+def test_standard_output_that_is_full() -> None:
+    with Path("/dev/full").open("w") as full:
+        words = [*COMMAND, "schema", "--of", "gate"]
+        done = subprocess.run(
+            words, env=os.environ | ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: cannot write standard output: no space left on device")
+    assert len(done.stderr.splitlines()) == 1

@@ -281,3 +281,12 @@ def test_require_writable_takes_relative_folders(tmp_path: Path, monkeypatch: py
     artifacts.require_writable(Path("out"))
     artifacts.require_writable(Path("."))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_takes_no_folders() -> None:
+    for write in (
+        lambda: artifacts.write_bytes(Path("/proc/x/y"), b""),
+        lambda: artifacts.atomic_directory(Path("/proc/x/y")).__enter__(),
+    ):
+        with pytest.raises(OutputError, match=r"cannot write /proc/x/y: no folder can be made there"):
+            write()

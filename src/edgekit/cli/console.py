@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -86,8 +88,21 @@ class Bars:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    """One JSON document on stdout.
+
+    Raises:
+        OutputError: it cannot be written: what stdout leads to is full.
+    """
+    from edgekit.core.artifacts import translated_writes
+
+    with translated_writes(Path("standard output")):
+        try:
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.EPIPE:  # what is left in the buffer would be written again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], words: str = "") -> None:

@@ -74,10 +74,17 @@ def require_writable(folder: Path) -> None:
             raise PermissionError(errno.EACCES, f"{nearest} is read-only")
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # what /proc and its like say to a new folder
+        raise OSError(errno.EROFS, "no folder can be made there") from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: temporary file, fsync, rename."""
     with translated_writes(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -105,7 +112,7 @@ def atomic_directory(final: Path) -> Iterator[Path]:
     ``final`` removes.
     """
     with translated_writes(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+        _make(final.parent)
         _remove_leftovers(final)
         partial = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.{os.getpid()}.", suffix=".partial"))
         try:
