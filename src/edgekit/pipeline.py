@@ -25,7 +25,7 @@ from edgekit.core.reports import (
     VerifyReport,
 )
 from edgekit.core.spec import Spec
-from edgekit.core.specfile import read_spec
+from edgekit.core.specfile import located, read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names
@@ -49,9 +49,8 @@ def compress(
         target: the target to compress for; default: the first of the spec.
         progress: shows steps.
     """
-    spec = _spec(spec)
+    spec = _judgeable(spec)
     target = _target(spec, target or next(iter(spec.targets)))
-    _check_kpis(spec)
     with alone(spec.base):
         return _compress(spec, target, out, progress)
 
@@ -103,11 +102,10 @@ def build(
     The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
     (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.
     """
-    spec = _spec(spec)
+    spec = _judgeable(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
     config = spec.targets[_target(spec, target)]
-    _check_kpis(spec)
     remote.backend(config, progress).require(config)  # no work for an engine that is not here
     judged_on = None if spec.data.evaluation is None else EvaluationData.of(spec.data.evaluation)
     with alone(spec.base):
@@ -220,10 +218,16 @@ def _spec(spec: Spec | Path) -> Spec:
     return spec if isinstance(spec, Spec) else read_spec(Path(spec))
 
 
-def _check_kpis(spec: Spec) -> None:
-    if spec.kpis:
-        task = spec.task.create()
-        check_names(spec.kpis, (*task.metrics, *task.sequence_metrics))
+def _judgeable(given: Spec | Path) -> Spec:
+    """The spec, whose KPIs a gate can judge: asked before any work."""
+    spec = _spec(given)
+    try:
+        if spec.kpis:
+            task = spec.task.create()
+            check_names(spec.kpis, (*task.metrics, *task.sequence_metrics))
+    except SpecError as error:
+        raise (error if isinstance(given, Spec) or not error.problems else located(Path(given), error)) from error
+    return spec
 
 
 def _target(spec: Spec, name: str) -> str:

@@ -97,6 +97,9 @@ def test_the_kpis_of_every_example_are_allowed(spec: Path, tmp_path: Path, monke
 def test_nothing_is_made_of_a_spec_that_no_gate_can_judge(
     command: tuple[str, ...], kpi: str, message: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "edgekit.yaml").write_text(SPEC.replace("miou: {min: 0.6, max_drop: 0.05}", kpi))
-    assert error_of(edgekit(command[0], tmp_path, *command[1:]), 2).startswith(message)
+    spec = SPEC.replace("miou: {min: 0.6, max_drop: 0.05}", kpi)
+    (tmp_path / "edgekit.yaml").write_text(spec)
+    line = 1 + spec[: spec.index(kpi)].count("\n")
+    told = f"{tmp_path / 'edgekit.yaml'}:{line}: {message}"
+    assert error_of(edgekit(command[0], tmp_path, *command[1:]), 2).startswith(told)
     assert [path.name for path in tmp_path.iterdir()] == ["edgekit.yaml"]

@@ -44,9 +44,22 @@ def read_spec(path: Path) -> Spec:
     try:
         return Spec.model_validate(_with_base(document, base), context={"base": base})
     except ValidationError as error:
-        problems = tuple(_describe(path, tree, loc, kind) for loc, kind in _flatten(error, ()))
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise SpecError(problems[0] + more, problems) from error
+        raise _all(tuple(_describe(path, tree, loc, kind) for loc, kind in _flatten(error, ()))) from error
+
+
+def located(path: Path, error: SpecError) -> SpecError:
+    """The same mistakes, found after the file was read, each with its line: those that begin with ``kpis.NAME:``."""
+    if path.is_dir():
+        path = path / "edgekit.yaml"
+    tree = _parse(path, path.read_text(encoding="utf-8"))
+    wheres = (problem.partition(": ")[0].split(".", 1) for problem in error.problems)
+    problems = tuple(f"{path}:{_line(tree, w)}: {p}" for w, p in zip(wheres, error.problems, strict=True))
+    return _all(problems)
+
+
+def _all(problems: tuple[str, ...]) -> SpecError:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return SpecError(problems[0] + more, problems)
 
 
 def _with_base(document: Any, base: Path) -> Any:
