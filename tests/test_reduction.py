@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,15 @@ def build(source, target, config, progress=None):
 
 
 @pytest.fixture
-def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install_engine(tmp_path / "site", monkeypatch, "wrong", WRONG)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    return plugins.load("engine", "wrong")
+    monkeypatch.delitem(sys.modules, "acme_engine", raising=False)
+    for cached in (plugins.names, plugins.load):
+        cached.cache_clear()
+    yield plugins.load("engine", "wrong")
+    for cached in (plugins.names, plugins.load):
+        cached.cache_clear()
 
 
 def reduced(config: Any, folder: Path) -> Reduction | None:

@@ -57,9 +57,8 @@ def find(
         ModelError: the model has no layer that could be to blame.
     """
     typed = _typed(model)
-    references = References(typed)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("bisect"):
-        probe = _Probe(module, config, typed, references, golden, Path(folder))
+        probe = _Probe(module, config, typed, golden, Path(folder))
         ends = {value.name: probe.error(value.name) for value in typed.graph.output}
         worst = max(ends, key=lambda name: ends[name])
         if not ends[worst] > limit_rel_l2:
@@ -80,27 +79,21 @@ def _bisect(blamed: Sequence[_Candidate], error: float, limit: float, probe: _Pr
     return Departure(node.name, node.op, node.module, blamed[bad].tensor, error, before, limit, probe.builds)
 
 
-class References:
-    """What a model, run without any graph optimisation, has at its tensors."""
+def reference(typed: Any, feeds: Mapping[str, Array], tensors: Sequence[str]) -> dict[str, Array]:
+    """What an ONNX model, run without any graph optimisation, has at ``tensors``; it may not need all ``feeds``."""
+    import onnxruntime
 
-    def __init__(self, typed: Any) -> None:
-        self._typed = typed
-
-    def __call__(self, feeds: Mapping[str, Array], tensors: Sequence[str]) -> dict[str, Array]:
-        """The values of ``tensors``; ``feeds`` of inputs that they do not need may be there too."""
-        import onnxruntime
-
-        if not tensors:
-            return {}
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            marked(self._typed, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        known = {value.name for value in session.get_inputs()}
-        wanted = {name: array for name, array in feeds.items() if name in known}
-        return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))
+    if not tensors:
+        return {}
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        marked(typed, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    known = {value.name for value in session.get_inputs()}
+    wanted = {name: array for name, array in feeds.items() if name in known}
+    return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))
 
 
 class _Probe:
@@ -111,12 +104,11 @@ class _Probe:
         module: Any,
         config: EngineConfig,
         typed: Any,
-        references: References,
         golden: Mapping[str, Array],
         folder: Path,
     ) -> None:
         self._module, self._config, self._typed = module, config, typed
-        self._references, self._golden, self._folder = references, golden, folder
+        self._golden, self._folder = golden, folder
         self.builds = 0
 
     def error(self, tensor: str) -> float:
@@ -130,7 +122,8 @@ class _Probe:
         frames = [feeds_of(self._golden, frame) for frame in range(frames_of(self._golden))]
         with self._module.open(engine, self._config) as opened:
             return max(
-                relative_l2(opened.infer(feeds)[tensor], self._references(feeds, [tensor])[tensor]) for feeds in frames
+                relative_l2(opened.infer(feeds)[tensor], reference(self._typed, feeds, [tensor])[tensor])
+                for feeds in frames
             )
 
 

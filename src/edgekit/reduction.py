@@ -26,7 +26,7 @@ from edgekit.core.errors import CheckFailed, EdgekitError, InputError, MissingRe
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Reduction
 from edgekit.core.tensors import Array
-from edgekit.departure import References
+from edgekit.departure import reference
 from edgekit.engine import EngineConfig
 from edgekit.verify import feeds_of, frames_of, relative_l2
 
@@ -143,13 +143,13 @@ def _run(config: EngineConfig, model: Path, part: Path, feeds: Mapping[str, Arra
     import onnx
 
     module = plugins.load("engine", config.engine)
-    made, whole = onnx.load(part), References(onnx.load(model))
+    made = onnx.load(part)
     weights = {tensor.name for tensor in made.graph.initializer}
     names = [value.name for value in made.graph.input if value.name not in weights]
     inner = [name for name in names if name not in feeds]
-    inputs = {name: feeds[name] for name in names if name in feeds} | whole(feeds, inner)
+    inputs = {name: feeds[name] for name in names if name in feeds} | reference(onnx.load(model), feeds, inner)
     outputs = [value.name for value in made.graph.output]
-    expected = References(made)(inputs, outputs)
+    expected = reference(made, inputs, outputs)
     engine = folder / f"part{module.SUFFIX}"
     module.build(part, engine, config)
     with module.open(engine, config) as opened:
