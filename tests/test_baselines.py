@@ -14,7 +14,7 @@ import edgekit
 from edgekit import measuring
 from edgekit.bundle import Bundle, open_bundle, pack
 from edgekit.core.artifacts import sha256_of
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, SpecError
 from edgekit.core.reports import GateReport
 from edgekit.core.spec import Kpi
 from edgekit.history import BUNDLE, History
@@ -151,3 +151,60 @@ def test_documents_are_judged_by_figures_without_a_word(book: Path, tiny_bundle:
 def test_no_history(tiny_bundle: Path) -> None:
     with pytest.raises(InputError, match="--against last-good: no such bundle, and no history to look it up in"):
         edgekit.gate(tiny_bundle, how=Judging(against="last-good"))
+
+
+def test_the_first_night(tiny_bundle: Path, tmp_path: Path, compared: list[str]) -> None:
+    """Nothing has passed yet: what can be judged is, the rest is named, and the run is the next one's baseline."""
+    book = tmp_path / "h.db"
+    kpis = {"latency_p50_ms": Kpi(max=1e6, baseline_ratio=1000.0), "size_mib": Kpi(baseline_ratio=1.5)}
+    bundle = with_kpis(open_bundle(tiny_bundle), **kpis)
+    first = against(bundle, book)
+    assert (first.verdict, first.baseline, compared) == ("pass", None, [])
+    assert [(k.name, k.limit["kind"]) for k in first.kpis] == [("latency_p50_ms", "max")]
+    (warning,) = first.warnings
+    assert warning == (
+        "no run of tiny-cpu has passed its gate yet, so there is no last-good; "
+        "not judged this time: latency_p50_ms (baseline_ratio), size_mib (baseline_ratio)"
+    )
+    second = against(bundle, book)
+    assert len(compared) == 1
+    assert second.baseline == f"run {str(first.run)[:8]}"
+    assert len(second.kpis) == 3
+    assert second.warnings == ()
+
+
+def test_a_first_night_with_nothing_to_judge_passes(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=LENIENT)
+    report = against(bundle, tmp_path / "h.db")
+    assert (report.verdict, report.kpis) == ("pass", ())
+    assert len(report.warnings) == 1
+
+
+def test_a_missing_baseline_is_refused_before_anything_is_measured(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bundle, "engine", lambda *_: pytest.fail("an engine was opened"))
+    bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=LENIENT)
+    with pytest.raises(
+        SpecError, match=r"kpis\.latency_p50_ms: baseline_ratio needs a baseline; .*--against last-good"
+    ):
+        edgekit.gate(bundle)
+
+
+def test_documents_that_are_judged_again_are_no_new_run(book: Path, tiny_bundle: Path) -> None:
+    history = History.open(book)
+    run = history.find("last-good")
+    bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=Kpi(max=1e6))
+    again = [edgekit.gate(bundle, run.evaluation, run.profile, Judging(history=book)).run for _ in range(2)]
+    assert again == [run.entry.id, run.entry.id]
+    failing = with_kpis(bundle, latency_p50_ms=Kpi(max=1e-6))
+    assert edgekit.gate(failing, run.evaluation, run.profile, Judging(history=book)).run != run.entry.id
+    assert len(history.entries()) == 2
+
+
+def test_a_report_without_a_baseline_leaves_its_kpis_out(tiny_bundle: Path, book: Path, tmp_path: Path) -> None:
+    run = History.open(book).find("last-good")
+    bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=Kpi(max=1e6, baseline_ratio=2.0))
+    content = edgekit.report(bundle, tmp_path / "r.html", run.evaluation, run.profile, pictures=False)
+    assert [k.limit["kind"] for k in content.gate.kpis] == ["max"]
+    assert content.gate.warnings == ("no baseline was named; not judged this time: latency_p50_ms (baseline_ratio)",)

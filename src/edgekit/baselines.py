@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 class Other:
     """The baseline: its bundle, which is run again, or else what a run of it recorded.
 
-    ``earlier`` are latencies of runs by metric; ``why`` says why figures of another run have to do.
+    ``earlier`` are latencies of runs by metric; ``why`` says why figures of another run have to do, or, where there is
+    neither bundle nor figures, why there is no baseline yet.
     """
 
-    name: str
+    name: str = ""
     bundle: Bundle | None = None
     documents: tuple[EvaluateReport, ProfileReport] | None = None
     earlier: dict[str, list[float]] = field(default_factory=dict)
     why: str = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to compare with."""
+        return self.bundle is not None or self.documents is not None
 
 
 def find(bundle: Bundle, reference: str, book: History | None, fresh: bool) -> Other:
@@ -48,8 +54,12 @@ def find(bundle: Bundle, reference: str, book: History | None, fresh: bool) -> O
             raise InputError("--against a bundle measures both in turn; leave --evaluation and --profile out")
         opened = open_bundle(Path(reference))
         return Other(opened.identity, opened)
+    from edgekit.history import LAST_GOOD
+
     if book is None:
         raise InputError(f"--against {reference}: no such bundle, and no history to look it up in; give --history")
+    if reference == LAST_GOOD and not book.has_good(bundle.contents.target, bundle.contents.name):
+        return Other(why=f"no run of {bundle.name} has passed its gate yet, so there is no {LAST_GOOD}")
     run = book.find(reference, target=bundle.contents.target, name=bundle.contents.name)
     name = f"run {run.entry.id[:8]}"
     if not fresh:

@@ -6,21 +6,33 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import baselines, measuring
+from edgekit.baselines import Other
 from edgekit.bundle import Bundle, pack
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, SpecError
 from edgekit.core.history import ControlChart
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.gate import against, judge, measured, require_measured
 from edgekit.measuring import Accuracy, Timing
+from edgekit.profiling import Load
 
 if TYPE_CHECKING:
     from edgekit.history import History
+
+
+_EACH = 20
+"""Queries an opening, as :class:`~edgekit.profiling.Load` has them."""
+
+
+def load_of(queries: int | None) -> Load:
+    """The load of a gate: of so many queries, or the default, which goes on until p99 has an interval."""
+    return Load(most=4) if queries is None else Load(queries, loads=max(1, queries // _EACH))
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Judging:
     bundle is run again where the history keeps it and it runs here.
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
     ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
+    ``load``: queries of a fresh profile.  ``needs_baseline``: KPIs against a baseline are refused without one;
+    otherwise they are left out, with a warning.
     """
 
     root: Path | None = None
@@ -39,6 +53,8 @@ class Judging:
     against: str | None = None
     history: str | Path | None = None
     beside: tuple[ProfileReport, ...] = ()
+    load: Load = field(default_factory=lambda: load_of(None))
+    needs_baseline: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,25 +89,56 @@ def gate(
     alone = profiled is None and (other is None or other.bundle is None)
     built = bundle.built if profiled is None else {}
     contents, metrics = bundle.contents, _metrics(bundle)
-    require_measured(contents.kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
+    if other is None and not how.needs_baseline:
+        other = Other(why="no baseline was named")
+    kpis, unjudged = _comparable(bundle, other)
+    require_measured(kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
     baseline = None
     if other is not None and other.bundle is not None:
-        both = measuring.compare(bundle, other.bundle, Accuracy(how.root), Timing(root=how.root), progress)
+        both = measuring.compare(bundle, other.bundle, Accuracy(how.root), Timing(how.load, how.root), progress)
         evaluated, profiled = both.evaluation, both.profile
         theirs = (both.baseline_evaluation, both.baseline_profile)
         baseline = against(other.name, theirs, (evaluated, profiled), metrics, paired=both.paired, same_run=True)
     else:
         evaluated = evaluated or measuring.evaluate(bundle, Accuracy(how.root), progress)
-        profiled = profiled or measuring.profile(bundle, Timing(root=how.root), progress)
+        profiled = profiled or measuring.profile(bundle, Timing(how.load, how.root), progress)
         if other is not None and other.documents is not None:
             mine = (evaluated, profiled)
             baseline = against(other.name, other.documents, mine, metrics, history=other.earlier)
     numbers = measured(evaluated, profiled, metrics, how.beside)
-    report = judge(contents.kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided)
-    why = (other.why,) if other is not None and other.why else ()
-    report = replace(report, warnings=(*evaluated.warnings, *why))
-    run = None if book is None else _record(bundle, book, evaluated, profiled, report)
-    return Judged(report, evaluated, profiled, run)
+    first = other is not None and not other.exists
+    report = judge(kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided, none_is_well=first)
+    report = replace(report, warnings=(*evaluated.warnings, *unjudged))
+    run = None if book is None else _record(bundle, book, evaluated, profiled, report, fresh)
+    return Judged(replace(report, run=run), evaluated, profiled, run)
+
+
+def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tuple[str, ...]]:
+    """The KPIs that can be judged against this baseline, and what to warn of.
+
+    Raises:
+        SpecError: a KPI needs a baseline, and none was named.
+    """
+    kpis = {name: kpi for name, kpi in bundle.contents.kpis.items() if kpi.target in (None, bundle.contents.target)}
+    limits = {name: [kind for kind in KPI_LIMITS if getattr(kpi, kind) is not None] for name, kpi in kpis.items()}
+    needing = {name: own for name, kinds in limits.items() if (own := [k for k in kinds if k.startswith("baseline_")])}
+    if other is None and needing:
+        name, (kind, *_) = next(iter(needing.items()))
+        raise SpecError(
+            f"kpis.{name}: {kind} needs a baseline; name one with: edgekit gate BUNDLE --against last-good, "
+            "or a bundle, a revision, a run"
+        )
+    if other is None or other.exists:
+        return dict(bundle.contents.kpis), (other.why,) if other is not None and other.why else ()
+    if not needing:
+        return dict(bundle.contents.kpis), ()
+    kept = {
+        name: kpi.model_copy(update=dict.fromkeys(needing.get(name, ())))
+        for name, kpi in bundle.contents.kpis.items()
+        if limits.get(name) != needing.get(name, [])
+    }
+    missed = ", ".join(f"{name} ({', '.join(kinds)})" for name, kinds in needing.items())
+    return kept, (f"{other.why}; not judged this time: {missed}",)
 
 
 def _require_data(bundle: Bundle, how: Judging, evaluated: EvaluateReport | None) -> None:
@@ -132,8 +179,11 @@ def _history(how: Judging) -> History | None:
 
 
 def _record(
-    bundle: Bundle, book: History, evaluated: EvaluateReport, profiled: ProfileReport, report: GateReport
+    bundle: Bundle, book: History, evaluated: EvaluateReport, profiled: ProfileReport, report: GateReport, fresh: bool
 ) -> str:
+    """Record the run and return its id; documents that were judged before with this verdict are no new run."""
+    if not fresh and (before := book.recorded(evaluated, profiled, report.verdict)) is not None:
+        return before
     contents = bundle.contents
     with _to_keep(bundle, book, report) as artifacts:
         return book.record(

@@ -29,7 +29,7 @@ from edgekit.core.specfile import located, read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names
-from edgekit.judging import Judging
+from edgekit.judging import Judging, load_of
 from edgekit.measuring import Accuracy, Timing
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
 from edgekit.stages import Compressed
@@ -177,9 +177,10 @@ def report(
     the evaluation data.
     """
     bundle = _bundle(bundle)
+    require_writable(path.parent)
     evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
-    profiled = profiled or profile(bundle, Timing(root=root), progress)
-    gated = gated or gate(bundle, evaluated, profiled, Judging(root), progress)
+    profiled = profiled or profile(bundle, Timing(load_of(None), root), progress)
+    gated = gated or gate(bundle, evaluated, profiled, Judging(root, needs_baseline=False), progress)
     task = bundle.task()
     drawn: tuple[Picture, ...] = ()
     if pictures and evaluated.worst:

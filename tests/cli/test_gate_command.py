@@ -39,3 +39,30 @@ def test_undecided_may_be_allowed(tiny_bundle: Path, reports: tuple[str, ...]) -
     document = json.loads(found.stdout)
     assert document["verdict"] == "pass"
     assert {k["verdict"]: k["allowed"] for k in document["kpis"]} == {"pass": False, "undecided": True}
+
+
+def test_where_a_run_went_and_what_it_was_held_against(tiny_bundle: Path, tmp_path: Path) -> None:
+    kpis = {"speed": {"metric": "latency_p50_ms", "max": 1e6, "baseline_ratio": 1000}}
+    with_kpis(tiny_bundle, kpis)
+    words = ("gate", tiny_bundle, "--against", "last-good", "--history", tmp_path / "h.db", "--queries", 700)
+    first, second = edgekit(*words), edgekit(*words)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert "warning: no run of tiny-cpu has passed its gate yet" in first.stderr
+    assert "baseline:" not in first.stdout
+    told = [line for line in first.stderr.splitlines() if line.startswith("recorded as run ")]
+    (run,) = [line.split()[3] for line in told if line.endswith(f" in {tmp_path / 'h.db'}")]
+    assert f"baseline: run {run}" in second.stdout
+    assert "speed (latency_p50_ms)" in second.stdout
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_a_place_that_takes_no_file_is_refused_before_anything_is_measured(option: str, tiny_bundle: Path) -> None:
+    found = edgekit("gate", tiny_bundle, option, "/proc/x.xml")
+    assert found.returncode == 3
+    assert found.stderr.strip() == "error: cannot write /proc: nothing can be made there; choose another place"
+
+
+def test_too_few_queries(tiny_bundle: Path) -> None:
+    found = edgekit("gate", tiny_bundle, "--queries", 5)
+    assert found.returncode == 2
+    assert "use at least 100" in found.stderr

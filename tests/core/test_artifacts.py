@@ -203,7 +203,7 @@ def test_swapping_against_a_busy_neighbour_never_fails(tmp_path: Path) -> None:
 def test_a_full_disk(mount: Callable[[str], Path]) -> None:
     folder = mount("size=64k")
     artifacts.write_bytes(folder / "f", b"old")
-    with pytest.raises(OutputError, match=r"no space left on device; free space or choose another folder with --out"):
+    with pytest.raises(OutputError, match=r"no space left on device; free space there, or choose another place"):
         artifacts.write_bytes(folder / "f", bytes(1 << 20))
     assert (folder / "f").read_bytes() == b"old"
     assert [p.name for p in folder.iterdir()] == ["f"]
@@ -231,7 +231,7 @@ def test_a_read_only_disk(mount: Callable[[str], Path]) -> None:
         lambda: artifacts.write_bytes(folder / "sub" / "f", b"new"),
         lambda: artifacts.atomic_directory(folder / "result").__enter__(),
     ):
-        with pytest.raises(OutputError, match="read-only file system; free space or choose another folder"):
+        with pytest.raises(OutputError, match="read-only file system; choose another place"):
             write()
     assert (folder / "f").read_text() == "old"
     assert [p.name for p in folder.iterdir()] == ["f"]
@@ -269,7 +269,7 @@ def test_require_writable_names_what_is_in_the_way(tmp_path: Path, mount: Callab
     artifacts.require_writable(tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
     (tmp_path / "f").write_text("a file")
-    with pytest.raises(OutputError, match=r"cannot write .*/f/sub: not a directory; free space or choose another"):
+    with pytest.raises(OutputError, match=r"cannot write .*/f/sub: not a directory; choose another place"):
         artifacts.require_writable(tmp_path / "f" / "sub")
     folder = mount("size=64k,ro")
     with pytest.raises(OutputError, match=rf"cannot write {folder}/a/b: {folder} is read-only; "):
@@ -288,5 +288,5 @@ def test_a_file_system_that_takes_no_folders() -> None:
         lambda: artifacts.write_bytes(Path("/proc/x/y"), b""),
         lambda: artifacts.atomic_directory(Path("/proc/x/y")).__enter__(),
     ):
-        with pytest.raises(OutputError, match=r"cannot write /proc/x/y: no folder can be made there"):
+        with pytest.raises(OutputError, match=r"cannot write /proc/x/y: nothing can be made there"):
             write()

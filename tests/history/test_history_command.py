@@ -27,6 +27,10 @@ def test_runs_and_a_drift(history_file: Path) -> None:
     page = edgekit("history", "--history", history_file)
     assert page.returncode == 0, page.stderr
     assert "22 runs" in page.stdout
+    assert "newest is" in page.stdout
+    assert "inside the limits" in page.stdout
+    newest = edgekit("history", "--history", history_file, "--limit", 1)
+    assert newest.stdout.startswith("1 run\n")
     assert f"camvid-seg-cpu: miou worse since 2096-10-15 07:06 (run {step[:8]}): 0.7 to 0.6795, " in page.stdout
     assert "miou: 2 runs on other data or another machine left out" in page.stdout
 
@@ -57,4 +61,4 @@ def test_no_history(tmp_path: Path) -> None:
 
 def test_an_unknown_metric(history_file: Path) -> None:
     message = error_of(edgekit("history", "--history", history_file, "--metric", "mioo", "--json"), 2)
-    assert message.startswith("no recorded run has 'mioo'; did you mean 'miou'? allowed: ")
+    assert message.startswith("no recorded run has 'mioo'; did you mean 'miou'? (one of ")

@@ -124,7 +124,7 @@ def test_a_read_only_disk(history_file: Path, disk: Callable[[str], Path]) -> No
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     for file in (folder / "history.db", folder / "sub" / "new.db"):
         message = refused(file, OutputError)
-        assert message.endswith(f"{folder} is read-only; free space or choose another file with --history")
+        assert message.endswith(f"{folder} is read-only; choose another file with --history")
     assert History.open(folder / "history.db").find("last-good").evaluation == evaluation()  # to be read, it will do
 
 
@@ -137,7 +137,9 @@ def test_a_full_disk_loses_nothing(history_file: Path, disk: Callable[[str], Pat
     def record(**artifacts: Path) -> str:
         return history.record(evaluation(), profile(), gate(), "camvid-seg", "cpu", "0", None, artifacts)
 
-    with pytest.raises(OutputError, match=r"no space left on device; free space or choose another file with --history"):
+    with pytest.raises(
+        OutputError, match=r"no space left on device; free space there, or choose another file with --history"
+    ):
         record(engine=tmp_path / "large")
     assert len(History.open(folder / "history.db").entries()) == 2
     assert history.find("last-good").entry.id == sorted(history.entries(), key=lambda e: e.time_ms)[-1].id

@@ -135,6 +135,19 @@ def test_engines_are_opened_again_and_settle_each_time() -> None:
     assert timed.stages["a"]["infer"].intervals["p50"] == ends
 
 
+def test_openings_go_on_until_p99_has_an_interval_or_there_are_enough() -> None:
+    """100 to 300 queries never have one; 20 times as many of equal engines do."""
+    few, fixed = Load(queries=100, warmup=1, loads=5, most=3), Load(queries=100, warmup=1, loads=5)
+    assert run(few)[1].loads == 15
+    assert run(fixed)[1].loads == 5
+    calls, timed, _ = run(Load(queries=2000, warmup=1, loads=100, most=40))
+    assert 100 <= timed.loads < 4000
+    assert calls.count("open") == timed.loads
+    assert timed.infer_ms["a"].shape == (20 * timed.loads,)
+    p99 = timed.stages["a"]["infer"].intervals["p99"]
+    assert None not in (p99.low, p99.high)
+
+
 def test_load_has_a_bound_for_p99_by_default() -> None:
     assert Load().queries >= minimum_queries(0.99)
 

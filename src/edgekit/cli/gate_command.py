@@ -45,12 +45,21 @@ AgainstOption = Annotated[
 ]
 
 
+QueriesOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Timed queries of each engine, 20 an opening; default 1200, and up to 4800 until p99 has an interval."
+    ),
+]
+
+
 def gate(
     bundle: BundleArgument,
     against: AgainstOption = None,
     evaluation: EvaluationOption = None,
     profile: ProfileOption = None,
     root: RootOption = None,
+    queries: QueriesOption = None,
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
     allow_undecided: AllowUndecidedOption = False,
@@ -61,16 +70,21 @@ def gate(
     """Judge the bundle's KPIs on fresh measurements; exit code 1 when one fails or cannot be decided."""
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
+    from edgekit.core.artifacts import require_writable
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.gate import require_junit, words
-    from edgekit.judging import Judging
+    from edgekit.judging import Judging, load_of
 
     if junit is not None:
         require_junit()
+    for path in (junit, markdown):
+        if path is not None:
+            require_writable(path.parent)
     opened = open_bundle(bundle)
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
-    how = Judging(root, allow_undecided, against, _book(history), tuple(beside))
+    book = _book(history)
+    how = Judging(root, allow_undecided, against, book, tuple(beside), load_of(queries))
     report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
     for warning in report.warnings:
@@ -80,8 +94,12 @@ def gate(
     else:
         rows = [words.row(k) for k in report.kpis]
         print_table(f"{report.bundle}: {report.verdict.upper()}", words.HEADER, rows, words.HEADER[-1])
+        if report.baseline is not None:
+            print(f"baseline: {report.baseline}")
         for name in report.not_applicable:
             print(f"{name}: for another target, not judged")
+    if report.run is not None:
+        print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)
     if report.verdict != "pass":
         raise SystemExit(1)
 

@@ -16,12 +16,11 @@ from typing import Any
 
 from edgekit.core.errors import OutputError
 
-_UNWRITABLE = {
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_UNWRITABLE = _FULL | {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EISDIR,
@@ -61,7 +60,8 @@ def translated_writes(path: Path) -> Iterator[None]:
         if error.errno not in _UNWRITABLE:
             raise
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write {path}: {reason}; free space or choose another folder with --out") from error
+        fix = "free space there, or choose another place" if error.errno in _FULL else "choose another place"
+        raise OutputError(f"cannot write {path}: {reason}; {fix}") from error
 
 
 def require_writable(folder: Path) -> None:
@@ -72,20 +72,25 @@ def require_writable(folder: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, f"{nearest} is read-only")
+        with _new_files(), tempfile.TemporaryFile(dir=nearest):
+            pass
 
 
-def _make(folder: Path) -> None:
+@contextlib.contextmanager
+def _new_files() -> Iterator[None]:
+    """Say it in words where /proc and its like answer to a new file or folder that there is none."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # what /proc and its like say to a new folder
-        raise OSError(errno.EROFS, "no folder can be made there") from error
+        yield
+    except FileNotFoundError as error:
+        raise OSError(errno.EROFS, "nothing can be made there") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: temporary file, fsync, rename."""
     with translated_writes(path):
-        _make(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with _new_files():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
@@ -112,9 +117,12 @@ def atomic_directory(final: Path) -> Iterator[Path]:
     ``final`` removes.
     """
     with translated_writes(final):
-        _make(final.parent)
+        with _new_files():
+            final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final)
-        partial = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.{os.getpid()}.", suffix=".partial"))
+        with _new_files():
+            made = tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.{os.getpid()}.", suffix=".partial")
+        partial = Path(made)
         try:
             yield partial
             for file in partial.rglob("*"):

@@ -375,7 +375,7 @@ class KpiResult:
 class GateReport(Document):
     """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed.
 
-    ``warnings`` are those of the evaluation that was judged.
+    ``warnings`` are those of the evaluation, and of the baseline; ``run`` is the one that was recorded.
     """
 
     bundle: str
@@ -385,6 +385,7 @@ class GateReport(Document):
     not_applicable: tuple[str, ...] = ()
     baseline: str | None = None
     warnings: tuple[str, ...] = ()
+    run: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

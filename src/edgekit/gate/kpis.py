@@ -27,6 +27,7 @@ def judge(
     bundle: str = "",
     baseline: Baseline | None = None,
     allow_undecided: bool = False,
+    none_is_well: bool = False,
 ) -> GateReport:
     """Judge every KPI that applies to ``target``.
 
@@ -37,6 +38,7 @@ def judge(
         bundle: its identity.
         baseline: what ``baseline_drop`` and ``baseline_ratio`` are against.
         allow_undecided: no undecided KPI fails the gate; otherwise each KPI says so itself.
+        none_is_well: pass when no KPI applies.
 
     Raises:
         SpecError: no KPI applies; a KPI names a metric, column or value that was not measured, has a limit that
@@ -48,7 +50,7 @@ def judge(
     for name, kpi in kpis.items():
         if name not in elsewhere:
             results += _Judge(name, kpi, baseline, allow_undecided or kpi.allow_undecided).results(numbers)
-    if not results:
+    if not results and not none_is_well:
         raise SpecError(f"no KPI applies to target {target!r}; add one under kpis, e.g. latency_p99_ms: {{max: 33.3}}")
     return GateReport(
         bundle, target, _overall(results), tuple(results), elsewhere, None if baseline is None else baseline.name

@@ -14,8 +14,10 @@ def row(result: KpiResult) -> tuple[str, str, str, str, str]:
 
 
 def title(result: KpiResult) -> str:
-    """The KPI's name, with its slice."""
-    return f"{result.name} [{result.where}]" if result.where else result.name
+    """The KPI's name, with its metric where that is another, and its slice."""
+    metric = f" ({result.limit['metric']})" if "metric" in result.limit else ""
+    where = f" [{result.where}]" if result.where else ""
+    return f"{result.name}{metric}{where}"
 
 
 def value(result: KpiResult) -> str:

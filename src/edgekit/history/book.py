@@ -15,7 +15,7 @@ from edgekit.core.plugins import allowed
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.history import store, values
 from edgekit.history.location import Location
-from edgekit.history.recording import check_name, gather, write
+from edgekit.history.recording import check_name, fingerprint, gather, write
 from edgekit.history.runs import DOCUMENTS, EXPERIMENT, LAST_GOOD, TAG, VALUES, Entry, Run, folder_of, of_one, pick
 from edgekit.history.store import PAGE
 
@@ -143,6 +143,19 @@ class History:
             _read(folder / DOCUMENTS["gate"], GateReport, entry.id, optional=True),
             folder,
         )
+
+    def recorded(self, evaluation: EvaluateReport, profile: ProfileReport | None, verdict: str) -> str | None:
+        """The newest run that judged these very documents with this verdict; None: none did."""
+        wanted = fingerprint(evaluation, profile)
+        return next((e.id for e in self.entries() if (e.measured, e.verdict) == (wanted, verdict)), None)
+
+    def has_good(self, target: str, name: str) -> bool:
+        """Whether a run of the target has passed its gate, so that there is a :data:`LAST_GOOD`."""
+        try:
+            self._last_good(target, name)
+        except InputError:
+            return False
+        return True
 
     def artifact(self, name: str, digest: str, target: str, project: str) -> Path | None:
         """A file that a run of the bundle ``digest`` keeps, of the newest that does; None: none has it.

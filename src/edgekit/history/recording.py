@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.artifacts import atomic_directory, write_bytes
+from edgekit.core.artifacts import atomic_directory, sha256_of, write_bytes
 from edgekit.core.errors import EnvironmentFault, InputError
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.core.spec import NAME
@@ -73,6 +73,7 @@ def gather(
         "data": values.same_data(evaluation),
         "machine": values.same_machine(profile),
         "artifacts": " ".join(sorted(artifacts)),
+        "measured": fingerprint(evaluation, profile),
     }
     return Material(
         tags={**tags, **added},
@@ -81,6 +82,11 @@ def gather(
         documents={DOCUMENTS[name]: report.to_dict() for name, report in reports.items() if report is not None},
         artifacts=artifacts,
     )
+
+
+def fingerprint(evaluation: EvaluateReport, profile: ProfileReport | None) -> str:
+    """Equal for the same documents: of one measurement that is judged again."""
+    return sha256_of([evaluation.to_dict(), None if profile is None else profile.to_dict()])
 
 
 def check_name(what: str, name: str) -> None:

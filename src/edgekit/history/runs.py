@@ -29,8 +29,8 @@ class Entry:
 
     ``id`` is MLflow's, ``revision`` the git commit or empty, ``digest`` the bundle's, ``verdict`` the gate's or empty.
     ``time_ms`` is its start in milliseconds since 1970 UTC; ``metrics`` are by MLflow's names; ``data`` and
-    ``machine`` are equal for runs whose accuracy and whose latency can be compared; ``artifacts`` are the names of
-    what the caller added.
+    ``machine`` are equal for runs whose accuracy and whose latency can be compared; ``measured`` is equal for runs that
+    judge the very same measurements; ``artifacts`` are the names of what the caller added.
     """
 
     id: str
@@ -44,12 +44,13 @@ class Entry:
     data: str
     machine: str
     artifacts: tuple[str, ...] = ()
+    measured: str = ""
 
     @classmethod
     def of(cls, run: Any) -> Entry:
         """From an MLflow run."""
         tags = run.data.tags
-        words = ("name", "target", "revision", "digest", "verdict", "data", "machine")
+        words = ("name", "target", "revision", "digest", "verdict", "data", "machine", "measured")
         return cls(
             id=run.info.run_id,
             time_ms=run.info.start_time,

@@ -135,7 +135,7 @@ def written() -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        raise OutputError(str(error).replace("another folder with --out", "another file with --history")) from error
+        raise OutputError(str(error).replace("another place", "another file with --history")) from error
 
 
 def pages(request: Callable[[str | None], Any], limit: int | None = None) -> list[Any]:

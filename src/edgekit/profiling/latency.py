@@ -19,8 +19,8 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Engine, in_turn
 from edgekit.preprocess import Preprocess
-from edgekit.profiling.openings import summarise_openings
-from edgekit.profiling.percentiles import summarise
+from edgekit.profiling.openings import percentile_interval, summarise_openings
+from edgekit.profiling.percentiles import CONFIDENCE, QUANTILES, summarise
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
 from edgekit.tasks import Task
 
@@ -41,12 +41,14 @@ class Load:
 
     The default is more than the 662 queries that a bound of the 99th percentile needs.  The engines are opened
     ``loads`` times, because an engine that is opened again is a few percent faster or slower for as long as it is
-    open (:mod:`edgekit.profiling.openings`); the queries are rounded up to equally many an opening.
+    open (:mod:`edgekit.profiling.openings`); the queries are rounded up to equally many an opening.  Openings go on, up
+    to ``most`` times as many, until the 99th percentile of every engine has an interval with both ends.
     """
 
     queries: int = 1200
     warmup: int = 20
     loads: int = 60
+    most: int = 1
 
     def __post_init__(self) -> None:
         if self.queries < MIN_QUERIES:
@@ -55,6 +57,8 @@ class Load:
             raise InputError(f"warmup is {self.warmup}; at least 1 query must run before timing")
         if not 1 <= self.loads <= self.queries:
             raise InputError(f"loads is {self.loads}; expected 1 to {self.queries}, the number of queries")
+        if self.most < 1:
+            raise InputError(f"most is {self.most}; expected 1 or more times the openings")
 
     @property
     def each(self) -> int:
@@ -119,16 +123,34 @@ def measure_latency(
         advance: called after every round.
     """
     parts: list[dict[str, Array]] = []
-    for number in range(load.loads):
+    while len(parts) < load.loads or (len(parts) < load.most * load.loads and not _bounded(parts)):
+        number = len(parts)
         with opened() as engines:
             queries = range(number * load.each - load.settling(number), (number + 1) * load.each)
             parts.append(_rounds(engines, samples, preprocess, task, queries, load.each, advance))
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    rows = _joined(parts)
     return Timed(
-        stages={name: _by_stage(times, load.loads) for name, times in rows.items()},
+        stages={name: _by_stage(times, len(parts)) for name, times in rows.items()},
         infer_ms={name: times[:, _INFER] for name, times in rows.items()},
-        loads=load.loads,
+        loads=len(parts),
     )
+
+
+def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _bounded(parts: Sequence[Mapping[str, Array]]) -> bool:
+    """Whether the 99th percentile of every engine, alone and with its other stages, has an interval with both ends.
+
+    To go on until the interval exists looks at no limit, so it does not favour a verdict.
+    """
+    found = (
+        percentile_interval(times[:, column].tolist(), QUANTILES["p99"], CONFIDENCE, len(parts))
+        for times in _joined(parts).values()
+        for column in (_INFER, _TOTAL)
+    )
+    return all(interval.low is not None and interval.high is not None for interval in found)
 
 
 def _rounds(
