@@ -42,6 +42,29 @@ def test_what_is_not_here_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys:
     command()
     page = capsys.readouterr().out
     rows = dict(re.findall(r"^\W*(gpu|sensor \w+)\W+?(yes|no|-)\s", page, re.MULTILINE))
+    assert page.index("optional") < page.index("sensor kernel")
     assert rows == {"gpu": "-", "sensor kernel": "yes", "sensor nvml": "-"}
     assert 'pip install "edgekit[nvidia]"' in page
     assert "-: not on this machine, which is no fault" in page
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_is_often_missing_has_a_row_and_its_install_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def package(title: str, module: str, install: str) -> Probe:
+        return Probe(title, module != "ruptures", "not installed" if module == "ruptures" else f"{module} 1", install)
+
+    monkeypatch.setattr(doctor, "_package", package)
+    monkeypatch.setattr(sensors, "probe", list)
+    found = {finding.name: finding for finding in doctor.examine() if finding.optional}
+    assert found["extra report"].detail == "jinja2 1, plotly 1, junitparser 1"
+    assert (found["extra history"].works, found["extra history"].detail) == (False, "ruptures: not installed")
+    assert found["extra history"].install == 'pip install "edgekit[history]"'
+    assert found["extra qat"].works
+    lacking = {name: found[name].install for name in ("Chromium (report --pdf)", "ssh (--host)")}
+    assert all(not found[name].works and "apt-get install" in (install or "") for name, install in lacking.items())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    command()
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "extra history" in line]
+    assert 'ruptures: not installed: pip install "edgekit[history]"' in row

@@ -89,7 +89,10 @@ def test_keys_of_another_kind(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"PrivateKey; expected Ed25519PrivateKey"):
         sign(open_bundle(tiny_bundle), secret)
     (tmp_path / "text.pem").write_text("no key")
-    for key in (tmp_path / "text.pem", tmp_path / "missing.pem"):
-        with pytest.raises(InputError, match=r"not a readable PEM key .* openssl genpkey -algorithm ed25519"):
-            sign(open_bundle(tiny_bundle), key)
+    with pytest.raises(InputError, match=r"not a readable PEM key .* openssl genpkey -algorithm ed25519"):
+        sign(open_bundle(tiny_bundle), tmp_path / "text.pem")
+    with pytest.raises(InputError, match=r"missing\.pem: no such file; make a key with: openssl genpkey"):
+        sign(open_bundle(tiny_bundle), tmp_path / "missing.pem")
+    with pytest.raises(InputError, match=r": cannot be read: is a directory"):
+        sign(open_bundle(tiny_bundle), tmp_path)
     assert not (tiny_bundle / SIGNATURE).exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,10 +13,18 @@ from pathlib import Path
 
 from edgekit import sensors
 from edgekit.core import plugins
+from edgekit.core.errors import MissingRequirement
 from edgekit.engine import Probe
 from edgekit.profiling import machine
+from edgekit.report import find_browser
 
 COMPRESS = 'pip install "edgekit[compress]"'
+EXTRAS = {
+    "report": ("jinja2", "plotly", "junitparser"),
+    "history": ("mlflow", "sqlalchemy", "alembic", "ruptures"),
+    "qat": ("modelopt",),
+}
+"""What each optional extra of the package is tried by."""
 
 
 def examine() -> list[Probe]:
@@ -36,7 +45,8 @@ def examine() -> list[Probe]:
     found += [_package("demo (rendered scenes)", "panda3d", 'pip install "edgekit[demo]"'), _gpu(), _ros()]
     # Every machine lacks some of them: that is no fault.
     found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
-    return found
+    found += [_extra(name, modules) for name, modules in EXTRAS.items()]
+    return [*found, _browser(), _command("ssh (--host)", "ssh", "sudo apt-get install openssh-client")]
 
 
 def _clocks(governor: str) -> Probe:
@@ -57,6 +67,28 @@ def _package(title: str, module: str, install: str) -> Probe:
         last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
         return Probe(title, False, f"installed, but the import fails: {last}", install)
     return Probe(title, True, f"{module} {child.stdout.strip()}".strip())
+
+
+def _extra(name: str, modules: tuple[str, ...]) -> Probe:
+    install = f'pip install "edgekit[{name}]"'
+    probes = [_package(name, module, install) for module in modules]
+    lacking = [f"{module}: {probe.detail}" for module, probe in zip(modules, probes, strict=True) if not probe.works]
+    if lacking:
+        return Probe(f"extra {name}", False, ", ".join(lacking), install, optional=True)
+    return Probe(f"extra {name}", True, ", ".join(probe.detail for probe in probes), optional=True)
+
+
+def _browser() -> Probe:
+    title = "Chromium (report --pdf)"
+    try:
+        return Probe(title, True, find_browser(), optional=True)
+    except MissingRequirement as missing:
+        return Probe(title, False, "not found", missing.install, optional=True)
+
+
+def _command(title: str, name: str, install: str) -> Probe:
+    found = shutil.which(name)
+    return Probe(title, found is not None, found or "not found", None if found else install, optional=True)
 
 
 def _gpu() -> Probe:

@@ -27,7 +27,7 @@ import numpy as np
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
-from edgekit.intake import flatten, onnxfile, statedict, usercode
+from edgekit.intake import files, flatten, onnxfile, statedict, usercode
 
 if TYPE_CHECKING:
     import torch
@@ -190,7 +190,7 @@ def _build(config: ModelConfig) -> tuple[nn.Module, usercode.UserCode]:
     is_file = target.endswith(".py") or "/" in target
     file = config.base / target if is_file else None
     if file is not None and not file.is_file():
-        raise ModelError(f"model.factory: no file {file}{_nearest_file(file)}")
+        raise files.missing("factory", file)
     if config.strip_prefix is not None and config.weights is None:
         raise ModelError("model.strip_prefix needs model.weights: it renames the keys of that file")
     code = usercode.UserCode(config.base, file)
@@ -256,11 +256,6 @@ def _callable(module: ModuleType, attribute: str, target: str) -> Callable[..., 
     raise ModelError(f"model.factory: no callable {attribute!r} in {target}{advice}")
 
 
-def _nearest_file(file: Path) -> str:
-    near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.py")], n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; a relative path starts at the folder of the spec"
-
-
 # --- weights -----------------------------------------------------------------
 
 
@@ -280,7 +275,7 @@ def _read_tensors(path: Path) -> Any:
     import torch
 
     if not path.is_file():
-        raise ModelError(f"model.weights: no file {path}; a relative path starts at the folder of the spec")
+        raise files.missing("weights", path)
     try:
         with usercode.quiet():
             return torch.load(path, weights_only=True, map_location="cpu")
@@ -335,7 +330,7 @@ def _read_exported(path: Path) -> tuple[nn.Module, list[str], list[str]]:
     from torch.utils import _pytree
 
     if not path.is_file():
-        raise ModelError(f"model.exported: no file {path}; a relative path starts at the folder of the spec")
+        raise files.missing("exported", path)
     _refuse_pickles(path)
     try:
         with usercode.quiet():

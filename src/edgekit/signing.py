@@ -50,7 +50,11 @@ def check(bundle: Bundle, public_key: Path) -> None:
 def _read_key(path: Path, read: Any, kind: type) -> Any:
     try:
         key = read(path.read_bytes())
-    except (OSError, ValueError, TypeError) as error:
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; make a key with: openssl genpkey -algorithm ed25519") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"{path}: not a readable PEM key ({error}); make one with: openssl genpkey -algorithm ed25519"
         ) from error

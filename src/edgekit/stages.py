@@ -26,6 +26,7 @@ from edgekit.core.workspace import RECORD as STAGE_RECORD
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.data import Dataset
 from edgekit.engine import Engine, EngineConfig
+from edgekit.intake import files
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job
 from edgekit.verify import feeds_of, frames_of
@@ -358,7 +359,7 @@ def _model_files(spec: Spec) -> dict[str, str]:
         if path is None:
             continue
         if not path.is_file():
-            raise ModelError(f"model.{role}: {path}: no such file")
+            raise files.missing(role, path)
         hashes[role] = sha256_file(path)
     if model.factory is not None:
         hashes["code"] = _code_hash(model.factory.split(":")[0], model.base)

@@ -53,7 +53,17 @@ def test_folder_without_images_to_run(tiny_bundle: Path, tmp_path: Path) -> None
     message = untouched(tmp_path, "run", tiny_bundle, "--images", tmp_path / "empty", "--out", tmp_path / "out")
     assert message.startswith(f"{tmp_path}/empty: holds no image; expected files that end in ")
     message = untouched(tmp_path, "run", tiny_bundle, "--images", tmp_path / "none", "--out", tmp_path / "out")
-    assert message.startswith(f"{tmp_path}/none: no such folder; ")
+    assert message.startswith(f"--images {tmp_path}/none: no such folder; ")
+    file = tmp_path / "f.png"
+    file.write_bytes(b"")
+    message = untouched(tmp_path, "run", tiny_bundle, "--images", file)
+    assert message == f"--images {file}: is a file; name a folder of images"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "profile", "gate", "report"])
+def test_data_that_are_not_where_the_option_says(command: str, tmp_path: Path) -> None:
+    message = untouched(tmp_path, command, tmp_path, "--root", "/nosuch")
+    assert message.startswith("--root /nosuch: no such folder; ")
 
 
 # --- tensors (the Python API) --------------------------------------------------
@@ -183,7 +193,7 @@ def with_kpis(bundle: Path, kpis: dict[str, Any]) -> None:
 
 
 KPIS = {
-    "not measured": ({"mio": {"min": 0.5}}, "kpis.mio: mio was not measured; did you mean 'miou'? allowed: miou, "),
+    "not measured": ({"mio": {"min": 0.5}}, "kpis.mio: mio was not measured; did you mean 'miou'? (one of "),
     "contradiction": ({"miou": {"max": 0.5}}, "kpis.miou: max contradicts the metric (higher is better); use min"),
     "none": ({}, "no KPI applies to target 'cpu'; add one under kpis"),
 }

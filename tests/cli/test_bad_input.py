@@ -132,7 +132,10 @@ def save(project: Path, state: dict[str, Any]) -> None:
 def test_missing_weights(tiny_project: Path) -> None:
     (tiny_project / "weights.pth").unlink()
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
-    assert message.startswith(f"model.weights: {tiny_project}/weights.pth: no such file")
+    assert message.startswith(f"model.weights: no file {tiny_project}/weights.pth; ")
+    (tiny_project / "weight.pth").write_bytes(b"")
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+    assert message.endswith("/weights.pth; did you mean 'weight.pth'?")
 
 
 def test_truncated_weights(tiny_project: Path) -> None:
@@ -230,16 +233,14 @@ def test_read_only_output_folder(tiny_project: Path, disk: Callable[..., Path]) 
     words = ("build", tiny_project, "--target", "cpu", "--out", folder / "out")
     message = untouched(tiny_project, *words, code=3)
     assert message.startswith(f"cannot write {folder}/out: {folder} is read-only; ")
-    assert message.endswith("choose another folder with --out")
+    assert message.endswith("choose another place")
     assert list(folder.iterdir()) == []
 
 
 def test_full_output_folder(tiny_project: Path, disk: Callable[..., Path]) -> None:
     folder = disk("size=8k")
     message = refused(tiny_project, "build", tiny_project, "--target", "cpu", "--out", folder, code=3)
-    assert message.startswith(
-        f"cannot write {folder}/tiny-compressed: no space left on device; free space or choose an"
-    )
+    assert message.startswith(f"cannot write {folder}/tiny-compressed: no space left on device; free space")
     assert list(folder.iterdir()) == []
 
 
@@ -272,4 +273,4 @@ def test_init_into_a_project(tiny_project: Path) -> None:
 
 def test_unknown_command(tmp_path: Path) -> None:
     message = untouched(tmp_path, "evalute", "x")
-    assert message.startswith("no command 'evalute'; did you mean 'evaluate'? allowed: doctor, init")
+    assert message.startswith("no command 'evalute'; did you mean 'evaluate'? (one of 15)")

@@ -42,6 +42,13 @@ def test_help_of_a_command(command: str) -> None:
     assert page.stdout.startswith(f"Usage: edgekit {command}")
 
 
+@pytest.mark.parametrize("words", [(), ("bundle",)])
+def test_without_a_command_there_is_the_help_page(words: tuple[str, ...]) -> None:
+    page = edgekit(*words)
+    assert page.returncode == 2
+    assert page.stderr == edgekit(*words, "--help").stdout
+
+
 def test_version() -> None:
     assert edgekit("--version").stdout.strip() == f"edgekit {__version__}"
 
@@ -112,7 +119,7 @@ def test_gate_on_saved_documents(tiny_bundle: Path, tmp_path: Path) -> None:
     saved["profile"].write_text(json.dumps(slow | {"bundle": "another"}))
     assert "measured on bundle 'another', not on 'tiny-cpu@" in error_of(edgekit("gate", tiny_bundle, *options), 2)
     saved["profile"].write_text("{}")
-    assert "not a ProfileReport document" in error_of(edgekit("gate", tiny_bundle, *options), 2)
+    assert "no document of edgekit profile (" in error_of(edgekit("gate", tiny_bundle, *options), 2)
     saved["profile"].unlink()
     assert "no such file" in error_of(edgekit("gate", tiny_bundle, *options), 2)
 
@@ -135,6 +142,8 @@ def test_bundle_commands(tiny_bundle: Path, tmp_path: Path) -> None:
     assert inspected["manifest"]["name"] == "tiny"
     assert not inspected["signed"]
     assert inspected["manifest"]["digest"] in edgekit("bundle", "inspect", tiny_bundle).stdout.replace("\n", "")
+    (row,) = [line for line in edgekit("bundle", "inspect", tiny_bundle).stdout.splitlines() if "device isa" in line]
+    assert ", ".join(inspected["manifest"]["device"]["isa"]) in row
     single = tmp_path / "tiny.edgekit"
     assert document(edgekit("bundle", "create", tiny_bundle, single, "--json"))["file"] == str(single)
     assert document(edgekit("verify", single, "--json"))["verdict"] == "pass"
@@ -159,17 +168,18 @@ def test_schema_of_nothing() -> None:
 def test_init_makes_a_project_that_builds(tmp_path: Path) -> None:
     folder = tmp_path / "my project!"
     written = document(edgekit("init", folder, "--json"))
-    assert [Path(path).name for path in written["files"]] == ["edgekit.yaml", "model.py"]
+    assert [Path(path).name for path in written["files"]] == ["edgekit.yaml", "frames.py", "model.py"]
     spec = read_spec(folder / "edgekit.yaml")
     assert spec.name == "my-project"
+    again = edgekit("init", tmp_path / "a b")
+    assert f"edgekit build '{tmp_path}/a b/edgekit.yaml' --target cpu" in again.stdout
     assert "exists already; choose another folder" in error_of(edgekit("init", folder), 2)
     assert "no template for 'segmentaton'; did you mean" in error_of(
         edgekit("init", tmp_path / "x", "--task", "segmentaton"), 2
     )
     assert not (tmp_path / "x").exists()
-    for split in ("train", "test"):
-        write_frames(folder / "data" / split, count=12)
-    subprocess.run([sys.executable, "model.py"], cwd=folder, check=True)
+    for script in ("model.py", "frames.py"):
+        subprocess.run([sys.executable, folder / script], cwd=tmp_path, check=True)
     assert edgekit("build", folder, "-t", "cpu").returncode == 0
     gated = edgekit("gate", folder / "artifacts" / "my-project-cpu", "--json")
     assert gated.returncode == 1  # random weights

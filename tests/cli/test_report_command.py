@@ -54,4 +54,21 @@ def test_report_refuses(tiny_bundle: Path, tmp_path: Path) -> None:
     inside = error_of(edgekit("report", tiny_bundle, "--out", tiny_bundle / "r.html"), 2)
     assert "inside the bundle" in inside
     absent = error_of(edgekit("report", tiny_bundle, "--gate", tmp_path / "absent.json"), 2)
-    assert "no such file" in absent
+    assert absent.endswith(f"no such file; write it with: edgekit gate BUNDLE --json > {tmp_path}/absent.json")
+    absent = error_of(edgekit("report", tiny_bundle, "--compress", tmp_path / "absent.json"), 2)
+    assert absent.endswith("no such file; it is the report.json that edgekit compress writes beside the models")
+
+
+def test_report_says_which_document_it_was_given(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(edgekit("verify", tiny_bundle, "--json").stdout)
+    other = error_of(edgekit("report", tiny_bundle, "--evaluation", path), 2)
+    assert other == (
+        f"{path}: a document of edgekit verify, not of edgekit evaluate; "
+        f"write it with: edgekit evaluate BUNDLE --json > {path}"
+    )
+    path.write_text("{}")
+    empty = error_of(edgekit("report", tiny_bundle, "--profile", path), 2)
+    assert empty.startswith(f"{path}: no document of edgekit profile (")
+    folder = error_of(edgekit("report", tiny_bundle, "--profile", tmp_path), 2)
+    assert folder == f"{tmp_path}: cannot be read: is a directory"

@@ -66,6 +66,14 @@ def test_a_missing_requirement_ends_with_its_install_line() -> None:
     assert (error.what, error.install) == ("TensorRT", "apt install tensorrt")
 
 
+def test_what_no_command_installs_has_a_note_instead() -> None:
+    error = MissingRequirement("the command tegrastats", note="it is part of JetPack on a Jetson")
+    assert str(error) == "the command tegrastats is not available on this machine; it is part of JetPack on a Jetson"
+    assert (error.install, error.note) == ("", "it is part of JetPack on a Jetson")
+    with pytest.raises(ValueError, match="an install line or a note"):
+        MissingRequirement("the command tegrastats")
+
+
 def test_a_spec_error_holds_every_problem() -> None:
     assert SpecError("a (and 1 more)", ("a", "b")).problems == ("a", "b")
     assert SpecError("a").problems == ()

@@ -87,7 +87,17 @@ WRONG_VALUES = {
     "infinite": ("max: 1000", "max: .inf", "kpis.latency_p50_ms.max: Input should be a finite number; found inf"),
     "class names": ("[floor, red, green]", "[red, red]", "task.classes: the class name 'red' is there twice"),
     "empty kpi": ("{max: 1000}", "{}", "kpis.latency_p50_ms: a KPI needs a limit: min, max or max_drop"),
-    "name": ("name: tiny", "name: a/b", "name: String should match pattern"),
+    "name": (
+        "name: tiny",
+        "name: a/b",
+        "name: expected letters, digits, '.', '_' and '-', a letter or digit first, such as camvid-seg; found 'a/b'",
+    ),
+    "fraction": (
+        "max: 1000",
+        "max: 1/255",
+        "kpis.latency_p50_ms.max: expected a number: write 0.00392156863; found '1/",
+    ),
+    "no number": ("max: 1000", "max: 1/0", "kpis.latency_p50_ms.max: expected a number; found '1/0'"),
     "target name": ("cpu: {engine", "a/b: {engine", "targets.a/b: 'a/b' becomes a folder's name; use letters"),
     "not a section": ("{max: 1000}", "30", "kpis.latency_p50_ms: Input should be a valid dictionary"),
 }
@@ -99,6 +109,13 @@ def test_wrong_value(case: str, tmp_path: Path) -> None:
     text = _change(old, new)
     line = _line_of(SPEC, old)
     assert str(_read(tmp_path, text)).startswith(f"{tmp_path}/edgekit.yaml:{line}: {expected}")
+
+
+def test_a_value_is_named_once(tmp_path: Path) -> None:
+    message = str(_read(tmp_path, _change("engine: ort, threads: 1", "engine: trt, device: orin-agx")))
+    assert message.startswith(f"{tmp_path}/edgekit.yaml:16: targets.cpu.device: 'orin-agx' is unknown; did you mean ")
+    assert message.count("'orin-agx'") == 1
+    assert message.count("device: ") == 1
 
 
 PLUGIN_NAMES = {

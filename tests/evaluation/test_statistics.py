@@ -291,7 +291,7 @@ class TestTable:
             read_table(self.write(tmp_path, text))
 
     def test_no_file(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"no\.csv"):
+        with pytest.raises(DataError, match=r"no\.csv: no such file; name a CSV file"):
             read_table(tmp_path / "no.csv")
 
     def test_frames_that_cannot_be_joined(self) -> None:

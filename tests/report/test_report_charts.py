@@ -101,7 +101,9 @@ def test_treemap_adds_up() -> None:
     assert found is not None
     (trace,) = found.figure["data"]
     boxes = dict(zip(trace["ids"], trace["values"], strict=True))
-    assert boxes == {"backbone": 0.0, "backbone.stem": 2.0, "backbone.stem.0": 1.0, "(no module)": 1.0}
+    assert boxes == {"backbone": 0.0, "backbone.stem": 2.0, "backbone.stem.0": 1.0, "outside any module": 1.0}
+    assert "“outside any module” holds layers that the exporter or the runtime made" in found.note
+    assert "outside" not in (charts.treemap(layers[:2]) or found).note
     assert dict(zip(trace["ids"], trace["parents"], strict=True))["backbone.stem.0"] == "backbone.stem"
     assert trace["labels"][2] == "stem.0"
     assert trace["text"][0] == "3 ms, 75%"
@@ -112,10 +114,43 @@ def test_control_chart() -> None:
     flat, risen = nights.charts(SHORT)
     assert flat.note == "No change beyond the noise of the runs."
     assert "It rose from 7.900 to 8.250 ms" in risen.note
-    assert "is outside" in risen.note
+    assert "The newest run, " in risen.note
+    assert "lies outside the limits, 7.810 to 7.990 ms" in risen.note
     assert len(risen.figure["layout"]["shapes"]) == 1
     assert [trace["name"] for trace in risen.figure["data"] if "name" in trace][-1] == "outside"
     assert nights.worse(SHORT)[0].startswith("latency_p50_ms: It rose")
+
+
+@pytest.mark.parametrize(
+    ("outside", "start"),
+    [
+        ((3, 39), "No lasting change; the newest run, "),
+        ((3,), "No lasting change; 1 earlier run lies outside the limits, "),
+        ((3, 5), "No lasting change; 2 earlier runs lie outside the limits, "),
+        ((), "No change beyond the noise of the runs. 2 runs on other data"),
+    ],
+)
+def test_a_value_outside_the_limits_is_told_without_a_change(outside: tuple[int, ...], start: str) -> None:
+    flat = history()[0]
+    found = replace(flat, outside=outside, series=replace(flat.series, excluded=0 if outside else 2))
+    assert nights.charts(replace(SHORT, history=(found,)))[0].note.startswith(start)
+
+
+@pytest.mark.parametrize(("value", "ends"), [(0.66, [0.627, 0.693]), (-2.0, [-2.1, -1.9]), (0.0, [-1.0, 1.0])])
+def test_axis_of_a_constant_series_is_around_its_value(value: float, ends: list[float]) -> None:
+    flat = history()[0]
+    series = replace(flat.series, values=(value,) * 40, low=(None,) * 40, high=(None,) * 40)
+    found = replace(flat, series=series, centre=value, lower=value, upper=value, sigma=0.0)
+    (chart,) = nights.charts(replace(SHORT, history=(found,)))
+    assert chart.figure["layout"]["yaxis"]["range"] == pytest.approx(ends)
+
+
+def test_axis_holds_values_limits_and_intervals() -> None:
+    flat = history()[0]
+    low, high = nights.charts(SHORT)[0].figure["layout"]["yaxis"]["range"]
+    drawn = (*flat.series.values, *flat.series.low, *flat.series.high, flat.lower, flat.upper)
+    assert low < min(end for end in drawn if end is not None)
+    assert high > max(end for end in drawn if end is not None)
 
 
 def test_history_of_nothing() -> None:

@@ -29,7 +29,11 @@ def test_frames_are_drawn_in_the_order_asked_for(tiny_bundle: Path) -> None:
     first, second = (cv2.imdecode(np.frombuffer(p.jpeg, np.uint8), cv2.IMREAD_COLOR) for p in pictures)
     assert first is not None
     assert second is not None
-    assert first.shape[1] >= 2 * 48  # truth is beside it
+    assert first.shape[1] == 2 * 48 + 4  # truth is beside it
+    assert {len(picture.legend) > 0 for picture in pictures} == {True}
+    key = cv2.imdecode(np.frombuffer(pictures[0].legend, np.uint8), cv2.IMREAD_COLOR)
+    assert key is not None
+    assert key.shape[0] >= 30  # text that can be read
     assert (first != second).any()
 
 

@@ -60,6 +60,32 @@ def desk(chromium: Browser, report: Path) -> tuple[Page, list[str]]:
     return opened(chromium, report, color_scheme="light")
 
 
+def test_every_chart_is_drawn_without_scrolling(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 600})
+    page.goto(report.as_uri())
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].every(box => box.querySelector('.main-svg'))")
+    assert page.evaluate("scrollY") == 0
+    page.close()
+
+
+def test_what_is_in_view_is_drawn_when_the_page_is_loaded(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 5000})
+    page.add_init_script(
+        "addEventListener('load', () => { window.atLoad = document.querySelectorAll('#latency .main-svg').length; })"
+    )
+    page.goto(report.as_uri())
+    assert page.evaluate("window.atLoad") > 0
+    page.close()
+
+
+def test_without_idle_callbacks_every_chart_is_drawn(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 600})
+    page.add_init_script("delete window.requestIdleCallback")
+    page.goto(report.as_uri())
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].every(box => box.querySelector('.main-svg'))")
+    page.close()
+
+
 def overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
@@ -139,7 +165,10 @@ def test_phone(chromium: Browser, report: Path) -> None:
     assert problems == []
     assert overflow(page) == 0
     wide = page.evaluate("[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length")
-    assert wide > 0  # tables scroll inside
+    assert wide > 0  # tables scroll inside, with a shade at the edge
+    backgrounds = "[...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).backgroundAttachment)"
+    assert set(page.evaluate(backgrounds)) == {"local, local, scroll, scroll"}
+    assert page.evaluate("[...document.querySelectorAll('nav a')].every(a => a.getBoundingClientRect().right <= 390)")
     assert page.evaluate(
         "[...document.querySelectorAll('.plot svg')].every(s => s.getBoundingClientRect().right <= 390)"
     )
@@ -153,6 +182,28 @@ def test_paper(chromium: Browser, report: Path) -> None:
     assert page.evaluate("[...document.querySelectorAll('details')].every(part => part.open)")
     assert page.get_attribute("html", "data-theme") == "light"
     page.close()
+
+
+def test_details_are_open_while_the_page_is_printed(desk: tuple[Page, list[str]]) -> None:
+    page, _ = desk
+    closed = "document.querySelectorAll('#provenance details:not([open])').length"
+    folded = page.evaluate(closed)
+    assert folded == page.evaluate("document.querySelectorAll('#provenance dl').length") > 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(closed) == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(closed) == folded
+
+
+def test_columns_on_paper_are_apart(desk: tuple[Page, list[str]]) -> None:
+    page, _ = desk
+    page.emulate_media(media="print")
+    gaps = page.evaluate(
+        "[...document.querySelectorAll('thead th:not(:last-child)')].map("
+        "h => parseFloat(getComputedStyle(h).paddingRight))"
+    )
+    assert min(gaps) >= 12
+    page.emulate_media(media="screen")
 
 
 def test_names_from_data_are_harmless(chromium: Browser, tmp_path: Path) -> None:
@@ -177,7 +228,7 @@ def test_names_from_data_are_harmless(chromium: Browser, tmp_path: Path) -> None
     assert page.evaluate("window.evil") is None
     assert page.evaluate("document.scripts.length") == 4  # ours, the figures, Plotly packed and unpacked
     assert page.evaluate("[...document.images].every(image => image.src.startsWith('data:image/jpeg'))")
-    assert EVIL in page.inner_text("#provenance")
+    assert EVIL in (page.text_content("#provenance") or "")
     page.close()
 
 

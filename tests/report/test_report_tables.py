@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from tests.report_content import content, evaluation, gate, profile
 
 from edgekit.core.reports import Difference, GateReport, Interval, KpiResult
@@ -15,14 +16,13 @@ SHORT = content(200)
 
 
 def test_effect_needs_a_direction_and_an_interval_without_zero() -> None:
-    assert effect(-0.1, None, True) == "worse"
-    assert effect(-0.1, None, False) == "better"
-    assert effect(-0.1, None, None) == ""
+    clear = Difference(-0.1, -0.3, -0.05)
+    assert [effect(-0.1, clear, higher) for higher in (True, False, None)] == ["worse", "better", ""]
+    assert [effect(-0.1, found, True) for found in (None, Difference(-0.1, None, None))] == ["", ""]
     assert effect(-0.1, Difference(-0.1, -0.3, 0.1), True) == "unclear"
-    assert effect(-0.1, Difference(-0.1, -0.3, -0.05), True) == "worse"
     assert effect(-0.1, Difference(-0.1, -0.3, -0.05, 0.01, 0.2), True) == "unclear"  # one of many tests
     assert effect(-0.1, Difference(-0.1, -0.3, -0.05, 0.01, 0.04), True) == "worse"
-    assert effect(0.0, None, True) == "same"
+    assert effect(0.0, Difference(0.0, 0.0, 0.01), True) == "unclear"
 
 
 def test_comparison_has_the_headline_first_and_classes_apart() -> None:
@@ -34,6 +34,27 @@ def test_comparison_has_the_headline_first_and_classes_apart() -> None:
     assert by_name["engine size (MiB)"].change == "3.86× less"
     assert by_name["latency p50 (ms)"].change_interval == "2.870× to 2.910×"
     assert by_name["flicker"].effect == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("p50", "interval", "row"),
+    [
+        (20.0, Interval(1.9, 2.1), ("2.00× less", "1.900× to 2.100×", "better")),
+        (20.0, Interval(0.9, 2.1), ("2.00× less", "0.9000× to 2.100×", "unclear")),
+        (5.0, Interval(0.4, 0.8), ("2.00× more", "1.250× to 2.500×", "worse")),
+        (20.0, None, ("2.00× less", "", "")),
+    ],
+)
+def test_cost_has_an_effect_only_with_an_interval(
+    p50: float, interval: Interval | None, row: tuple[str, str, str]
+) -> None:
+    before = profile(100)
+    latency = replace(before.latency_ms, p50=10.0)
+    control = {"latency_ms": {"p50": p50, "p90": 30.0}, "size_mib": 47.9, "memory_mib": {"peak_rss": 655.0}}
+    after = replace(before, latency_ms=latency, control=control, speedup_interval=interval)
+    first, *others = tables.compared(replace(SHORT, evaluation=None, gate=None, profile=after))
+    assert (first.change, first.change_interval, first.effect) == row
+    assert {other.effect for other in others} == {""}
 
 
 def test_no_control_no_change() -> None:
@@ -124,6 +145,18 @@ def test_sensors_that_are_not_here_measured_nothing() -> None:
     assert missing(bare) == ["power"]
     assert "Power and clocks" not in dict(resources(bare.profile))
     assert "Clocks may have moved: a virtual machine." in warnings(bare)[0]
+
+
+def test_leak_test_is_told_in_words() -> None:
+    readings = [[10 * k, 82852] for k in range(200)]
+    leak = {"slope_kib_per_1000": 0.31, "low": -0.04, "high": 1.26, "confidence": 0.95, "limit_kib_per_1000": 64.0,
+            "verdict": "no leak", "reason": "memory grows", "queries": 2000, "memory_kib": readings}  # fmt: skip
+    assert dict(resources(replace(profile(100), leak=leak)))["Leak test"] == [
+        ("verdict", "no leak"),
+        ("queries", "2000"),
+        ("growth", "0.3 KiB per 1000 queries (0.0 to 1.3, at 95% confidence)"),
+        ("limit", "64 KiB per 1000 queries"),
+    ]
 
 
 def test_provenance_has_digest_data_and_machine() -> None:

@@ -42,6 +42,23 @@ def test_rows_put_failures_first() -> None:
     assert rows[1].strip.low < 50 < (rows[1].strip.high or 0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "interval", "shown"),
+    [
+        ({"kind": "max_drop", "drop": -0.0011, "control": 0.3675}, Interval(-0.0021, -0.0001),
+         ("0.3686 (0.0011 better)", "better by 0.0001 to 0.0021")),
+        ({"kind": "baseline_ratio", "ratio": 1.0, "baseline": 0.3686}, Interval(0.99, 1.02),
+         ("0.3686 (1.000 times the baseline's)", "0.9900 to 1.020 times the baseline's")),
+        ({"kind": "baseline_ratio", "ratio": 2.0, "baseline": 0.7372}, Interval(1.9, 2.1),
+         ("0.3686 (1/2.000 of the baseline's)", "1/1.900 to 1/2.100 of the baseline's")),
+    ],
+)  # fmt: skip
+def test_interval_and_value_agree(limit: dict[str, Any], interval: Interval, shown: tuple[str, str]) -> None:
+    judged = KpiResult("miou", 0.3686, limit | {"value": 0.01}, 0.0111, "", "pass", interval)
+    (row,) = kpi_rows(replace(SHORT, gate=GateReport(SHORT.bundle, "cpu", "pass", (judged,))))
+    assert (row.value, row.interval) == shown
+
+
 def test_slow_engine_names_the_slowest_layer() -> None:
     slow = KpiResult("latency_p99_ms", 40.0, {"kind": "max", "value": 33.3}, -6.7, "ms", "fail")
     judged = GateReport(SHORT.bundle, "cpu", "fail", (slow,))
@@ -88,6 +105,8 @@ def test_content_checks_itself() -> None:
         Content(gate(), evaluation(10), replace(profile(100), bundle="other"))
     with pytest.raises(DataError, match="frame 'f0': not a JPEG"):
         Picture("f0", b"\x89PNG")
+    with pytest.raises(DataError, match="frame 'f0': not a JPEG"):
+        Picture("f0", b"\xff\xd8\xff", legend=b"\x89PNG")
     assert Content(None, evaluation(10), None).headline == "miou"
     assert Content(None, evaluation(10), None, metrics=METRICS[1:]).headline == "pixel_accuracy"
     assert [found.series.metric for found in history()] == ["miou", "latency_p50_ms"]

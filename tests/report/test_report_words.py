@@ -59,7 +59,7 @@ def test_intervals() -> None:
         ),
         (
             {"kind": "baseline_ratio", "value": 1.05, "baseline": 8.0, "ratio": 1.0},
-            "at most 1.05 times as bad as the baseline (8.000 ms)",
+            "at most 1.05 times the baseline's (8.000 ms)",
         ),
     ],
 )
@@ -67,13 +67,52 @@ def test_limits_in_words(limit: dict[str, object], text: str) -> None:
     assert words.limit(KpiResult("k", 1.0, limit, 0.0, "ms", "pass")) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.0104, 0.0144, "worse by 0.0104 to 0.0144"),
+        (0.0, 0.0144, "worse by 0.0000 to 0.0144"),
+        (-0.0021, -0.0001, "better by 0.0001 to 0.0021"),
+        (-0.0021, 0.0003, "between 0.0003 worse and 0.0021 better"),
+        (None, 0.0003, "at most 0.0003 worse"),
+        (None, -0.0003, "at least 0.0003 better"),
+        (0.0003, None, "at least 0.0003 worse"),
+        (-0.0003, None, "at most 0.0003 better"),
+        (None, None, ""),
+    ],
+)
+def test_intervals_of_drops_agree_with_their_words(low: float | None, high: float | None, text: str) -> None:
+    assert words.worsening(Interval(low, high)) == text
+
+
+def test_no_interval_of_a_drop_no_words() -> None:
+    assert words.worsening(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "ratio", "text"),
+    [(8.4, "MiB", 1.05, "1.050 times the baseline's"), (8.0, "MiB", 1.0, "1.000 times the baseline's"),
+     (4.0, "", 2.0, "1/2.000 of the baseline's"), (7.9, "ms", 1.01, "1.010 times the baseline's")],
+)  # fmt: skip
+def test_ratios_to_the_baseline(value: float, unit: str, ratio: float, text: str) -> None:
+    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": ratio}
+    assert words.times_baseline(KpiResult("k", value, limit, 0.0, unit, "pass"), ratio) == text
+
+
+def test_a_limit_on_how_far_a_number_may_fall_is_a_least_share() -> None:
+    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": 2.0}
+    assert words.limit(KpiResult("k", 4.0, limit, 0.0, "", "fail")) == "at least 1/1.5 of the baseline's (8.000)"
+
+
 def test_facts_of_any_depth() -> None:
-    found = {"peak_w": 21.5, "rails": {"cpu": 3, "gpu": None}, "on": True, "none": "", "list": list(range(20))}
+    found = {"peak_w": 21.5, "rails": {"cpu": 3, "gpu": None}, "on": True, "none": "", "list": list("abcdefghijklmno")}
+    found |= {"readings": list(range(20)), "pairs": [[k, 0.5] for k in range(20)], "shape": [1, 3, 360, 480]}
     assert words.facts(found) == [
         ("peak w", "21.50"),
         ("rails: cpu", "3"),
         ("on", "yes"),
-        ("list", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … (20 values)"),
+        ("list", "a, b, c, d, e, f, g, h, i, j, k, l … (15 values)"),
+        ("shape", "1, 3, 360, 480"),
     ]
 
 

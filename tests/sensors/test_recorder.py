@@ -182,7 +182,7 @@ def test_a_sensor_asked_for_by_name_must_work(tmp_path: Path) -> None:
     configs, clocks = machine(tmp_path)
     with pytest.raises(EnvironmentFault, match="the sensor rapl does not work here: no energy counter"):
         Recorder(["rapl"], configs=configs, clocks=clocks).__enter__()
-    with pytest.raises(MissingRequirement, match=r"the sensor tegrastats: .*JetPack"):
+    with pytest.raises(MissingRequirement, match=r"the sensor tegrastats: .* machine; it is part of JetPack"):
         Recorder(["tegrastats"], configs=configs, clocks=clocks).__enter__()
     with pytest.raises(InputError, match="no sensor named 'rappl'; did you mean 'rapl'"):
         Recorder(["rappl"])

@@ -100,8 +100,11 @@ def test_the_rate_becomes_the_interval(tmp_path: Path) -> None:
 
 def test_a_command_that_is_not_here(tmp_path: Path) -> None:
     reader = tegrastats.Config(command=(str(tmp_path / "none"),)).reader()
-    assert not reader.probe().works
-    with pytest.raises(MissingRequirement, match="JetPack"), reader.open():
+    here = reader.probe()
+    assert (here.works, here.install) == (False, None)
+    assert here.detail.endswith("/none: it is part of JetPack on a Jetson")
+    told = r"/none is not available on this machine; it is part of JetPack on a Jetson$"
+    with pytest.raises(MissingRequirement, match=told), reader.open():
         pass
 
 

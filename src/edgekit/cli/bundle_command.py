@@ -13,6 +13,7 @@ from edgekit.cli.proofs import race_line, show_layers
 KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
 PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]
 FileArgument = Annotated[Path, typer.Argument(help="The single file to write, e.g. model.edgekit.")]
+_INTACT = "every hash matches"
 
 
 def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
@@ -42,7 +43,7 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
         (f"output {s.name}", str(s)) for s in contents.outputs
     ]
     for group in ("device", "tools", "inputs"):
-        rows += [(f"{group} {key}", str(value)) for key, value in manifest[group].items()]
+        rows += [(f"{group} {key}", _text(value)) for key, value in manifest[group].items()]
     if opened.evaluation_data is not None:
         data = opened.evaluation_data
         rows += [("judged on", f"{data.format}, {data.frames:,} frames, {data.dataset_hash[:12]}")]
@@ -51,9 +52,13 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     rows += [(f"proof {report['engine']}", str(report["verdict"])) for report in opened.proofs]
     if opened.race is not None:
         rows += [("proof of speed", race_line(opened.race))]
-    print_table(str(bundle), ("", "every hash matches"), rows)
+    print_table(str(bundle), ("", _INTACT), rows, _INTACT)
     for report in opened.proofs:
         show_layers(report)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def create(bundle: BundleArgument, file: FileArgument, as_json: JsonOption = False) -> None:
@@ -89,6 +94,6 @@ def check(bundle: BundleArgument, public_key: PublicKeyOption, as_json: JsonOpti
     )
 
 
-command = typer.Typer(help="Inspect, pack, sign and check bundles.", **APP_OPTIONS)
+command = typer.Typer(help="Inspect, pack, sign and check bundles.", no_args_is_help=True, **APP_OPTIONS)
 for _function in (inspect, create, sign, check):
     command.command()(_function)

@@ -15,12 +15,24 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit.core.errors import EdgekitError, SpecError
+from edgekit.core.errors import EdgekitError, InputError, SpecError
+
+_WIDEST = 10_000
+
+
+def _there(root: Path | None) -> Path | None:
+    """``--root`` as given; refused before any work when nothing is there."""
+    if root is not None and not root.exists():
+        raise InputError(f"--root {root}: no such folder; name the one that holds the evaluation data on this machine")
+    return root
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results; default: artifacts beside the spec.")]
-RootOption = Annotated[Path | None, typer.Option(help="Where the evaluation data are on this machine.")]
+RootOption = Annotated[
+    Path | None, typer.Option(callback=_there, help="Where the evaluation data are on this machine.")
+]
 SpecArgument = Annotated[Path, typer.Argument(help="The spec file, or the folder it is in.")]
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle folder or .edgekit file.")]
 
@@ -106,19 +118,29 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], words: str = "") -> None:
-    """A table on stdout; all columns but the first, and the one named ``words``, are right-aligned."""
+    """A table on stdout; all columns but the first, and the one named ``words``, are right-aligned.
+
+    In a file, a pipe or a CI log it is as wide as its content.  On a terminal, and where COLUMNS says how wide the
+    page is, cells wrap between words; names, which are in the first column, never do.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 or name == words else "right", overflow="fold")
+        table.add_column(name, justify="left" if index == 0 or name == words else "right", no_wrap=index == 0)
+    table.columns[0].min_width = max((cell_len(row[0]) for row in rows), default=0)
     for row in rows:
         # Text, because a cell such as "edgekit[demo]" would be read as markup.
         table.add_row(*map(Text, row))
     console = Console()
-    console.print(title, highlight=False, markup=False)
+    needs = Measurement.get(console, console.options.update(max_width=_WIDEST), table)
+    free = not console.file.isatty() and "COLUMNS" not in os.environ
+    console.width = needs.maximum if free else max(console.width, needs.minimum)
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
 
 

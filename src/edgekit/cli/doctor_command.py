@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.cli.console import JsonOption, print_json, print_table, single
+from edgekit.core.probes import Probe
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -15,6 +16,13 @@ def doctor(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
         return
+    _show("edgekit doctor", [f for f in findings if not f.optional])
+    _show("optional", [f for f in findings if f.optional])
+    if any(f.optional and not f.works for f in findings):
+        print("-: not on this machine, which is no fault; a profile says which sensors it had")
+
+
+def _show(title: str, findings: list[Probe]) -> None:
     rows = [
         (
             f.name,
@@ -23,9 +31,8 @@ def doctor(as_json: JsonOption = False) -> None:
         )
         for f in findings
     ]
-    print_table("edgekit doctor", ("what", "works", "detail"), rows)
-    if any(f.optional and not f.works for f in findings):
-        print("-: not on this machine, which is no fault; a profile says which sensors it had")
+    if rows:
+        print_table(title, ("what", "works", "detail"), rows, "detail")
 
 
 command = single(doctor)

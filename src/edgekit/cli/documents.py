@@ -19,15 +19,42 @@ def read_document(path: Path | None, kind: type, bundle: str | None = None) -> A
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        report: Any = TypeAdapter(kind).validate_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; write it with: edgekit evaluate|profile BUNDLE --json > {path}"
-        ) from None
+        raise InputError(f"{path}: no such file; {_source(kind, path)}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    try:
+        report: Any = TypeAdapter(kind).validate_json(content)
     except ValidationError as error:
-        raise InputError(
-            f"{path}: not a {kind.__name__} document ({error.error_count()} problems); write it again with --json"
-        ) from error
+        raise InputError(f"{path}: {_mismatch(kind, content, error.errors()[0])}; {_source(kind, path)}") from error
     if bundle is not None and report.bundle != bundle:
         raise InputError(f"{path}: measured on bundle {report.bundle!r}, not on {bundle!r}; measure this bundle")
     return report
+
+
+def _source(kind: type, path: Path) -> str:
+    """Which command writes documents of this kind."""
+    from edgekit.core.reports import DOCUMENTS, CompressReport
+
+    if kind is CompressReport:
+        return "it is the report.json that edgekit compress writes beside the models"
+    (command,) = (name for name, document in DOCUMENTS.items() if document is kind)
+    return f"write it with: edgekit {command} BUNDLE --json > {path}"
+
+
+def _mismatch(kind: type, content: bytes, first: Any) -> str:
+    """What a file is instead, or what is wrong with it first."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from edgekit.core.reports import DOCUMENTS
+
+    (wanted,) = (name for name, document in DOCUMENTS.items() if document is kind)
+    for name, document in DOCUMENTS.items():
+        try:
+            TypeAdapter(document).validate_json(content)
+        except ValidationError:
+            continue
+        return f"a document of edgekit {name}, not of edgekit {wanted}"
+    place = ".".join(map(str, first["loc"]))
+    return f"no document of edgekit {wanted} ({place + ': ' if place else ''}{first['msg']})"

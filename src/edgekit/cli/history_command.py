@@ -93,7 +93,8 @@ def _judged(opened: History, name: str, target: str) -> list[str]:
 
 def _print_runs(entries: list[Entry]) -> None:
     rows = [(e.id[:8], _day(e.time_ms), e.name, e.target, e.revision[:8], e.verdict or "not judged") for e in entries]
-    print_table(f"{len(entries)} runs", ("run", "time (UTC)", "name", "target", "revision", "verdict"), rows)
+    count = f"{len(entries)} run{'' if len(entries) == 1 else 's'}"
+    print_table(count, ("run", "time (UTC)", "name", "target", "revision", "verdict"), rows)
 
 
 def _print_charts(charts: list[ControlChart]) -> None:
@@ -102,10 +103,10 @@ def _print_charts(charts: list[ControlChart]) -> None:
         s = chart.series
         what = f"{s.name}-{s.target} {s.metric}"
         limits = f"{chart.centre:.4g} ({chart.lower:.4g} .. {chart.upper:.4g})"
-        last = "outside" if len(s) - 1 in chart.outside else "inside"
+        last = f"{'outside' if len(s) - 1 in chart.outside else 'inside'} the limits"
         rows.append((what, str(len(s)), limits, f"{s.values[-1]:.4g} {s.unit}".strip(), last))
     if rows:
-        print_table("", ("metric", "runs", "centre (limits)", "newest", "is"), rows)
+        print_table("", ("metric", "runs", "centre (limits)", "newest", "newest is"), rows)
     for chart in charts:
         for change in chart.changes:
             print(f"{chart.series.name}-{chart.series.target}: {_told(chart, change)}")

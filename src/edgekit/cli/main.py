@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(name="edgekit", cls=LazyGroup, **APP_OPTIONS)
+app = typer.Typer(name="edgekit", cls=LazyGroup, no_args_is_help=True, **APP_OPTIONS)
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, single
+from edgekit.core.errors import InputError
 
-ImagesOption = Annotated[Path, typer.Option(help="A folder of images.")]
+
+def _folder(images: Path) -> Path:
+    if not images.is_dir():
+        problem = "is a file" if images.exists() else "no such folder"
+        raise InputError(f"--images {images}: {problem}; name a folder of images")
+    return images
+
+
+ImagesOption = Annotated[Path, typer.Option(callback=_folder, help="A folder of images.")]
 OutOption = Annotated[Path, typer.Option(help="Folder for the overlay pictures.")]
 LimitOption = Annotated[int | None, typer.Option(help="At most this many images.", min=1)]
 

@@ -52,6 +52,9 @@ def sensitivity(
         for layer in found.layers[:top]
     ]
     print_table(f"{len(found.layers)} layers, the worst {len(rows)} of profile {found.profile}", header, rows)
+    folder = out or (spec if spec.is_dir() else spec.parent) / "artifacts"
+    for name in ("sensitivity.json", "sensitivity.png"):
+        print(f"wrote {folder / name}")
 
 
 command = single(sensitivity)

@@ -9,7 +9,7 @@
     |   `-- BundleError                   a bundle that is truncated, edited or foreign
     |-- CheckFailed              exit 1   a KPI or a parity check does not hold
     `-- EnvironmentFault         exit 3   this machine lacks what the command needs
-        |-- MissingRequirement            a package, engine or device, with the install line
+        |-- MissingRequirement            a package, engine or device, with the install line or a note
         `-- OutputError                   the output folder is read-only or full
 
 Vendor errors are translated where the vendor is called, with ``raise ... from``.
@@ -70,12 +70,18 @@ class EnvironmentFault(EdgekitError):
 
 
 class MissingRequirement(EnvironmentFault):
-    """A package, engine or device is not here; the message ends with the install line."""
+    """A package, engine or device is not here; the message ends with the install line.
 
-    def __init__(self, what: str, install: str) -> None:
-        super().__init__(f"{what} is not available on this machine; install it with: {install}")
+    Of what no command installs, ``note`` says where it comes from instead, and ``install`` is empty.
+    """
+
+    def __init__(self, what: str, install: str = "", *, note: str = "") -> None:
+        if bool(install) == bool(note):
+            raise ValueError("a missing requirement has an install line or a note")
+        super().__init__(f"{what} is not available on this machine; {note or f'install it with: {install}'}")
         self.what = what
         self.install = install
+        self.note = note
 
 
 class OutputError(EnvironmentFault):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from edgekit.core import plugins
 from edgekit.core.errors import SpecError
-from edgekit.core.spec import Spec
+from edgekit.core.spec import NAME, Spec
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+_FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*/\s*(\d+(?:\.\d*)?)\s*")
 Location = tuple[int | str, ...]
 
 
@@ -137,18 +137,26 @@ def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
         return f"{start}: unknown key {str(where[-1])!r}{hint}"
     if item["type"] == "missing":
         return f"{start}: this key is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "literal_error":
-        message = f"expected {item['ctx']['expected']}{_nearest(item)}"
+    # A validator that many models share names the key itself.
+    message = _message(item).removeprefix(f"{where[-1]}: " if where else "")
     value = item.get("input")
-    shown = "" if isinstance(value, dict | list | tuple | BaseModel) else f"; found {value!r}"
-    return f"{start}: {message}{shown}"
+    told = isinstance(value, dict | list | tuple | BaseModel) or repr(value) in message
+    return f"{start}: {message}" if told else f"{start}: {message}; found {value!r}"
 
 
-def _nearest(item: Any) -> str:
-    choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
-    near = difflib.get_close_matches(str(item.get("input")), choices, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _message(item: Any) -> str:
+    """What was expected, in the words of a spec; pydantic's own where they do."""
+    kind, context, value = item["type"], item.get("ctx", {}), item.get("input")
+    if kind == "literal_error":
+        near = plugins.nearest(str(value), re.findall(r"'([^']*)'", context["expected"]))
+        return f"expected {context['expected']}" + (f" (did you mean {near!r}?)" if near is not None else "")
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
+        return "expected letters, digits, '.', '_' and '-', a letter or digit first, such as camvid-seg"
+    if kind == "float_parsing":
+        fraction = _FRACTION.fullmatch(str(value))
+        number = float(fraction[1]) / float(fraction[2]) if fraction and float(fraction[2]) else None
+        return "expected a number" if number is None else f"expected a number: write {number:.9g}"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _line(tree: Any, where: Sequence[int | str]) -> int:

@@ -75,7 +75,13 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file, strict=True) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except FileNotFoundError:
+        raise DataError(
+            f"metadata table {path}: no such file; name a CSV file: the frame id, then its columns"
+        ) from None
+    except OSError as error:
+        raise DataError(f"metadata table {path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"metadata table {path}: {error}; expected a CSV file in UTF-8") from error
     if not rows or len(rows[0]) < 2:
         raise DataError(f"metadata table {path}: expected a header: the frame id, then a column for each property")

@@ -1,1 +1,1 @@
-"""What loading and exporting share: users' code, their state_dicts, outputs and ONNX files."""
+"""What loading and exporting share: missing files, users' code, their state_dicts, outputs and ONNX files."""

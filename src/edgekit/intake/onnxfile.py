@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.tensors import TensorSpec
-from edgekit.intake import usercode
+from edgekit.intake import files, usercode
 
 
 def check(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> None:
@@ -19,7 +19,7 @@ def check(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> N
     """
     onnx = _onnx()
     if not path.is_file():
-        raise ModelError(f"model.onnx: no file {path}; a relative path starts at the folder of the spec")
+        raise files.missing("onnx", path)
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
         onnx.checker.check_model(str(path))  # by path, so that external data is checked and 2 GB is no limit

@@ -19,6 +19,7 @@ from edgekit.report import words
 from edgekit.report.content import Content
 
 Numbers = NDArray[np.float64]
+OUTSIDE = "outside any module"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def treemap(layers: tuple[LayerTime, ...]) -> Chart | None:
         return None
     own: dict[str, float] = {}
     for layer in layers:
-        path = (layer.module or "(no module)").split(".")
+        path = (layer.module or OUTSIDE).split(".")
         for depth in range(1, len(path) + 1):
             own.setdefault(".".join(path[:depth]), 0.0)
         own[".".join(path)] += layer.ms
@@ -155,7 +156,10 @@ def treemap(layers: tuple[LayerTime, ...]) -> Chart | None:
         marker={"depthfade": False, "line": {"color": "var(--card)", "width": 2}}, pathbar={"thickness": 22},
     )  # fmt: skip
     most = max((key for key in keys if "." not in key), key=lambda key: times[key])
-    note = f"Of {words.duration(total)} a query, {words.share(times[most] / total)} is in {most}."
+    where = most if most == OUTSIDE else f"in {most}"
+    note = f"Of {words.duration(total)} a query, {words.share(times[most] / total)} is {where}."
+    if not all(layer.module for layer in layers):
+        note += f" The box “{OUTSIDE}” holds layers that the exporter or the runtime made (reorders, functional calls)."
     note += " Select a box to look inside."
     colours = [f"var(--tree-{index})" for index in range(6)]
     return chart(

@@ -17,7 +17,8 @@ JPEG = b"\xff\xd8\xff"
 class Picture:
     """A frame drawn with its prediction, and ground truth beside it: ``jpeg`` is a whole JPEG file.
 
-    ``id`` is the frame's; an empty ``caption`` is made from the worst frames of the evaluation.
+    ``id`` is the frame's; an empty ``caption`` is made from the worst frames of the evaluation.  ``legend``, a JPEG
+    file too, says what the colours mean; empty: they need no words.  The page shows the first one once.
 
     Raises:
         DataError: the bytes are no JPEG file.
@@ -26,9 +27,10 @@ class Picture:
     id: str
     jpeg: bytes
     caption: str = ""
+    legend: bytes = b""
 
     def __post_init__(self) -> None:
-        if not self.jpeg.startswith(JPEG):
+        if not (self.jpeg.startswith(JPEG) and (self.legend or JPEG).startswith(JPEG)):
             raise DataError(f"picture of frame {self.id!r}: not a JPEG file; encode it, e.g. with cv2.imencode('.jpg')")
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
-from edgekit.data import Dataset
+from edgekit.data import Dataset, Sample
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
 from edgekit.report.content import Picture
 from edgekit.tasks import Task
 
 WIDTH, QUALITY = 1280, 82
+LEGEND_WIDTH, LEGEND_SCALE = 720, 0.6
 
 
 def draw_frames(
@@ -25,6 +29,7 @@ def draw_frames(
 ) -> tuple[Picture, ...]:
     """The engine's prediction on the frames named, ground truth beside it, as JPEG in the order of ``ids``.
 
+    A legend is a picture of its own: inside a small picture it could not be read.
     The dataset is read until all are found.
 
     Args:
@@ -43,8 +48,7 @@ def draw_frames(
         if sample.id in ids:
             prepared = preprocess(sample.images)
             prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
-            picture = task.draw(next(iter(sample.images.values())), prediction, sample.truth)
-            drawn[sample.id] = Picture(sample.id, encode_jpeg(picture))
+            drawn[sample.id] = _picture(task, sample, prediction)
             advance()
             if len(drawn) == len(set(ids)):
                 break
@@ -52,6 +56,21 @@ def draw_frames(
     if absent:
         raise DataError(f"frame {absent[0]!r} of the evaluation is not in this dataset; evaluate this bundle again")
     return tuple(drawn[name] for name in ids)
+
+
+def _picture(task: Task, sample: Sample, prediction: Any) -> Picture:
+    image = next(iter(sample.images.values()))
+    legend = task.legend(LEGEND_WIDTH, LEGEND_SCALE)
+    if legend is None:
+        return Picture(sample.id, encode_jpeg(task.draw(image, prediction, sample.truth)))
+    panes = [task.paint(image, shown) for shown in (prediction, sample.truth) if shown is not None]
+    return Picture(sample.id, encode_jpeg(_beside(panes)), legend=encode_jpeg(legend))
+
+
+def _beside(panes: Sequence[Array]) -> Array:
+    """Panes of one height, uint8 ``(H, W, 3)``, with a white line between them."""
+    gap = np.full((len(panes[0]), 4, 3), 255, np.uint8)
+    return np.concatenate([part for pane in panes for part in (gap, pane)][1:], axis=1)
 
 
 def encode_jpeg(picture: Array) -> bytes:

@@ -43,7 +43,7 @@ def _chart(index: int, found: ControlChart) -> Chart:
         x=[dates[i] for i in found.outside], y=[series.values[i] for i in found.outside], mode="markers",
         name="outside", marker={"color": "var(--fail)", "size": 11, "symbol": "x"}, hoverinfo="skip",
     )  # fmt: skip
-    note = " ".join(_told(found)) or "No change beyond the noise of the runs."
+    note = " ".join(_told(found))
     shapes = [
         {"type": "line", "x0": _date(change.time_ms), "x1": _date(change.time_ms), "y0": 0, "y1": 1, "yref": "paper",
          "line": {"color": "var(--fail)", "width": 1.5, "dash": "dot"}}
@@ -52,8 +52,18 @@ def _chart(index: int, found: ControlChart) -> Chart:
     return chart(
         f"history-{index}", series.metric, note, f"Control chart of {series.metric} over {len(series)} runs. {note}",
         [band, centre, values, *([outside] if found.outside else [])], 300, shapes=shapes,
-        xaxis={"type": "date"}, yaxis={"title": {"text": plain(series.unit or series.metric)}},
+        xaxis={"type": "date"}, yaxis={"title": {"text": plain(series.unit or series.metric)}, "range": _range(found)},
     )  # fmt: skip
+
+
+def _range(found: ControlChart) -> list[float]:
+    """The axis around all that is drawn; around a series that never changed a twentieth of its value."""
+    series = found.series
+    drawn = [end for end in (*series.values, *series.low, *series.high, found.lower, found.upper) if end is not None]
+    low, high = min(drawn), max(drawn)
+    level = max(abs(low), abs(high))
+    margin = 0.08 * (high - low) if high - low > 1e-6 * level else 0.05 * level or 1.0
+    return [low - margin, high + margin]
 
 
 def _whiskers(series: Series) -> dict[str, object] | None:
@@ -74,10 +84,14 @@ def _whiskers(series: Series) -> dict[str, object] | None:
 def _told(found: ControlChart) -> Iterator[str]:
     for change in found.changes:
         yield _change(found.series, change)
-    last = len(found.series) - 1
+    last, runs = len(found.series) - 1, len(found.outside)
+    limits = f"{words.number(found.lower)} to {words.number(found.upper, found.series.unit)}"
     if last in found.outside:
-        limits = f"{words.number(found.lower)} to {words.number(found.upper)}"
-        yield f"The newest value, {words.number(found.series.values[last])}, is outside {limits}."
+        newest = f"he newest run, {words.number(found.series.values[last])}, lies outside the limits, {limits}."
+        yield f"T{newest}" if found.changes else f"No lasting change; t{newest}"
+    elif not found.changes:
+        earlier = f"{runs} earlier {'run lies' if runs == 1 else 'runs lie'} outside the limits, {limits}"
+        yield f"No lasting change; {earlier}." if runs else "No change beyond the noise of the runs."
     if found.series.excluded:
         yield f"{found.series.excluded} runs on other data or another machine are left out."
 

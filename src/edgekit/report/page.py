@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
-from edgekit.report import charts, history, provenance, tables, timing, verdict, words
+from edgekit.report import charts, history, provenance, tables, timing, verdict, words, worst
 from edgekit.report.charts import Chart
 from edgekit.report.content import Content
 
@@ -24,8 +24,8 @@ def write_html(path: Path, content: Content) -> None:
     """Write the report as one HTML file, atomically.
 
     Everything from the content is escaped, and a Content-Security-Policy allows no script but the two in the
-    file (by hash) and no request at all.  Plotly's script is embedded once, compressed; charts are drawn when
-    they come into view.
+    file (by hash) and no request at all.  Plotly's script is embedded once, compressed; charts in view are drawn
+    first, the others when the page is idle.
 
     Raises:
         MissingRequirement: plotly or jinja2 is not installed.
@@ -63,8 +63,8 @@ def _render(content: Content) -> str:
         layers=tables.layers(content.profile.layers) if content.profile else [],
         layer_count=len(content.profile.layers) if content.profile else 0,
         slices=tables.slices(content),
-        worst=_worst(content),
-        pictures=_pictures(content),
+        worst=worst.groups(content),
+        legend=worst.legend(content),
         resources=provenance.resources(content.profile),
         groups=provenance.groups(content),
         style=_resource("report.css"),
@@ -86,27 +86,6 @@ def _charts(content: Content) -> dict[str, list[Chart]]:
         "layers": [tree] if tree is not None else [],
         "history": history.charts(content),
     }
-
-
-def _worst(content: Content) -> list[tuple[str, ...]]:
-    """(frame, score, control, loss) of the worst frames."""
-    found = content.evaluation.worst if content.evaluation is not None else ()
-    return [(w.id, words.number(w.score), words.number(w.control), words.number(w.loss)) for w in found]
-
-
-def _pictures(content: Content) -> list[dict[str, str]]:
-    told = {w.id: w for w in content.evaluation.worst} if content.evaluation is not None else {}
-    shown = []
-    for picture in content.pictures:
-        caption, frame = picture.caption, told.get(picture.id)
-        if not caption and frame is not None:
-            caption = f"{content.headline} {words.number(frame.score)}"
-            if frame.control is not None:
-                caption += f", FP32 {words.number(frame.control)}"
-        alt = f"Frame {picture.id} with the prediction, and ground truth beside it. {caption}".strip()
-        data = base64.b64encode(picture.jpeg).decode()
-        shown.append({"id": picture.id, "caption": caption, "alt": alt, "source": f"data:image/jpeg;base64,{data}"})
-    return shown
 
 
 def _environment() -> Any:

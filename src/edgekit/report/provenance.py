@@ -40,12 +40,34 @@ def resources(profile: ProfileReport | None) -> list[tuple[str, Facts]]:
         return []
     found = {
         "Memory (MiB)": profile.memory_mib,
-        "Leak test": profile.leak,
+        "Leak test": _leak(profile.leak or {}),
         "Power and clocks": _power(profile.power),
         "Traffic": profile.traffic,
     }
     rows = [(title, words.facts(values or {})) for title, values in found.items()]
     return [(title, facts) for title, facts in rows if facts]
+
+
+def _leak(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Growth, its interval and the limit in words with their unit; the readings are left out."""
+    left = {key: value for key, value in found.items() if key not in _GROWTH}
+    unit = "KiB per 1000 queries"
+    if (slope := found.get("slope_kib_per_1000")) is not None:
+        grows = f"{_tenths(slope)} {unit}"
+        if "low" in found and "high" in found:
+            sure = f", at {found['confidence']:.0%} confidence" if "confidence" in found else ""
+            grows += f" ({_tenths(found['low'])} to {_tenths(found['high'])}{sure})"
+        left["growth"] = grows
+    if (limit := found.get("limit_kib_per_1000")) is not None:
+        left["limit"] = f"{limit:g} {unit}"
+    return left
+
+
+def _tenths(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}"  # + 0.0: never -0.0
+
+
+_GROWTH = ("memory_kib", "slope_kib_per_1000", "low", "high", "confidence", "limit_kib_per_1000", "reason")
 
 
 def _power(found: Mapping[str, Any] | None) -> Mapping[str, Any]:

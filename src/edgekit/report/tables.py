@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekit.core.reports import Difference, EvaluateReport, Latency, LayerTime, ProfileReport, Slice
+from edgekit.core.reports import Difference, EvaluateReport, Interval, Latency, LayerTime, ProfileReport, Slice
 from edgekit.report import words
 from edgekit.report.content import Content
 from edgekit.report.verdict import metric_of
@@ -19,7 +19,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Compared:
-    """One number of the control and of the candidate; ``effect`` is better, worse, unclear or empty."""
+    """One number of the control and of the candidate; ``effect`` is better, worse, unclear, same or empty."""
 
     name: str
     before: str
@@ -61,14 +61,14 @@ def _accuracy(content: Content, evaluation: EvaluateReport) -> Iterator[Compared
 
 
 def effect(change: float, found: Difference | None, higher: bool | None) -> str:
-    """``better`` or ``worse``; ``unclear`` where chance may have made the difference, empty without a direction.
+    """``better`` or ``worse``; ``unclear`` where chance may have made the difference.
 
-    A difference is clear when its interval leaves out zero, and its p-value, adjusted for all
-    that were tested with it, is below 0.05.
+    Empty without a direction or an interval: nothing says then that the difference is one. A difference is clear
+    when its interval leaves out zero, and its p-value, adjusted for all that were tested with it, is below 0.05.
     """
-    if higher is None:
+    if higher is None or found is None or (found.low is None and found.high is None):
         return ""
-    if found is not None and not _clear(found):
+    if not _clear(found):
         return "unclear"
     if change == 0:
         return "same"
@@ -94,9 +94,8 @@ def _cost(profile: ProfileReport) -> Iterator[Compared]:
     for key, name in PERCENTILES.items():
         value = getattr(after, key)
         if value is not None:
-            speedup = words.interval(profile.speedup_interval) if key == "p50" else ""
-            change = f"{speedup.replace(' to ', '× to ')}×" if speedup else ""
-            yield _ratio(f"latency {name} (ms)", before.get(key), value, after.intervals.get(key), change)
+            speedup = profile.speedup_interval if key == "p50" else None
+            yield _ratio(f"latency {name} (ms)", before.get(key), value, after.intervals.get(key), speedup)
     yield _ratio("engine size (MiB)", control.get("size_mib"), profile.size_mib)
     memory = control.get("memory_mib", {})
     for key, name in (("peak_rss", "peak memory (MiB)"), ("engine", "memory of the engine (MiB)")):
@@ -104,12 +103,19 @@ def _cost(profile: ProfileReport) -> Iterator[Compared]:
             yield _ratio(name, memory.get(key), profile.memory_mib[key])
 
 
-def _ratio(name: str, before: float | None, after: float, found: Any = None, change_interval: str = "") -> Compared:
-    change, result = "", ""
+def _ratio(
+    name: str, before: float | None, after: float, found: Any = None, speedup: Interval | None = None
+) -> Compared:
+    """A number of which less is better; ``speedup`` is the interval of ``before / after``."""
+    change, change_interval, result = "", "", ""
     if before and after:
-        ratio, words_of = (before / after, "less") if after <= before else (after / before, "more")
-        change = "same" if ratio < 1.005 else f"{ratio:.2f}× {words_of}"
-        result = "same" if ratio < 1.005 else "better" if after < before else "worse"
+        less = after <= before
+        ratio = before / after if less else after / before
+        change = "same" if ratio < 1.005 else f"{ratio:.2f}× {'less' if less else 'more'}"
+        if speedup is not None and speedup.low and speedup.high:
+            ends = (speedup.low, speedup.high) if less else (1 / speedup.high, 1 / speedup.low)
+            change_interval = " to ".join(f"{words.number(end)}×" for end in ends)
+            result = "better" if speedup.low > 1 else "worse" if speedup.high < 1 else "unclear"
     return Compared(
         name, words.number(before), words.number(after), words.interval(found), change, change_interval, "", result
     )

@@ -110,7 +110,7 @@ def kpi_rows(content: Content) -> list[KpiRow]:
             kpi.name,
             kpi.where,
             _measured(kpi),
-            ("worse by " if "drop" in kpi.limit else "") * bool(found := words.interval(kpi.interval)) + found,
+            _interval(kpi),
             words.limit(kpi),
             kpi.verdict,
             SYMBOLS[kpi.verdict],
@@ -154,7 +154,15 @@ def _measured(kpi: KpiResult) -> str:
     value, drop, ratio = words.number(kpi.value, kpi.unit), kpi.limit.get("drop"), kpi.limit.get("ratio")
     if drop is not None:
         return f"{value} ({words.number(abs(drop), kpi.unit)} {'worse' if drop > 0 else 'better'})"
-    return value if ratio is None else f"{value} ({words.number(ratio)} times as bad)"
+    return value if ratio is None else f"{value} ({words.times_baseline(kpi, ratio)})"
+
+
+def _interval(kpi: KpiResult) -> str:
+    """The interval of what is judged: of the drop, of the ratio or of the value itself."""
+    if "drop" in kpi.limit:
+        return words.worsening(kpi.interval)
+    found = words.interval(kpi.interval)
+    return words.times_baseline(kpi, kpi.limit["ratio"], found) if found and "ratio" in kpi.limit else found
 
 
 def _step(content: Content, kpi: KpiResult) -> Step:
@@ -172,7 +180,7 @@ def _undecided(content: Content, kpi: KpiResult) -> str:
     units = kpi.units or ("frames" if accuracy else "queries")
     have = evaluation.frames if accuracy and evaluation else profile.latency_ms.samples if profile else None
     if kpi.needed is None:
-        return f"its interval ({words.interval(kpi.interval)}) contains the limit; measure more {units}."
+        return f"its interval ({_interval(kpi)}) contains the limit; measure more {units}."
     return f"cannot be decided with {have:,} {units}; {kpi.needed:,} are needed."
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.core.reports import Difference, Interval, KpiResult
 
 NOTHING = "–"
+LONG = 12
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -45,6 +46,43 @@ def interval(found: Interval | Difference | Mapping[str, Any] | None, sign: bool
         return ""
     form = signed if sign else number
     return " to ".join(NOTHING if end is None else form(end) for end in (low, high))
+
+
+def worsening(found: Interval | None) -> str:
+    """The interval of a drop (above 0 is worse) in words that agree with its signs; empty when there is none."""
+    if found is None or (found.low is None and found.high is None):
+        return ""
+    low, high = found.low, found.high
+    if low is None or high is None:
+        end, most = (high, "at most") if low is None else (low, "at least")
+        return f"{most} {number(end)} worse" if (end or 0) >= 0 else f"{_OTHER[most]} {number(-(end or 0))} better"
+    if low >= 0:
+        return f"worse by {number(low)} to {number(high)}"
+    if high <= 0:
+        return f"better by {number(abs(high))} to {number(-low)}"
+    return f"between {number(high)} worse and {number(-low)} better"
+
+
+_OTHER = {"at most": "at least", "at least": "at most"}
+
+
+def times_baseline(kpi: KpiResult, ratio: float, form: str = "") -> str:
+    """A ratio of how much worse a KPI is than the baseline, as a share of the baseline's value.
+
+    Of a number of which more is better the ratio is ``baseline / value``: 1.05 times worse is 1/1.05 of the
+    baseline's.
+    """
+    text = form or number(ratio)
+    return f"1/{text.replace(' to ', ' to 1/')} of the baseline's" if _inverse(kpi) else f"{text} times the baseline's"
+
+
+def _inverse(kpi: KpiResult) -> bool:
+    """Whether the ratio is ``baseline / value``, told by the numbers: a KPI does not say which direction is better."""
+    ratio, baseline = kpi.limit.get("ratio"), kpi.limit.get("baseline")
+    if not ratio or not baseline or kpi.value / baseline <= 0 or kpi.unit == "ms":
+        return False  # the ratio of times comes from their pairs, not from these two values
+    share = math.log(kpi.value / baseline)
+    return abs(share + math.log(ratio)) < abs(share - math.log(ratio))
 
 
 def p_value(value: float | None) -> str:
@@ -84,7 +122,8 @@ def limit(kpi: KpiResult) -> str:
     name = "control" if kind == "max_drop" else "baseline"
     against = f"{'FP32' if kind == 'max_drop' else 'the baseline'} ({number(kpi.limit.get(name), kpi.unit)})"
     if kind == "baseline_ratio":
-        return f"at most {kpi.limit['value']:g} times as bad as {against}"
+        share = times_baseline(kpi, kpi.limit["value"], f"{kpi.limit['value']:g}")
+        return f"{'at least' if _inverse(kpi) else 'at most'} {share} ({number(kpi.limit.get(name), kpi.unit)})"
     return f"at most {most} worse than {against}"
 
 
@@ -94,15 +133,23 @@ def breakable(text: str) -> list[str]:
 
 
 def facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """A mapping of any depth as (name, text) rows; names of inner keys follow their outer ones."""
+    """A mapping of any depth as (name, text) rows; names of inner keys follow their outer ones.
+
+    Long lists of numbers are left out: they are raw readings, which the JSON documents keep.
+    """
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before}: {key}" if before else str(key).replace("_", " ")
         if isinstance(value, Mapping):
             rows += facts(value, name)
-        elif value not in (None, "", (), []):
+        elif value not in (None, "", (), []) and not _readings(value):
             rows.append((name, _text(value)))
     return rows
+
+
+def _readings(value: Any) -> bool:
+    rows = value if isinstance(value, list | tuple) else ()
+    return len(rows) > LONG and all(isinstance(item, int | float | list | tuple) for item in rows)
 
 
 def _text(value: Any) -> str:
@@ -111,5 +158,5 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value[:12])) + (f" … ({len(value)} values)" if len(value) > 12 else "")
+        return ", ".join(map(_text, value[:LONG])) + (f" … ({len(value)} values)" if len(value) > LONG else "")
     return str(value)

@@ -167,13 +167,19 @@ class PollingReader(Reader):
             finally:
                 self.stop()
         except MissingRequirement as missing:
-            return Probe(self.name, False, missing.what, missing.install)
+            return absent(self.name, missing)
         except (DataError, EnvironmentFault) as fault:
             return Probe(self.name, False, str(fault))
         return Probe(self.name, True, reading.summary())
 
     def open(self, rate_hz: float = 10.0) -> Recording:
         return _Polled(self, checked_rate(rate_hz))
+
+
+def absent(name: str, missing: MissingRequirement) -> Probe:
+    """The finding that a sensor lacks something."""
+    detail = f"{missing.what}: {missing.note}" if missing.note else missing.what
+    return Probe(name, False, detail, missing.install or None)
 
 
 def checked_rate(rate_hz: float) -> float:

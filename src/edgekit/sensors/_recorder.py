@@ -123,7 +123,7 @@ class Recorder:
         if name not in self._asked:
             self._unavailable[name] = error.what if isinstance(error, MissingRequirement) else str(error)
         elif isinstance(error, MissingRequirement):
-            raise MissingRequirement(f"the sensor {name}: {error.what}", error.install) from error
+            raise MissingRequirement(f"the sensor {name}: {error.what}", error.install, note=error.note) from error
         else:
             raise EnvironmentFault(f"the sensor {name} does not work here: {error}") from error
 

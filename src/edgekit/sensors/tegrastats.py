@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from edgekit.core.errors import DataError, EnvironmentFault, MissingRequirement
 from edgekit.core.probes import Probe
 from edgekit.sensors._rails import jetson_total
-from edgekit.sensors._reader import Reader, Recording, SensorConfig, checked_rate
+from edgekit.sensors._reader import Reader, Recording, SensorConfig, absent, checked_rate
 from edgekit.sensors._samples import Reading, Total
 
-INSTALL = "nothing: it is part of JetPack (apt-get install nvidia-l4t-tools) and runs on Jetson boards only"
+ORIGIN = "it is part of JetPack on a Jetson"
 # What a zone says while it is switched off.
 _OFF_C = -256.0
 _MIB = {"kB": 1 / 1024, "MB": 1.0, "GB": 1024.0}
@@ -144,7 +144,7 @@ class Tegrastats(Reader):
                 pass
             reading = recording.last()
         except MissingRequirement as missing:
-            return Probe(self.name, False, missing.what, missing.install)
+            return absent(self.name, missing)
         except (DataError, EnvironmentFault) as fault:
             return Probe(self.name, False, str(fault))
         return Probe(self.name, True, reading.summary())
@@ -175,7 +175,7 @@ class _Lines(Recording):
                 self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
             )
         except FileNotFoundError as error:
-            raise MissingRequirement(f"the command {self._command[0]}", INSTALL) from error
+            raise MissingRequirement(f"the command {self._command[0]}", note=ORIGIN) from error
         except OSError as error:
             raise EnvironmentFault(f"{self._command[0]}: {error.strerror}") from error
         self._thread.start()

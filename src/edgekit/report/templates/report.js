@@ -4,6 +4,9 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const printing = location.hash === "#print";
   const PAPER = 680; // CSS pixels between the margins of A4
+  const LOW = 0.75; // of its height on the screen a chart has on paper, where three then fit on a page
+  const HOLD_MS = 5000; // the load event waits no longer for the charts
+  const PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
   const fine = matchMedia("(pointer: fine)").matches;
   root.classList.add("js");
 
@@ -44,7 +47,8 @@
   const drawn = new Set();
   const draw = (box, width) => {
     const { data, layout } = figures[box.id];
-    const shown = coloured({ data, layout: layoutOf({ ...layout, height: box.clientHeight || 340 }, width) }, false);
+    const height = Math.round((box.clientHeight || 340) * (width ? LOW : 1));
+    const shown = coloured({ data, layout: layoutOf({ ...layout, height }, width) }, false);
     window.Plotly.react(box, shown.data, shown.layout,
       { displayModeBar: false, responsive: true, staticPlot: printing, scrollZoom: false });
     drawn.add(box);
@@ -61,40 +65,70 @@
     document.head.append(script);
   };
 
-  // Milliseconds from opening the page until what is in view is drawn.
-  const ready = () => { root.dataset.ready ??= Math.round(performance.now()); };
+  // A headless browser takes its picture at the load event, which therefore must not come before the charts in
+  // view. It waits for every image, so until they are drawn each image that was loaded starts another.
+  let held = true;
+  const hold = () => {
+    if (!held || document.hidden || performance.now() > HOLD_MS) return;
+    const image = new Image();
+    image.onload = hold;
+    image.src = PIXEL;
+  };
+  const ready = () => {
+    held = false;
+    root.dataset.ready ??= Math.round(performance.now()); // milliseconds from opening the page
+  };
 
-  const drawAll = async () => {
+  const whenIdle = window.requestIdleCallback
+    ? (work) => { requestIdleCallback(work, { timeout: 500 }); } : (work) => { setTimeout(work, 30); };
+  // One chart each time the page has nothing else to do: it stays quick to scroll and to click.
+  const drawRest = (boxes) => {
+    const next = boxes.find((box) => !drawn.has(box));
+    if (!next) return;
+    draw(next);
+    whenIdle(() => drawRest(boxes));
+  };
+
+  const drawFigures = async () => {
     figures = JSON.parse(document.getElementById("figures").textContent);
     const boxes = [...document.querySelectorAll(".plot")];
-    if (!boxes.length) {
-      ready();
-      return;
-    }
-    if (typeof DecompressionStream === "undefined") {
+    if (boxes.length && typeof DecompressionStream === "undefined") {
       boxes.forEach((box) => { box.textContent = "This browser is too old to draw the chart."; });
+    }
+    if (!boxes.length || typeof DecompressionStream === "undefined") {
+      ready();
       return;
     }
     await loadPlotly();
     if (printing) {
       boxes.forEach((box) => draw(box, PAPER));
       ready();
-    } else {
-      const seen = new IntersectionObserver((entries) => {
-        entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => {
-          seen.unobserve(target);
-          draw(target);
-        });
-        ready();
-      }, { rootMargin: "300px" });
-      boxes.forEach((box) => seen.observe(box));
-      addEventListener("beforeprint", () => {
-        root.dataset.theme = "light";
-        boxes.forEach((box) => draw(box, PAPER));
-      });
-      addEventListener("afterprint", () => { setTheme(); redraw(); });
+      return;
     }
+    const seen = new IntersectionObserver((entries) => {
+      entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => {
+        seen.unobserve(target);
+        if (!drawn.has(target)) draw(target);
+      });
+      if (root.dataset.ready === undefined) whenIdle(() => drawRest(boxes));
+      ready();
+    }, { rootMargin: "300px" });
+    boxes.forEach((box) => seen.observe(box));
+    addEventListener("beforeprint", () => {
+      root.dataset.theme = "light";
+      openDetails();
+      boxes.forEach((box) => draw(box, PAPER));
+    });
+    addEventListener("afterprint", () => { closeDetails(); setTheme(); redraw(); });
   };
+
+  // On paper nothing can be unfolded; what was folded is so again afterwards.
+  let unfolded = [];
+  const openDetails = () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    unfolded.forEach((part) => { part.open = true; });
+  };
+  const closeDetails = () => unfolded.forEach((part) => { part.open = false; });
 
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
@@ -104,8 +138,10 @@
     const change = () => { setTheme(); label(); redraw(); };
     button.addEventListener("click", () => { chosen = !isDark(); change(); });
     dark.addEventListener("change", () => { if (chosen === null) change(); });
-    if (printing) document.querySelectorAll("details").forEach((part) => { part.open = true; });
+    if (printing) openDetails();
+    hold();
+    // After the first paint: words and tables are read first.
+    const start = () => drawFigures().catch((error) => { held = false; throw error; });
+    if (printing) start(); else requestAnimationFrame(() => setTimeout(start));
   });
-  // After the first paint: words and tables are read first.
-  addEventListener("load", () => { if (printing) drawAll(); else requestAnimationFrame(() => setTimeout(drawAll)); });
 })();
