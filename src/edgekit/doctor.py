@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from edgekit.profiling import machine
 from edgekit.report import find_browser
 
 COMPRESS = 'pip install "edgekit[compress]"'
+PACKAGES = (
+    ("compress (PyTorch)", "torch", COMPRESS),
+    ("compress (onnx)", "onnx", COMPRESS),
+    ("demo (rendered scenes)", "panda3d", 'pip install "edgekit[demo]"'),
+)
 EXTRAS = {
     "report": ("jinja2", "plotly", "junitparser"),
     "history": ("mlflow", "sqlalchemy", "alembic", "ruptures"),
@@ -41,11 +47,13 @@ def examine() -> list[Probe]:
     ]
     for name in plugins.names("engine"):
         found += plugins.load("engine", name).probe()
-    found += [_package("compress (PyTorch)", "torch", COMPRESS), _package("compress (onnx)", "onnx", COMPRESS)]
-    found += [_package("demo (rendered scenes)", "panda3d", 'pip install "edgekit[demo]"'), _gpu(), _ros()]
-    # Every machine lacks some of them: that is no fault.
-    found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
-    found += [_extra(name, modules) for name, modules in EXTRAS.items()]
+    with ThreadPoolExecutor() as pool:  # each waits for a process of its own
+        packages = pool.map(lambda package: _package(*package), PACKAGES)
+        extras = pool.map(lambda extra: _extra(*extra), EXTRAS.items())
+        found += [*packages, _gpu(), _ros()]
+        # Every machine lacks some of them: that is no fault.
+        found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
+        found += extras
     return [*found, _browser(), _command("ssh (--host)", "ssh", "sudo apt-get install openssh-client")]
 
 
