@@ -26,13 +26,9 @@ if TYPE_CHECKING:
     from edgekit.history import History
 
 
-_EACH = 20
-"""Queries an opening, as :class:`~edgekit.profiling.Load` has them."""
-
-
 def load_of(queries: int | None) -> Load:
     """The load of a gate: of so many queries, or the default, which goes on until p99 has an interval."""
-    return Load(most=4) if queries is None else Load(queries, loads=max(1, queries // _EACH))
+    return Load(most=4) if queries is None else Load(queries, loads=max(1, queries // Load().each))
 
 
 @dataclass(frozen=True)
@@ -206,7 +202,7 @@ def _to_keep(bundle: Bundle, book: History, report: GateReport) -> Iterator[dict
     from edgekit.history import BUNDLE
 
     contents = bundle.contents
-    if report.verdict != "pass" or book.artifact(BUNDLE, bundle.digest, contents.target, contents.name):
+    if report.verdict != "pass" or book.keeps(BUNDLE, bundle.digest, contents.target, contents.name):
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="edgekit-history-") as folder:

@@ -36,6 +36,8 @@ from edgekit.stages import Compressed
 from edgekit.verify import LIMITS, compare
 
 SILENT = Silent()
+ARTIFACTS = "artifacts"
+"""The folder beside the spec that results go to when no other is named."""
 
 
 def compress(
@@ -242,4 +244,4 @@ def _bundle(bundle: Bundle | Path) -> Bundle:
 
 
 def _out(spec: Spec, out: Path | None) -> Path:
-    return out or spec.base / "artifacts"
+    return out or spec.base / ARTIFACTS

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core import plugins
-from edgekit.core.artifacts import write_bytes
+from edgekit.core.artifacts import require_writable, write_bytes
 from edgekit.core.errors import CheckFailed, EdgekitError, InputError, MissingRequirement
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Reduction
@@ -73,11 +73,13 @@ def reduce(
 
     Raises:
         InputError: ``target`` is not named like an ONNX file.
+        OutputError: it cannot be written.
         MissingRequirement: onnx, polygraphy or onnx-graphsurgeon is not installed.
         CheckFailed: Polygraphy gives up.
     """
     if target.suffix != ".onnx":
         raise InputError(f"{target}: expected a name that ends in .onnx; the tensors go beside it as .npz")
+    require_writable(target.resolve().parent)
     tool = _polygraphy()
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("reduce"):
         frames = [feeds_of(golden, frame) for frame in range(frames_of(golden))]

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.bundle import MANIFEST, SIGNATURE, Bundle
 from edgekit.core.artifacts import write_json
-from edgekit.core.errors import BundleError, InputError, MissingRequirement
+from edgekit.core.errors import BundleError, InputError, MissingRequirement, os_reason
 
 
 def sign(bundle: Bundle, private_key: Path) -> Path:
@@ -53,7 +53,7 @@ def _read_key(path: Path, read: Any, kind: type) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make a key with: openssl genpkey -algorithm ed25519") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{path}: cannot be read: {os_reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{path}: not a readable PEM key ({error}); make one with: openssl genpkey -algorithm ed25519"

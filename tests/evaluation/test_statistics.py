@@ -311,8 +311,8 @@ class TestWorst:
         control[7] = False
         made = measurement(right, control)
         found = evaluation.worst(made, "candidate", "control", 2)
-        assert [(w.id, w.score, w.control, w.loss) for w in found] == [
-            ("f7", 0, 0, 0), ("f9", 0, 1, 1), ("f30", 0, 1, 1),
+        assert [(w.id, w.score, w.control, w.loss, w.by) for w in found] == [
+            ("f7", 0, 0, 0, "score"), ("f9", 0, 1, 1, "score"), ("f30", 0, 1, 1, "loss"),
         ]  # fmt: skip
         assert [w.id for w in evaluation.worst(made, "candidate", None, 3)] == ["f7", "f9", "f30"]
         assert all(w.control is w.loss is None for w in evaluation.worst(made, "candidate", None, 3))

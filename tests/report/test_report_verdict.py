@@ -49,7 +49,7 @@ def test_rows_put_failures_first() -> None:
          ("0.3686 (0.0011 better)", "better by 0.0001 to 0.0021")),
         ({"kind": "baseline_ratio", "ratio": 1.0, "baseline": 0.3686}, Interval(0.99, 1.02),
          ("0.3686 (1.000 times the baseline's)", "0.9900 to 1.020 times the baseline's")),
-        ({"kind": "baseline_ratio", "ratio": 2.0, "baseline": 0.7372}, Interval(1.9, 2.1),
+        ({"kind": "baseline_ratio", "ratio": 2.0, "baseline": 0.7372, "higher": True}, Interval(1.9, 2.1),
          ("0.3686 (1/2.000 of the baseline's)", "1/1.900 to 1/2.100 of the baseline's")),
     ],
 )  # fmt: skip

@@ -95,12 +95,12 @@ def test_no_interval_of_a_drop_no_words() -> None:
      (4.0, "", 2.0, "1/2.000 of the baseline's"), (7.9, "ms", 1.01, "1.010 times the baseline's")],
 )  # fmt: skip
 def test_ratios_to_the_baseline(value: float, unit: str, ratio: float, text: str) -> None:
-    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": ratio}
+    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": ratio, "higher": not unit}
     assert words.times_baseline(KpiResult("k", value, limit, 0.0, unit, "pass"), ratio) == text
 
 
 def test_a_limit_on_how_far_a_number_may_fall_is_a_least_share() -> None:
-    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": 2.0}
+    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": 2.0, "higher": True}
     assert words.limit(KpiResult("k", 4.0, limit, 0.0, "", "fail")) == "at least 1/1.5 of the baseline's (8.000)"
 
 

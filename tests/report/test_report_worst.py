@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from tests.report_content import content, evaluation, jpeg
 
 from edgekit.core.reports import WorstFrame
@@ -13,29 +12,16 @@ from edgekit.report import Picture, worst
 SHORT = content(100)
 
 
-def frames(*scores_losses: tuple[float, float | None]) -> tuple[WorstFrame, ...]:
+def frames(*scores_losses: tuple[float, float], lowest: int) -> tuple[WorstFrame, ...]:
+    """Of which the first ``lowest`` are named by their score."""
     return tuple(
-        WorstFrame(f"f{k}", score, None if loss is None else score + loss, loss)
+        WorstFrame(f"f{k}", score, score + loss, loss, "score" if k < lowest else "loss")
         for k, (score, loss) in enumerate(scores_losses)
     )
 
 
-@pytest.mark.parametrize(
-    ("found", "first"),
-    [
-        (frames((0.1, 0.01), (0.2, 0.02), (0.3, 0.0), (0.6, 0.2), (0.8, 0.1), (0.7, 0.05)), 3),
-        (frames((0.1, 0.3), (0.2, 0.02), (0.3, 0.0), (0.6, 0.2), (0.8, 0.1)), 3),  # f0 is in both
-        (frames((0.1, 0.3), (0.2, 0.02), (0.3, -0.1)), 3),  # nothing else lost
-        (frames((0.1, None), (0.2, None)), 2),  # no control
-        ((), 0),
-    ],
-)
-def test_where_the_second_group_starts(found: tuple[WorstFrame, ...], first: int) -> None:
-    assert worst.split(found) == first
-
-
 def test_groups_have_headings_and_repeat_no_frame() -> None:
-    found = frames((0.1, 0.01), (0.2, 0.02), (0.3, 0.0), (0.6, 0.2), (0.8, 0.1), (0.7, 0.05))
+    found = frames((0.1, 0.01), (0.2, 0.02), (0.3, 0.0), (0.6, 0.2), (0.8, 0.1), (0.7, 0.05), lowest=3)
     drawn = tuple(Picture(frame.id, jpeg(0)) for frame in reversed(found))
     groups = worst.groups(replace(SHORT, evaluation=replace(evaluation(10), worst=found), pictures=drawn))
     assert [group.title for group in groups] == ["Worst by miou", "Lost most against FP32"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, os_reason
 
 
 def read_document(path: Path | None, kind: type, bundle: str | None = None) -> Any:
@@ -23,7 +23,7 @@ def read_document(path: Path | None, kind: type, bundle: str | None = None) -> A
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {_source(kind, path)}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{path}: cannot be read: {os_reason(error)}") from error
     try:
         report: Any = TypeAdapter(kind).validate_json(content)
     except ValidationError as error:

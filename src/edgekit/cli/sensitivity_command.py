@@ -35,6 +35,7 @@ def sensitivity(
 ) -> None:
     """Which layers INT8 hurts: each is quantized alone; writes sensitivity.json and sensitivity.png."""
     from edgekit import pipeline
+    from edgekit.core.specfile import spec_file
 
     found = pipeline.sensitivity(spec, target, metric, out, Bars(verbose))
     if as_json:
@@ -52,7 +53,7 @@ def sensitivity(
         for layer in found.layers[:top]
     ]
     print_table(f"{len(found.layers)} layers, the worst {len(rows)} of profile {found.profile}", header, rows)
-    folder = out or (spec if spec.is_dir() else spec.parent) / "artifacts"
+    folder = out or spec_file(spec).parent / pipeline.ARTIFACTS
     for name in ("sensitivity.json", "sensitivity.png"):
         print(f"wrote {folder / name}")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.errors import OutputError
+from edgekit.core.errors import OutputError, os_reason
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNWRITABLE = _FULL | {
@@ -59,7 +59,7 @@ def translated_writes(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        reason = (error.strerror or str(error)).lower()
+        reason = os_reason(error)
         fix = "free space there, or choose another place" if error.errno in _FULL else "choose another place"
         raise OutputError(f"cannot write {path}: {reason}; {fix}") from error
 

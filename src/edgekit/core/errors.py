@@ -86,3 +86,8 @@ class MissingRequirement(EnvironmentFault):
 
 class OutputError(EnvironmentFault):
     """A result could not be written; nothing half-written is left."""
+
+
+def os_reason(error: OSError) -> str:
+    """What the operating system said, as part of a sentence."""
+    return (error.strerror or str(error)).lower()

@@ -175,12 +175,13 @@ class Slice:
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """One frame by its own score of the headline metric; ``loss`` is how much worse than the control's it is."""
+    """A frame by its own score of the headline metric; ``loss`` is against the control's, ``by`` why it is named."""
 
     id: str
     score: float
     control: float | None
     loss: float | None
+    by: Literal["score", "loss"] = "score"
 
 
 @dataclass(frozen=True)

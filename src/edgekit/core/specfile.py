@@ -19,6 +19,11 @@ _FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*/\s*(\d+(?:\.\d*)?)\s*")
 Location = tuple[int | str, ...]
 
 
+def spec_file(path: Path) -> Path:
+    """The file itself, of a folder that holds one too."""
+    return path / "edgekit.yaml" if path.is_dir() else path
+
+
 def read_spec(path: Path) -> Spec:
     """The checked spec.
 
@@ -29,8 +34,7 @@ def read_spec(path: Path) -> Spec:
         SpecError: the file is missing, is no YAML mapping, or has mistakes; all
             mistakes are listed, each with its line.
     """
-    if path.is_dir():
-        path = path / "edgekit.yaml"
+    path = spec_file(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -49,8 +53,7 @@ def read_spec(path: Path) -> Spec:
 
 def located(path: Path, error: SpecError) -> SpecError:
     """The same mistakes, found after the file was read, each with its line: those that begin with ``kpis.NAME:``."""
-    if path.is_dir():
-        path = path / "edgekit.yaml"
+    path = spec_file(path)
     tree = _parse(path, path.read_text(encoding="utf-8"))
     wheres = (problem.partition(": ")[0].split(".", 1) for problem in error.problems)
     problems = tuple(f"{path}:{_line(tree, w)}: {p}" for w, p in zip(wheres, error.problems, strict=True))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.artifacts import sha256_file, sha256_of
-from edgekit.core.errors import DataError
+from edgekit.core.errors import DataError, os_reason
 from edgekit.core.tensors import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -139,7 +139,7 @@ def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.ui
 def _unreadable(path: Path, error: OSError) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: no such file; restore it or take it out of the dataset")
-    return DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}; check its permissions")
+    return DataError(f"{path}: cannot be read: {os_reason(error)}; check its permissions")
 
 
 def _content(path: Path, what: str) -> bytes:

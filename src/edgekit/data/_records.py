@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from edgekit.core.errors import DataError
+from edgekit.core.errors import DataError, os_reason
 
 # What float() takes beyond this (nan, 1_0, digits of other scripts) is a mistake in a label file.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -61,7 +61,7 @@ def _content(path: Path, key: str) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; point the key '{key}' to a file that exists, or restore it") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = os_reason(error)
         raise DataError(f"{path}: cannot be read: {reason}; the key '{key}' needs a readable file") from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core.errors import DataError
+from edgekit.core.errors import DataError, os_reason
 from edgekit.evaluation.measurement import Column, Measurement
 
 MOST_VALUES = 50
@@ -80,7 +80,7 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
             f"metadata table {path}: no such file; name a CSV file: the frame id, then its columns"
         ) from None
     except OSError as error:
-        raise DataError(f"metadata table {path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"metadata table {path}: cannot be read: {os_reason(error)}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"metadata table {path}: {error}; expected a CSV file in UTF-8") from error
     if not rows or len(rows[0]) < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,18 @@ def worst(measurement: Measurement, candidate: str, control: str | None, count: 
     if control is not None:
         other = measurement.scores[control].alone(headline.name)
     loss = sign * (other - own)
-    chosen = dict.fromkeys([*_first(sign * own, count), *_first(np.where(loss > 0, -loss, np.nan), count)])
-    return tuple(WorstFrame(measurement.frames[i], float(own[i]), _known(other[i]), _known(loss[i])) for i in chosen)
+    lowest, lost = _first(sign * own, count), _first(np.where(loss > 0, -loss, np.nan), count)
+
+    def named(place: int, by: Literal["score", "loss"]) -> WorstFrame:
+        return WorstFrame(measurement.frames[place], float(own[place]), _known(other[place]), _known(loss[place]), by)
+
+    return (*(named(i, "score") for i in lowest), *(named(i, "loss") for i in lost if i not in lowest))
 
 
-def _first(values: NDArray[np.float64], count: int) -> Iterator[int]:
+def _first(values: NDArray[np.float64], count: int) -> list[int]:
     """Places of the lowest values, without NaN; of equal ones the first."""
     order = np.argsort(values, kind="stable")  # NaN last
-    return (int(i) for i in order[: min(count, int(np.isfinite(values).sum()))])
+    return [int(i) for i in order[: min(count, int(np.isfinite(values).sum()))]]
 
 
 def _known(value: float) -> float | None:

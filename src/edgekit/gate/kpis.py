@@ -205,7 +205,7 @@ class _Judge:
             against = {"baseline": part.other.value}
             if kind == "baseline_ratio":
                 ratio, interval = worse_ratio(found, part.other, self.at)
-                return ratio, interval, found, against | {"ratio": ratio}
+                return ratio, interval, found, against | {"ratio": ratio, "higher": part.number.metric.higher}
         # Rounded, so that 0.72 to 0.70 is a drop of 0.02 and not of 0.020000000000000018.
         drop = round(found.drop, 12)
         return drop, found.interval and _rounded(found.interval), found, against | {"drop": drop}

@@ -162,12 +162,19 @@ class History:
 
         Of a server's run it is a copy, as :attr:`Run.documents` are.
         """
-        for entry in self.entries(target, project):
-            if entry.digest == digest and name in entry.artifacts:
-                path = self._documents(entry.id, name) / name
-                if path.exists():  # deleted to save space
-                    return path
-        return None
+        keeper = self._keeper(name, digest, target, project)
+        return None if keeper is None else self._documents(keeper.id, name) / name
+
+    def keeps(self, name: str, digest: str, target: str, project: str) -> bool:
+        """Whether :meth:`artifact` has it; nothing is copied."""
+        return self._keeper(name, digest, target, project) is not None
+
+    def _keeper(self, name: str, digest: str, target: str, project: str) -> Entry | None:
+        """A file may have been deleted to save space; of a server its word is taken."""
+        listed = (e for e in self.entries(target, project) if e.digest == digest and name in e.artifacts)
+        if self._location.file is not None:
+            listed = (e for e in listed if (folder_of(self._location, e.id) / name).exists())
+        return next(listed, None)
 
     def series(self, metric: str, target: str | None = None, limit: int = 365, name: str | None = None) -> Series:
         """One metric over the newest ``limit`` runs that can be compared with the newest of them, oldest first.

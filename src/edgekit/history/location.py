@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, os_reason
 
 SERVERS = ("http://", "https://", "postgresql://", "postgresql+", "mysql://", "mysql+", "mssql+")
 _SQLITE = "sqlite:///"
@@ -80,7 +80,7 @@ def check_file(file: Path) -> str:
         with file.open("rb") as stream:
             start = stream.read(len(_HEADER))
     except OSError as error:
-        raise InputError(f"history {file}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"history {file}: cannot be read: {os_reason(error)}") from error
     if not start:
         raise InputError(f"history {file} is empty; put a copy of it back, or delete the file to begin a new history")
     if start != _HEADER:

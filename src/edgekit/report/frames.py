@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 from edgekit.data import Dataset, Sample
@@ -63,14 +61,8 @@ def _picture(task: Task, sample: Sample, prediction: Any) -> Picture:
     legend = task.legend(LEGEND_WIDTH, LEGEND_SCALE)
     if legend is None:
         return Picture(sample.id, encode_jpeg(task.draw(image, prediction, sample.truth)))
-    panes = [task.paint(image, shown) for shown in (prediction, sample.truth) if shown is not None]
-    return Picture(sample.id, encode_jpeg(_beside(panes)), legend=encode_jpeg(legend))
-
-
-def _beside(panes: Sequence[Array]) -> Array:
-    """Panes of one height, uint8 ``(H, W, 3)``, with a white line between them."""
-    gap = np.full((len(panes[0]), 4, 3), 255, np.uint8)
-    return np.concatenate([part for pane in panes for part in (gap, pane)][1:], axis=1)
+    drawn = task.draw_small(image, prediction, sample.truth)
+    return Picture(sample.id, encode_jpeg(drawn), legend=encode_jpeg(legend))
 
 
 def encode_jpeg(picture: Array) -> bytes:

@@ -69,20 +69,15 @@ _OTHER = {"at most": "at least", "at least": "at most"}
 def times_baseline(kpi: KpiResult, ratio: float, form: str = "") -> str:
     """A ratio of how much worse a KPI is than the baseline, as a share of the baseline's value.
 
-    Of a number of which more is better the ratio is ``baseline / value``: 1.05 times worse is 1/1.05 of the
-    baseline's.
+    Of a number of which more is better (``higher``) the ratio is ``baseline / value``: 1.05 times worse is 1/1.05 of
+    the baseline's.
     """
     text = form or number(ratio)
-    return f"1/{text.replace(' to ', ' to 1/')} of the baseline's" if _inverse(kpi) else f"{text} times the baseline's"
-
-
-def _inverse(kpi: KpiResult) -> bool:
-    """Whether the ratio is ``baseline / value``, told by the numbers: a KPI does not say which direction is better."""
-    ratio, baseline = kpi.limit.get("ratio"), kpi.limit.get("baseline")
-    if not ratio or not baseline or kpi.value / baseline <= 0 or kpi.unit == "ms":
-        return False  # the ratio of times comes from their pairs, not from these two values
-    share = math.log(kpi.value / baseline)
-    return abs(share + math.log(ratio)) < abs(share - math.log(ratio))
+    return (
+        f"1/{text.replace(' to ', ' to 1/')} of the baseline's"
+        if kpi.limit.get("higher")
+        else f"{text} times the baseline's"
+    )
 
 
 def p_value(value: float | None) -> str:
@@ -123,7 +118,9 @@ def limit(kpi: KpiResult) -> str:
     against = f"{'FP32' if kind == 'max_drop' else 'the baseline'} ({number(kpi.limit.get(name), kpi.unit)})"
     if kind == "baseline_ratio":
         share = times_baseline(kpi, kpi.limit["value"], f"{kpi.limit['value']:g}")
-        return f"{'at least' if _inverse(kpi) else 'at most'} {share} ({number(kpi.limit.get(name), kpi.unit)})"
+        return (
+            f"{'at least' if kpi.limit.get('higher') else 'at most'} {share} ({number(kpi.limit.get(name), kpi.unit)})"
+        )
     return f"at most {most} worse than {against}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,15 +34,15 @@ class Group:
 def groups(content: Content) -> list[Group]:
     """The frames worst by the headline metric, those that lose most against the control, and other pictures."""
     found = content.evaluation.worst if content.evaluation is not None else ()
-    at = split(found)
+    lowest, lost = (tuple(frame for frame in found if frame.by == by) for by in ("score", "loss"))
     metric = content.headline or "the metric"
     made = [
-        _group(content, f"Worst by {metric}", f"Where the candidate's {metric} is worst, the worst first.", found[:at]),
+        _group(content, f"Worst by {metric}", f"Where the candidate's {metric} is worst, the worst first.", lowest),
         _group(
             content,
             "Lost most against FP32",
             f"Where {metric} is furthest behind FP32's, the largest loss first; frames shown above are left out.",
-            found[at:],
+            lost,
         ),
     ]
     named = {frame.id for frame in found}
@@ -51,20 +50,6 @@ def groups(content: Content) -> list[Group]:
     if others:
         made.append(Group("Other frames", "", (), others))
     return [group for group in made if group.rows or group.pictures]
-
-
-def split(frames: Sequence[WorstFrame]) -> int:
-    """How many are in the first group: the list holds both, each in its own order, and no frame twice.
-
-    The second group falls by its loss, and of each of its frames there was room for one because a frame of the
-    first group loses more; the longest such tail is the second group.
-    """
-    for at in range(len(frames)):
-        tail = [frame.loss or 0.0 for frame in frames[at:]]
-        falls = all(before >= after for before, after in itertools.pairwise(tail))
-        if falls and tail[-1] > 0 and len(tail) <= sum((frame.loss or 0.0) <= tail[-1] for frame in frames[:at]):
-            return at
-    return len(frames)
 
 
 def legend(content: Content) -> str:

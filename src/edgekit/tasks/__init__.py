@@ -127,10 +127,15 @@ class Task(ABC):
             DataError: as :meth:`paint`.
         """
         scale = _drawing.text_scale(image.shape[0])
-        picture = _drawing.beside(
-            [self.paint(image, shown) for shown in (prediction, truth) if shown is not None], scale
-        )
+        picture = _drawing.beside(self._panes(image, prediction, truth), scale)
         return _drawing.stacked([picture, self.legend(picture.shape[1], scale)])
+
+    def draw_small(self, image: Array, prediction: Any, truth: Any = None) -> Array:
+        """As :meth:`draw`, without the words: in a small picture they could not be read."""
+        return _drawing.joined(self._panes(image, prediction, truth))
+
+    def _panes(self, image: Array, prediction: Any, truth: Any) -> list[Array]:
+        return [self.paint(image, shown) for shown in (prediction, truth) if shown is not None]
 
     def change(self, before: Any, after: Any) -> float | None:
         """The share of the prediction that changed from one frame to the next, 0..1; None: the task has no such number.

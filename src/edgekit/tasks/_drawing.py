@@ -88,9 +88,13 @@ def beside(panes: Sequence[Array], scale: float) -> Array:
     """The prediction's pane, or that and the truth's with a title each; panes are of one size."""
     if len(panes) == 1:
         return panes[0]
-    named = [titled(pane, title, scale) for pane, title in zip(panes, ("prediction", "truth"), strict=True)]
-    gap = np.full((len(named[0]), 4, 3), PAPER, np.uint8)
-    return np.concatenate([named[0], gap, named[1]], axis=1)
+    return joined([titled(pane, title, scale) for pane, title in zip(panes, ("prediction", "truth"), strict=True)])
+
+
+def joined(panes: Sequence[Array]) -> Array:
+    """Panes of one height side by side, a line of paper between them."""
+    gap = np.full((len(panes[0]), 4, 3), PAPER, np.uint8)
+    return np.concatenate([part for pane in panes for part in (gap, pane)][1:], axis=1)
 
 
 def stacked(parts: Sequence[Array | None]) -> Array:
