@@ -36,7 +36,6 @@ from typing import Any
 import modelopt.torch.quantization as mtq
 import torch
 
-from edgekit import jobs
 from edgekit.core.progress import Silent
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
@@ -47,6 +46,7 @@ from edgekit.profiling import machine
 from edgekit.quantize import Job, _fold, mixed
 from edgekit.quantize._sensitivity import analyse, module_of
 from edgekit.quantize._variants import Variants
+from edgekit.stages import job as jobs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Project, then settings of ptq: the shipped ones, and ones that lose enough for a choice to matter.
@@ -214,7 +214,7 @@ def measured(
     models = {str(i): variants.model(row["nodes"]) for i, row in enumerate(rows)}
     models["0"] = source.read_bytes()
     times = job.bench.latency(models, args.queries)
-    agreement = jobs.TargetBench(spec, "cpu", relabelled(spec, source, folder), folder, "pixel_accuracy")
+    agreement = job.TargetBench(spec, "cpu", relabelled(spec, source, folder), folder, "pixel_accuracy")
     for i, row in enumerate(rows):
         row["float_layers"] = len(row["nodes"])
         row["drop"] = job.bench.accuracy(models["0"]) - job.bench.accuracy(models[str(i)])

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.core.golden import feeds_of
 from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.core.spec import Kpi
 from edgekit.evaluation import bootstrap
 from edgekit.gate import against, judge, measured
 from edgekit.profiling import interval, machine, summarise
-from edgekit.profiling.openings import percentile_interval, typical_ratio
-from edgekit.verify import feeds_of
+from edgekit.stats.openings import percentile_interval, typical_ratio
 
 RECORDING = Path(__file__).parent / "results" / "gate_power.npz"
 WARMUP = 4

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bundle import open_bundle
+from edgekit.core.golden import feeds_of
 from edgekit.profiling import machine
-from edgekit.verify import feeds_of
 
 
 def measure(bundle_path: Path, queries: int, warmup: int) -> dict[str, object]:

@@ -24,11 +24,11 @@ import mlperf_loadgen
 import numpy as np
 
 from edgekit.bundle import open_bundle
+from edgekit.core.golden import feeds_of
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine
 from edgekit.profiling import SingleStream, early_stopping, machine, summarise
 from edgekit.profiling.scenarios import run
-from edgekit.verify import feeds_of
 
 NAMES = ("p50", "p90", "p99")
 # LoadGen's detail log prints the percentiles under these names, its early stopping is for the 90th.

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import evaluation, export, load
+from edgekit import evaluation
 from edgekit.core.reports import Metric
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.engine import ort
+from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
 from edgekit.quantize import Job, ptq, qat

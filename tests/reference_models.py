@@ -1,6 +1,6 @@
 """Small, seeded networks of the kinds that edge perception uses, as FP32 ONNX bytes.
 
-Those written in PyTorch go through :func:`edgekit.export.export`, so that their graphs look like a user's.
+Those written in PyTorch go through :func:`edgekit.model.export.export`, so that their graphs look like a user's.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name everybody knows
 
 from edgekit.core.tensors import TensorSpec
-from edgekit.export import export
-from edgekit.load import LoadedModel
+from edgekit.model.export import export
+from edgekit.model.load import LoadedModel
 from tests.graphs import node, normal, write
 
 Shapes = dict[str, tuple[int, ...]]
@@ -68,7 +68,7 @@ def reference(name: str) -> Reference:
 
 
 class Named(nn.Module):
-    """A network as :mod:`edgekit.load` wraps it: tensors in, tuple of tensors out."""
+    """A network as :mod:`edgekit.model.load` wraps it: tensors in, tuple of tensors out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import pytest
 import edgekit
 
 TARGET_HALF = (
-    "cli", "core", "tasks", "data", "preprocess", "sensors", "engine", "remote", "verify", "profiling",
+    "cli", "core", "tasks", "data", "preprocess", "sensors", "engine", "remote", "verification", "stats", "profiling",
     "evaluation", "gate", "history", "bundle", "signing", "report", "doctor", "pipeline", "stages",
 )  # fmt: skip
 DEVELOPMENT_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "panda3d", "direct", "pandas", "torchmetrics")

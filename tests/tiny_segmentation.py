@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit import export
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import TensorSpec
-from edgekit.load import LoadedModel
+from edgekit.model import export
+from edgekit.model.load import LoadedModel
 from edgekit.quantize import Job
 from edgekit.tasks import segmentation
 from edgekit.training import of_task, restore

@@ -128,8 +128,8 @@ def evaluation(model: Model, camvid: Path, split: str) -> Iterator[tuple[dict[st
 
 def prepare(model: Model, camvid: Path, frames: int, folder: Path) -> None:
     """Write ``fp32.onnx`` and the calibration frames, spread over CamVid's training split, under ``folder``."""
-    from edgekit.export import export
-    from edgekit.load import load_model
+    from edgekit.model.export import export
+    from edgekit.model.load import load_model
 
     if not (folder / "fp32.onnx").exists():
         folder.mkdir(parents=True, exist_ok=True)

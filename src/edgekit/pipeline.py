@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit import __version__, departure, judging, measuring, reduction, remote, stages
+from edgekit import __version__, remote
 from edgekit.bundle import Bundle, EvaluationData, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
@@ -29,11 +29,15 @@ from edgekit.core.specfile import located, read_spec
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names
-from edgekit.judging import Judging, load_of
-from edgekit.measuring import Accuracy, Timing
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
-from edgekit.stages import Compressed
-from edgekit.verify import LIMITS, compare
+from edgekit.stages import export, judge, measure
+from edgekit.stages.build import build_engines, publish_bundle
+from edgekit.stages.compress import Compressed, analyse_layers, publish_compressed, quantize_model
+from edgekit.stages.judge import Judging, load_of
+from edgekit.stages.measure import Accuracy, Timing
+from edgekit.verification import bisect as departures
+from edgekit.verification import reduce as reductions
+from edgekit.verification.parity import LIMITS, compare
 
 SILENT = Silent()
 ARTIFACTS = "artifacts"
@@ -60,11 +64,11 @@ def compress(
 def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> Compressed:
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
-    frames = stages.calibration_data(spec)
-    exported = stages.export_model(spec, workspace, frames, progress)
-    stages.check_task(spec, exported)
-    quantized = stages.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
-    return stages.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
+    frames = export.calibration_data(spec)
+    exported = export.export_model(spec, workspace, frames, progress)
+    export.check_task(spec, exported)
+    quantized = quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+    return publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
 
 
 def sensitivity(
@@ -88,9 +92,9 @@ def sensitivity(
     folder = _out(spec, out)
     require_writable(folder)
     with alone(spec.base):
-        frames = stages.calibration_data(spec)
-        exported = stages.export_model(spec, Workspace(spec.base / ".edgekit"), frames, progress)
-        found, picture = stages.analyse_layers(spec, target, exported, frames, by_metric, progress)
+        frames = export.calibration_data(spec)
+        exported = export.export_model(spec, Workspace(spec.base / ".edgekit"), frames, progress)
+        found, picture = analyse_layers(spec, target, exported, frames, by_metric, progress)
     write_json(folder / "sensitivity.json", found.to_dict())
     write_bytes(folder / "sensitivity.png", picture)
     return found
@@ -113,9 +117,9 @@ def build(
     with alone(spec.base):
         compressed = _compress(spec, target, out, progress)
         workspace = Workspace(spec.base / ".edgekit")
-        built = stages.build_engines(target, config, compressed, workspace, progress)
+        built = build_engines(target, config, compressed, workspace, progress)
         final = _out(spec, out) / f"{spec.name}-{target}"
-        return stages.publish_bundle(spec, target, final, compressed, built, judged_on)
+        return publish_bundle(spec, target, final, compressed, built, judged_on)
 
 
 def verify(
@@ -124,8 +128,8 @@ def verify(
     """Run the bundle's engine on its golden inputs and compare the outputs.
 
     With ``bisect``, engines that show their tensors are built from the bundle's typed model until the first layer that
-    departs is found; see :mod:`edgekit.departure`.  ``reduce`` is a file for the smallest part of the model that
-    departs; see :mod:`edgekit.reduction`.
+    departs is found; see :mod:`edgekit.verification.bisect`.  ``reduce`` is a file for the smallest part of the
+    model that departs; see :mod:`edgekit.verification.reduce`.
     """
     bundle = _bundle(bundle)
     candidate, golden = bundle.contents.candidate, bundle.golden()
@@ -134,20 +138,20 @@ def verify(
     config, model, limit = bundle.contents.engine, bundle.path / candidate.model, LIMITS[candidate.precision]
     if bisect:
         module = plugins.load("engine", config.engine)
-        report = replace(report, departure=departure.find(module, config, model, golden, limit, progress))
+        report = replace(report, departure=departures.find(module, config, model, golden, limit, progress))
     if reduce is not None:
-        report = replace(report, reduction=reduction.reduce(config, model, golden, limit, reduce, progress))
+        report = replace(report, reduction=reductions.reduce(config, model, golden, limit, reduce, progress))
     return report
 
 
 def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:
     """Task metrics of the engine and of its control on the evaluation frames, with intervals and slices."""
-    return measuring.evaluate(_bundle(bundle), how or Accuracy(), progress)
+    return measure.evaluate(_bundle(bundle), how or Accuracy(), progress)
 
 
 def profile(bundle: Bundle | Path, how: Timing | None = None, progress: Progress = SILENT) -> ProfileReport:
     """Latency by stage, engine and control timed in turn; memory in a process of its own for each."""
-    return measuring.profile(_bundle(bundle), how or Timing(), progress)
+    return measure.profile(_bundle(bundle), how or Timing(), progress)
 
 
 def gate(
@@ -157,8 +161,8 @@ def gate(
     how: Judging | None = None,
     progress: Progress = SILENT,
 ) -> GateReport:
-    """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :class:`edgekit.judging.Judging`."""
-    return judging.gate(_bundle(bundle), how or Judging(), evaluated, profiled, progress).gate
+    """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :mod:`edgekit.stages.judge`."""
+    return judge.gate(_bundle(bundle), how or Judging(), evaluated, profiled, progress).gate
 
 
 def report(

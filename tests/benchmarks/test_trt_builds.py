@@ -17,8 +17,8 @@ from tests.graphs import normal
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.tensors import TensorSpec
 from edgekit.engine import _trt_api, _trt_guard, trt
-from edgekit.export import export
-from edgekit.load import LoadedModel
+from edgekit.model.export import export
+from edgekit.model.load import LoadedModel
 from edgekit.quantize import Job, half, ptq
 
 CAMVID = Network("camvid", Path("examples/camvid/model.py"), (1, 3, 360, 480), Path("examples/camvid/weights.pth"))

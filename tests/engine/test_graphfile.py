@@ -14,7 +14,7 @@ from tests.graphs import convnet
 
 from edgekit.core.errors import ModelError
 from edgekit.engine import LayerTensor, _graphfile
-from edgekit.export import MODULE_KEY
+from edgekit.model.export import MODULE_KEY
 
 NAMES = st.text(min_size=1, max_size=20)
 

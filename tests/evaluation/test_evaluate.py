@@ -19,8 +19,8 @@ from edgekit.core.predictions import LabelMap
 from edgekit.core.spec import Kpi
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as ImagesConfig
-from edgekit.measuring import Timing
 from edgekit.profiling import Load
+from edgekit.stages.measure import Timing
 from edgekit.tasks.segmentation import Config as Segmentation
 
 
@@ -102,7 +102,7 @@ def test_camvid_engine_against_pytorch(camvid_root: Path, tmp_path: Path, monkey
     import shutil
 
     from edgekit.core.specfile import read_spec
-    from edgekit.load import load_model
+    from edgekit.model.load import load_model
     from edgekit.pipeline import build
 
     example = Path(__file__).parents[2] / "examples" / "camvid"

@@ -16,7 +16,7 @@ import edgekit
 from edgekit.core.predictions import Geometry, Objects
 from edgekit.core.spec import Spec
 from edgekit.data import Sample
-from edgekit.load import load_model
+from edgekit.model.load import load_model
 from edgekit.preprocess import Preprocess
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "multitask"

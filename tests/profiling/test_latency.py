@@ -16,7 +16,6 @@ from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
 from edgekit.engine import Engine
-from edgekit.measuring import Timing
 from edgekit.profiling import (
     ConstantStream,
     Load,
@@ -32,8 +31,9 @@ from edgekit.profiling import (
     time_inference,
 )
 from edgekit.profiling.latency import _correlation
-from edgekit.profiling.openings import percentile_interval
 from edgekit.profiling.scenarios import Scenario
+from edgekit.stages.measure import Timing
+from edgekit.stats.openings import percentile_interval
 
 
 class Recorder(Engine):

@@ -17,9 +17,9 @@ from tests.graphs import relative_l2
 from tests.tiny_segmentation import CONFIG, SIZE, Bench, Flat, Frames, Net, frame, make_job, run
 from torch import Tensor, nn
 
-from edgekit import export
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
 from edgekit.engine import ort
+from edgekit.model import export
 from edgekit.quantize import Job, _fakequant, _fold, ptq, qat
 from edgekit.training import TrainingConfig, of_task, supervised, tensors, train
 

@@ -44,7 +44,7 @@ def evaluate(
     """Accuracy of the engine on the bundle's evaluation data, beside its control on the same frames."""
     from edgekit import pipeline
     from edgekit.evaluation import Resampling
-    from edgekit.measuring import Accuracy
+    from edgekit.stages.measure import Accuracy
 
     how = Accuracy(root, metadata, Resampling(unit, resamples), worst)
     report = pipeline.evaluate(bundle, how, Bars(verbose))

@@ -73,7 +73,7 @@ def gate(
     from edgekit.core.artifacts import require_writable
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.gate import require_junit, words
-    from edgekit.judging import Judging, load_of
+    from edgekit.stages.judge import Judging, load_of
 
     if junit is not None:
         require_junit()

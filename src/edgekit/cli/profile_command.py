@@ -63,8 +63,8 @@ def profile(
     """Latency by stage and peak memory of the engine, timed in turn with its control."""
     from edgekit import pipeline
     from edgekit.core.artifacts import require_writable
-    from edgekit.measuring import Timing
     from edgekit.profiling import Load
+    from edgekit.stages.measure import Timing
 
     if trace is not None:
         require_writable(trace.resolve().parent)

@@ -42,8 +42,8 @@ def report(
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
     from edgekit.core.reports import CompressReport, EvaluateReport, GateReport, ProfileReport
-    from edgekit.judging import charts
     from edgekit.report import find_browser, require, write_pdf
+    from edgekit.stages.judge import charts
 
     require()
     if pdf:

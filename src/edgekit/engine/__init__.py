@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -157,3 +157,8 @@ class Engine(ABC):
     def device_memory_mib(self) -> float | None:
         """Memory of the accelerator that this process holds now, in MiB; None for an engine that uses none."""
         return None
+
+
+def control_of(engine: ModuleType, precision: str) -> str:
+    """The precision of the engine that one of ``precision`` is compared with, on this backend."""
+    return str(getattr(engine, "INT8_CONTROL", "fp32")) if precision == "int8" else "fp32"

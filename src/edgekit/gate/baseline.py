@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Difference, EvaluateReport, Interval, Metric, ProfileReport
-from edgekit.gate.noise import noise_floor
 from edgekit.gate.numbers import interval_at, measured, rescaled
 from edgekit.gate.quantity import Measured, Sampling
-from edgekit.profiling.openings import MIN_LOADS, p50_ratio, ratio_interval, typical_ratio
-from edgekit.profiling.percentiles import QUANTILES
+from edgekit.stats.noise import noise_floor
+from edgekit.stats.openings import MIN_LOADS, p50_ratio, ratio_interval, typical_ratio
+from edgekit.stats.percentiles import QUANTILES
 
 COMPARED = {"dataset_hash": "data", "preprocess_hash": "preprocessing"}
 

@@ -15,7 +15,7 @@ from edgekit.gate.naming import contradiction
 from edgekit.gate.numbers import HOW, check_numbers, interval_at
 from edgekit.gate.quantity import Measured
 from edgekit.gate.verdict import Decision, decide
-from edgekit.profiling.percentiles import QUANTILES, minimum_queries
+from edgekit.stats.percentiles import QUANTILES, minimum_queries
 
 EVERY = "*"
 

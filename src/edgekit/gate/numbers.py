@@ -13,8 +13,8 @@ from edgekit.gate import building, operation
 from edgekit.gate.building import BUILD_METRICS
 from edgekit.gate.operation import OPERATION_METRICS
 from edgekit.gate.quantity import Measured, Sampling
-from edgekit.profiling.openings import p50_ratio, percentile_interval, student
-from edgekit.profiling.percentiles import CONFIDENCE, QUANTILES
+from edgekit.stats.openings import p50_ratio, percentile_interval, student
+from edgekit.stats.percentiles import CONFIDENCE, QUANTILES
 
 PROFILE_METRICS = (
     Metric("latency_p50_ms", False, "ms"),

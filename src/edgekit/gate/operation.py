@@ -7,8 +7,8 @@ from typing import Any
 
 from edgekit.core.reports import Interval, Metric, ProfileReport
 from edgekit.gate.quantity import Measured, Sampling
-from edgekit.gate.shares import Share
-from edgekit.profiling.percentiles import CONFIDENCE
+from edgekit.stats.percentiles import CONFIDENCE
+from edgekit.stats.shares import Share
 
 LATE = Metric("late_share", False)
 MEAN = Metric("power_mean_w", False, "W")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgekit.core.reports import Difference, Interval, Metric
-from edgekit.gate.shares import Share
+from edgekit.stats.shares import Share
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from edgekit.core.reports import Interval, Judgement
 from edgekit.gate.quantity import Sampling
-from edgekit.gate.shares import Share
-from edgekit.profiling.openings import MIN_LOADS, queries_for_ends
-from edgekit.profiling.percentiles import minimum_queries
+from edgekit.stats.openings import MIN_LOADS, queries_for_ends
+from edgekit.stats.percentiles import minimum_queries
+from edgekit.stats.shares import Share
 
 _MOST = 10**9
 

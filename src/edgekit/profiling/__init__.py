@@ -16,8 +16,10 @@ from edgekit.profiling.latency import (
 from edgekit.profiling.leak import judge_growth, leak_test
 from edgekit.profiling.machine import machine
 from edgekit.profiling.memory import measure_memory
-from edgekit.profiling.openings import p50_ratio
-from edgekit.profiling.percentiles import (
+from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
+from edgekit.stats.openings import p50_ratio
+from edgekit.stats.pairs import speedup_interval
+from edgekit.stats.percentiles import (
     CONFIDENCE,
     early_stopping,
     interval,
@@ -25,8 +27,6 @@ from edgekit.profiling.percentiles import (
     summarise,
     too_few,
 )
-from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
-from edgekit.profiling.speedup import speedup_interval
 
 __all__ = [
     "CONFIDENCE",

@@ -19,9 +19,9 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Engine, in_turn
 from edgekit.preprocess import Preprocess
-from edgekit.profiling.openings import percentile_interval, summarise_openings
-from edgekit.profiling.percentiles import CONFIDENCE, QUANTILES, summarise
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
+from edgekit.stats.openings import percentile_interval, summarise_openings
+from edgekit.stats.percentiles import CONFIDENCE, QUANTILES, summarise
 from edgekit.tasks import Task
 
 STAGES = ("pre", "infer", "post", "total")
@@ -41,7 +41,7 @@ class Load:
 
     The default is more than the 662 queries that a bound of the 99th percentile needs.  The engines are opened
     ``loads`` times, because an engine that is opened again is a few percent faster or slower for as long as it is
-    open (:mod:`edgekit.profiling.openings`); the queries are rounded up to equally many an opening.  Openings go on, up
+    open (:mod:`edgekit.stats.openings`); the queries are rounded up to equally many an opening.  Openings go on, up
     to ``most`` times as many, until the 99th percentile of every engine has an interval with both ends.
     """
 

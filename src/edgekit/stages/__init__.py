@@ -1,0 +1,1 @@
+"""What orchestrates: it knows spec, bundle and workspace; what computes is in rooms of its own."""

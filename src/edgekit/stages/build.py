@@ -1,0 +1,123 @@
+"""The last stages: engines, proven, and the bundle around them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekit import remote
+from edgekit.bundle import EVALUATION, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit.core.artifacts import sha256_file, write_json
+from edgekit.core.errors import SpecError
+from edgekit.core.golden import read_arrays, specs_of
+from edgekit.core.progress import Progress
+from edgekit.core.spec import Spec
+from edgekit.core.tensors import TensorSpec
+from edgekit.core.workspace import Stage, Workspace
+from edgekit.engine import EngineConfig, control_of
+from edgekit.preprocess import Preprocess
+from edgekit.stages import prove
+from edgekit.stages.compress import RECORD, Compressed
+from edgekit.stages.export import calibration_data, model_files
+from edgekit.stages.tools import tool_versions
+
+
+def build_engines(
+    target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
+) -> Stage:
+    """Engines of the wanted precision and of its control, each proven against golden where they run."""
+    module = remote.backend(config, progress)
+    wanted = config.precision or compressed.precision
+    if wanted not in compressed.models:
+        led = f"the compress step led to {compressed.precision}"
+        steps = led if compressed.calibration else "the spec has no quantize step"
+        raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
+    precisions = list(dict.fromkeys((wanted, control_of(module, wanted))))
+    unrunnable = remote.not_here(config)
+    inputs = {
+        "models": {p: sha256_file(compressed.models[p]) for p in precisions},
+        "golden": sha256_file(compressed.golden),
+        "config": config.model_dump(mode="json"),
+        "device": module.fingerprint(config),
+        "runs": not unrunnable,
+        "proofs": prove.VERSION,
+    }
+
+    def fill(folder: Path) -> None:
+        golden = read_arrays(compressed.golden)
+        reports: list[dict[str, Any]] = []
+        engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in precisions}
+        for precision, file in engines.items():
+            model = compressed.models[precision]
+            module.build(model, file, config, progress)
+            reports.append(prove.prove(module, config, (file, model), precision, golden, unrunnable, progress))
+        found = None if unrunnable else prove.race(module, config, engines, golden, progress)
+        reports[0]["race"] = None if found is None else found.to_dict()
+        write_json(folder / "parity.json", reports)
+
+    return workspace.stage(f"engine-{target}", inputs, fill)
+
+
+def publish_bundle(
+    spec: Spec, target: str, final: Path, compressed: Compressed, built: Stage, judged_on: EvaluationData | None
+) -> Bundle:
+    """Write the bundle of one target; ``judged_on`` are its evaluation data.
+
+    Raises:
+        SpecError: the model's outputs do not fit the task.
+    """
+    config: EngineConfig = spec.targets[target]
+    module = remote.backend(config)
+    wanted = config.precision or compressed.precision
+    control = control_of(module, wanted)
+    roles = {
+        p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p)
+        for p in {wanted, control}
+    }
+    if remote.not_here(config):
+        inputs, outputs = specs_of(compressed.golden, "input"), specs_of(compressed.golden, "output")
+    else:
+        with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
+            inputs, outputs = engine.inputs, engine.outputs
+    check_interface(spec, inputs, outputs)
+    contents = Contents(
+        name=spec.name,
+        target=target,
+        inputs=inputs,
+        outputs=outputs,
+        preprocess=spec.preprocess,
+        task=spec.task,
+        evaluation=spec.data.evaluation,
+        kpis=spec.kpis,
+        engine=remote.on_target(config),
+        candidate=roles[wanted],
+        control=roles[control] if wanted != control else None,
+    )
+    files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
+    if compressed.calibration is not None:
+        files[RECORD] = compressed.calibration
+    for precision, role in roles.items():
+        made = f"{precision}{module.SUFFIX}"
+        files |= {role.model: compressed.models[precision]}
+        # An engine, and what its backend keeps beside it.
+        files |= {f"engines/{path.name}": path for path in built.path.glob(f"{made}*")}
+    manifest = {
+        "inputs": model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
+        "calibration": {"format": spec.data.calibration.format, "real": spec.data.calibration.real},
+        EVALUATION: judged_on and asdict(judged_on),
+        "tools": tool_versions(),
+        "device": module.fingerprint(config),
+        "seed": spec.seed,
+        "command": f"edgekit build edgekit.yaml --target {target}",
+    }
+    return write_bundle(final, contents, files, manifest)
+
+
+def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Raise unless preprocess makes what the engine takes and the task reads what it gives."""
+    made = {s.name: s for s in Preprocess(spec.preprocess).tensor_specs()}
+    for wanted in inputs:
+        if made.get(wanted.name) != wanted:
+            raise SpecError(f"preprocess makes {made.get(wanted.name)}, but the engine takes {wanted}")
+    spec.task.create().check_outputs(outputs)

@@ -1,0 +1,163 @@
+"""What turns the exported model into typed ones: the compress steps, and the analysis of its layers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.core import plugins
+from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
+from edgekit.core.errors import ModelError
+from edgekit.core.golden import feeds_of, frames_of, read_arrays, write_arrays
+from edgekit.core.progress import Progress
+from edgekit.core.reports import SensitivityReport
+from edgekit.core.spec import Spec
+from edgekit.core.tensors import Array
+from edgekit.core.workspace import RECORD as STAGE_RECORD
+from edgekit.core.workspace import Stage, Workspace
+from edgekit.data import Dataset
+from edgekit.engine import Engine, control_of
+from edgekit.quantize import Job
+from edgekit.stages import job as jobs
+from edgekit.stages.export import preprocess_of
+from edgekit.stages.tools import tool_versions
+
+RECORD = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What ``compress`` made for one target.
+
+    ``models`` maps a precision to its typed ONNX file, ``<precision>-<profile>`` to a further
+    export for another target; ``precision`` is what the compress steps lead to.
+    """
+
+    path: Path
+    target: str
+    precision: str
+    models: Mapping[str, Path]
+    golden: Path
+    calibration: Path | None
+    reused: bool
+
+
+def quantize_model(
+    spec: Spec, target: str, workspace: Workspace, exported: Stage, frames: Dataset, progress: Progress
+) -> Stage:
+    """Typed ONNX files, the record of how they were made, and golden outputs of the target's own."""
+    source = exported.path / "fp32.onnx"
+    config = spec.compress[0].quantize
+    engine = plugins.load("engine", spec.targets[target].engine)
+    inputs = {
+        "source": sha256_file(source),
+        "golden": sha256_file(exported.path / "golden.npz"),
+        "step": config.model_dump(mode="json"),
+        "preprocess": preprocess_of(spec),
+        "frames": frames.fingerprint(),
+        "profile": jobs.target_profile(spec, target),
+        "control": control_of(engine, "int8"),
+        "tools": tool_versions(),
+    }
+    if config.measures:
+        inputs |= _measured_inputs(spec, target)
+
+    def fill(folder: Path) -> None:
+        technique = plugins.load("quantize", config.method)
+        scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
+        with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
+            quantized = technique.apply(job, config)
+            control = control_of(engine, quantized.precision)
+            models = {quantized.precision: quantized.model} | ({"fp16": _halved(job)} if control == "fp16" else {})
+        shutil.rmtree(scratch, ignore_errors=True)
+        for precision, model in models.items():
+            write_bytes(folder / f"{precision}.onnx", model)
+        for profile, model in quantized.also.items():
+            write_bytes(folder / f"{quantized.precision}-{profile}.onnx", model)
+        for name, content in quantized.files.items():
+            write_bytes(folder / name, content)
+        data = {"data": spec.data.calibration.model_dump(mode="json"), "fingerprint": frames.fingerprint()}
+        write_json(folder / RECORD, quantized.record | {"precision": quantized.precision} | data)
+        golden = read_arrays(exported.path / "golden.npz")
+        for precision in models.keys() - {"fp32"}:
+            golden |= typed_outputs(folder / f"{precision}.onnx", precision, golden)
+        write_arrays(folder / "golden.npz", golden)
+
+    return workspace.stage("quantize", inputs, fill)
+
+
+def _halved(job: Job) -> bytes:
+    from edgekit.quantize import half
+
+    return half.apply(job, half.Config(method="half", dtype="fp16")).model
+
+
+def _measured_inputs(spec: Spec, target: str) -> dict[str, Any]:
+    """What else decides the result of a technique that trains, or measures on a target."""
+    engine = spec.targets[target]
+    module = plugins.load("engine", engine.engine)
+    module.require(engine)
+    chosen = {"validation": spec.data.validation, "training": spec.data.training}
+    return {
+        "target": target,
+        "engine": engine.model_dump(mode="json"),
+        "device": module.fingerprint(engine),
+        "task": spec.task.model_dump(mode="json"),
+        "seed": spec.seed,
+    } | {name: data.open().fingerprint() for name, data in chosen.items() if data is not None}
+
+
+def analyse_layers(
+    spec: Spec, target: str, exported: Stage, frames: Dataset, by_metric: bool, progress: Progress
+) -> tuple[SensitivityReport, bytes]:
+    """What quantizing each layer alone costs under the spec's PTQ settings, and a picture (PNG) of it."""
+    from edgekit.quantize import _sensitivity, _variants, ptq
+
+    step = spec.compress[0].quantize if spec.compress else ptq.Config()
+    config = step if isinstance(step, ptq.Config) else getattr(step, "ptq", ptq.Config())
+    source = exported.path / "fp32.onnx"
+    with jobs.job(spec, target, source, frames, config, None, progress, measures=by_metric) as job:
+        layers = _sensitivity.analyse(_variants.Variants(job, config), job.bench)
+        metric = job.bench.metric.name if job.bench else None
+        report = SensitivityReport(target, job.profile, metric, layers)
+    return report, _sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
+
+
+def publish_compressed(final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
+    """Copy the results where the user finds them, atomically."""
+    sources = {"fp32.onnx": exported.path, "golden.npz": (quantized or exported).path}
+    precision = "fp32"
+    if quantized is not None:
+        precision = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))["precision"]
+        made = {path.name: quantized.path for path in quantized.path.iterdir() if path.name != STAGE_RECORD}
+        sources |= {name: path for name, path in made.items() if name != "fp32.onnx"}
+    with atomic_directory(final) as folder:
+        for name, source in sources.items():
+            shutil.copyfile(source / name, folder / name)
+    models = {name.removesuffix(".onnx"): final / name for name in sources if name.endswith(".onnx")}
+    calibration = final / RECORD if quantized is not None else None
+    reused = exported.reused and (quantized is None or quantized.reused)
+    return Compressed(final, target, precision, models, final / "golden.npz", calibration, reused)
+
+
+def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of a typed ONNX file run as it is written: the reference that engines must meet."""
+    from edgekit.engine import ort
+
+    found: dict[str, Array] = {}
+    engine: Engine
+    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+        for frame in range(frames_of(golden)):
+            for name, array in engine.infer(feeds_of(golden, frame)).items():
+                if not np.isfinite(array).all():
+                    raise ModelError(
+                        f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess"
+                    )
+                found[f"{precision}.{frame}.{name}"] = array.copy()
+    return found

@@ -1,0 +1,190 @@
+"""What a compression technique is given: the spec's frames, network and target behind plain interfaces."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit import evaluation, profiling
+from edgekit.core import plugins
+from edgekit.core.errors import DataError, EnvironmentFault, SpecError
+from edgekit.core.progress import Progress
+from edgekit.core.reports import Latency, Metric
+from edgekit.core.spec import Spec
+from edgekit.core.tensors import Arrays
+from edgekit.data import Dataset
+from edgekit.engine import Engine, not_here
+from edgekit.model import export, load
+from edgekit.preprocess import Preprocess
+from edgekit.quantize import Job, TechniqueConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """The model inputs of a dataset's frames, preprocessed when they are read; ``limit`` takes evenly spread ones."""
+
+    preprocess: Preprocess
+    frames: Dataset
+    limit: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames) if self.limit is None else min(self.limit, len(self.frames))
+
+    def __iter__(self) -> Iterator[Arrays]:
+        count = len(self)
+        # Neighbours in a drive look alike.
+        return (self.preprocess(self.frames[i * len(self.frames) // count].images).feeds for i in range(count))
+
+
+@dataclass(frozen=True)
+class LabelledFeeds:
+    """Model inputs with the truth of their frame, in the dataset's own form or None, by index."""
+
+    preprocess: Preprocess
+    frames: Dataset
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> tuple[Arrays, Any]:
+        sample = self.frames[index]
+        return self.preprocess(sample.images).feeds, sample.truth
+
+
+class TargetBench:
+    """Builds typed models for one target and measures them there; see :class:`edgekit.quantize.Bench`."""
+
+    def __init__(self, spec: Spec, target: str, validation: Dataset, folder: Path, metric: str | None) -> None:
+        self.target = target
+        self._config = spec.targets[target]
+        self._module = plugins.load("engine", self._config.engine)
+        self._preprocess = Preprocess(spec.preprocess)
+        self._task = spec.task.create()
+        self._validation = validation
+        self._folder = folder
+        self._accuracies: dict[str, float] = {}
+        known = {m.name: m for m in (*self._task.metrics, *self._task.sequence_metrics)}
+        if metric is not None and metric not in known:
+            raise SpecError(f"metric: the task has no {metric!r}; {plugins.allowed(metric, tuple(known))}")
+        self.metric: Metric = known[metric] if metric else self._task.metrics[0]
+
+    def accuracy(self, model: bytes) -> float:
+        key = hashlib.sha256(model).hexdigest()
+        if key not in self._accuracies:
+            with self._engine(model) as engine:
+                found = evaluation.evaluate({"it": engine}, self._preprocess, self._task, self._validation)
+            if self.metric.name not in found["it"]:
+                hint = plugins.allowed(self.metric.name, tuple(found["it"]))
+                raise DataError(
+                    f"metric {self.metric.name!r} cannot be measured on the frames of data.validation; {hint}"
+                )
+            self._accuracies[key] = found["it"][self.metric.name]
+        return self._accuracies[key]
+
+    def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
+        feeds = self._preprocess(self._validation[0].images).feeds
+        with contextlib.ExitStack() as stack:
+            engines = {name: stack.enter_context(self._engine(model)) for name, model in models.items()}
+            return profiling.time_inference(engines, feeds, queries, warmup=5)
+
+    def size_mib(self, model: bytes) -> float:
+        return self._built(model).stat().st_size / 2**20
+
+    def _engine(self, model: bytes) -> Engine:
+        engine: Engine = self._module.open(self._built(model), self._config)
+        return engine
+
+    def _built(self, model: bytes) -> Path:
+        file = self._folder / f"{hashlib.sha256(model).hexdigest()[:16]}{self._module.SUFFIX}"
+        if not file.exists():
+            source = file.with_suffix(".source")
+            source.write_bytes(model)
+            self._module.build(source, file, self._config)
+            source.unlink()
+        return file
+
+
+@contextlib.contextmanager
+def job(
+    spec: Spec,
+    target: str,
+    source: Path,
+    frames: Dataset,
+    config: TechniqueConfig,
+    scratch: Path | None,
+    progress: Progress,
+    measures: bool | None = None,
+) -> Iterator[Job]:
+    """The job of one technique for one target; engines built on the way are gone when it ends.
+
+    ``measures`` says whether there is a bench, in place of the technique itself.
+
+    Raises:
+        SpecError: the technique needs validation frames and the spec has none.
+        MissingRequirement: it measures on a target that is not here.
+    """
+    preprocess = Preprocess(spec.preprocess)
+    measured = config.measures if measures is None else measures
+    with tempfile.TemporaryDirectory() as folder:
+        yield Job(
+            source=source,
+            frames=Feeds(preprocess, frames),
+            profile=target_profile(spec, target),
+            network=None if spec.model.onnx else lambda: _network(spec),
+            export=None if spec.model.onnx else lambda module: _exported(spec, module),
+            examples=LabelledFeeds(preprocess, spec.data.training.open()) if spec.data.training else None,
+            loss=_loss(spec),
+            bench=_bench(spec, target, config, Path(folder)) if measured else None,
+            scratch=scratch,
+            progress=progress,
+        )
+
+
+def target_profile(spec: Spec, target: str) -> str:
+    """The Q/DQ profile of a target's engine."""
+    config = spec.targets[target]
+    name: str = plugins.load("engine", config.engine).quantization_profile(config)
+    return name
+
+
+def _bench(spec: Spec, target: str, config: TechniqueConfig, folder: Path) -> TargetBench:
+    if spec.data.validation is None:
+        raise SpecError(
+            "data.validation is missing: what is chosen by accuracy cannot be judged on the same frames; "
+            "give frames that are neither calibration nor evaluation"
+        )
+    engine = spec.targets[target]
+    plugins.load("engine", engine.engine).require(engine)
+    if elsewhere := not_here(engine):
+        raise EnvironmentFault(
+            f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
+        )
+    metric = getattr(config, "metric", None)
+    return TargetBench(spec, target, spec.data.validation.open(), folder, metric)
+
+
+def _network(spec: Spec) -> nn.Module:
+    module = load.load_model(spec.model).module
+    assert module is not None
+    return module
+
+
+def _exported(spec: Spec, module: nn.Module) -> bytes:
+    loaded = replace(load.load_model(spec.model), module=module)
+    with tempfile.TemporaryDirectory() as folder:
+        export.export(loaded, Path(folder) / "fp32.onnx")
+        return (Path(folder) / "fp32.onnx").read_bytes()
+
+
+def _loss(spec: Spec) -> Callable[[Mapping[str, Any], Any], Any] | None:
+    from edgekit.training import losses
+
+    return losses.of_task(spec.task)

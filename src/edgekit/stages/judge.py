@@ -1,0 +1,224 @@
+"""How a bundle is judged: against its KPIs, a baseline from a bundle or from earlier runs, and for the record."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.bundle import Bundle, pack
+from edgekit.core.errors import InputError, SpecError
+from edgekit.core.history import ControlChart
+from edgekit.core.progress import Progress
+from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.spec import KPI_LIMITS, Kpi
+from edgekit.gate import against, judge, measured, require_measured
+from edgekit.profiling import Load
+from edgekit.stages import baseline as baselines
+from edgekit.stages import measure
+from edgekit.stages.baseline import Other
+from edgekit.stages.measure import Accuracy, Timing
+
+if TYPE_CHECKING:
+    from edgekit.history import History
+
+
+def load_of(queries: int | None) -> Load:
+    """The load of a gate: of so many queries, or the default, which goes on until p99 has an interval."""
+    return Load(most=4) if queries is None else Load(queries, loads=max(1, queries // Load().each))
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How to judge.
+
+    ``root``: where the evaluation data are on this machine.  ``allow_undecided``: what cannot be decided does not
+    fail.  ``against``: the baseline: a bundle's path, or ``last-good``, a git revision or a run of the history, whose
+    bundle is run again where the history keeps it and it runs here.
+    ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
+    ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
+    ``load``: queries of a fresh profile.  ``needs_baseline``: KPIs against a baseline are refused without one;
+    otherwise they are left out, with a warning.
+    """
+
+    root: Path | None = None
+    allow_undecided: bool = False
+    against: str | None = None
+    history: str | Path | None = None
+    beside: tuple[ProfileReport, ...] = ()
+    load: Load = field(default_factory=lambda: load_of(None))
+    needs_baseline: bool = True
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict, the measurements behind it, and the id of the run that was recorded."""
+
+    gate: GateReport
+    evaluation: EvaluateReport
+    profile: ProfileReport
+    run: str | None = None
+
+
+def gate(
+    bundle: Bundle,
+    how: Judging,
+    evaluated: EvaluateReport | None,
+    profiled: ProfileReport | None,
+    progress: Progress,
+) -> Judged:
+    """Judge the bundle on the reports given, or on fresh measurements.
+
+    Raises:
+        InputError: the baseline is unknown, or its data or preprocessing are others; the evaluation data are not
+            those that the bundle was built for.
+        SpecError: a KPI cannot be judged.
+    """
+    book = _history(how)  # before anything is measured: a damaged file costs no night
+    given = how.beside if profiled is None else (profiled, *how.beside)
+    fresh = evaluated is None and profiled is None
+    other = None if how.against is None else baselines.find(bundle, how.against, book, fresh)
+    _require_data(bundle, how, evaluated)
+    alone = profiled is None and (other is None or other.bundle is None)
+    built = bundle.built if profiled is None else {}
+    contents, metrics = bundle.contents, _metrics(bundle)
+    if other is None and not how.needs_baseline:
+        other = Other(why="no baseline was named")
+    kpis, unjudged = _comparable(bundle, other)
+    require_measured(kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
+    baseline = None
+    if other is not None and other.bundle is not None:
+        both = measure.compare(bundle, other.bundle, Accuracy(how.root), Timing(how.load, how.root), progress)
+        evaluated, profiled = both.evaluation, both.profile
+        theirs = (both.baseline_evaluation, both.baseline_profile)
+        baseline = against(other.name, theirs, (evaluated, profiled), metrics, paired=both.paired, same_run=True)
+    else:
+        evaluated = evaluated or measure.evaluate(bundle, Accuracy(how.root), progress)
+        profiled = profiled or measure.profile(bundle, Timing(how.load, how.root), progress)
+        if other is not None and other.documents is not None:
+            mine = (evaluated, profiled)
+            baseline = against(other.name, other.documents, mine, metrics, history=other.earlier)
+    numbers = measured(evaluated, profiled, metrics, how.beside)
+    first = other is not None and not other.exists
+    report = judge(kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided, none_is_well=first)
+    report = replace(report, warnings=(*evaluated.warnings, *unjudged))
+    run = None if book is None else _record(bundle, book, evaluated, profiled, report, fresh)
+    return Judged(replace(report, run=run), evaluated, profiled, run)
+
+
+def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tuple[str, ...]]:
+    """The KPIs that can be judged against this baseline, and what to warn of.
+
+    Raises:
+        SpecError: a KPI needs a baseline, and none was named.
+    """
+    kpis = {name: kpi for name, kpi in bundle.contents.kpis.items() if kpi.target in (None, bundle.contents.target)}
+    limits = {name: [kind for kind in KPI_LIMITS if getattr(kpi, kind) is not None] for name, kpi in kpis.items()}
+    needing = {name: own for name, kinds in limits.items() if (own := [k for k in kinds if k.startswith("baseline_")])}
+    if other is None and needing:
+        name, (kind, *_) = next(iter(needing.items()))
+        raise SpecError(
+            f"kpis.{name}: {kind} needs a baseline; name one with: edgekit gate BUNDLE --against last-good, "
+            "or a bundle, a revision, a run"
+        )
+    if other is None or other.exists:
+        return dict(bundle.contents.kpis), (other.why,) if other is not None and other.why else ()
+    if not needing:
+        return dict(bundle.contents.kpis), ()
+    kept = {
+        name: kpi.model_copy(update=dict.fromkeys(needing.get(name, ())))
+        for name, kpi in bundle.contents.kpis.items()
+        if limits.get(name) != needing.get(name, [])
+    }
+    missed = ", ".join(f"{name} ({', '.join(kinds)})" for name, kinds in needing.items())
+    return kept, (f"{other.why}; not judged this time: {missed}",)
+
+
+def _require_data(bundle: Bundle, how: Judging, evaluated: EvaluateReport | None) -> None:
+    """Raise unless the frames are those that the bundle was built to be judged on: before they are run."""
+    pinned = bundle.evaluation_data
+    if pinned is None:
+        return
+    if evaluated is not None:
+        found = pinned.differs(evaluated.frames, evaluated.dataset_hash)
+    else:
+        dataset = bundle.dataset(how.root)
+        found = pinned.differs(len(dataset), dataset.fingerprint())
+    if found:
+        raise InputError(
+            f"{found}; put the data back, or, when the test set is meant to change, build the bundle again with it: "
+            f"{bundle.manifest['command']}"
+        )
+
+
+def charts(bundle: Bundle, history: str | Path) -> tuple[ControlChart, ...]:
+    """How the KPIs of this bundle's project and target moved over the recorded runs."""
+    from edgekit.history import History, control_chart
+
+    book, contents = History.open(history), bundle.contents
+    runs = book.entries(contents.target, contents.name)
+    names = dict.fromkeys(kpi.metric or name for name, kpi in contents.kpis.items())
+    known = [name for name in names if any(name in run.metrics for run in runs)]
+    series = [book.series(name, contents.target, name=contents.name) for name in known]
+    return tuple(control_chart(one) for one in series if len(one) > 1)
+
+
+def _history(how: Judging) -> History | None:
+    if how.history is None:
+        return None
+    from edgekit.history import History
+
+    return History.open(how.history, writing=True)
+
+
+def _record(
+    bundle: Bundle, book: History, evaluated: EvaluateReport, profiled: ProfileReport, report: GateReport, fresh: bool
+) -> str:
+    """Record the run and return its id; documents that were judged before with this verdict are no new run."""
+    if not fresh and (before := book.recorded(evaluated, profiled, report.verdict)) is not None:
+        return before
+    contents = bundle.contents
+    with _to_keep(bundle, book, report) as artifacts:
+        return book.record(
+            evaluated,
+            profiled,
+            report,
+            contents.name,
+            contents.target,
+            bundle.digest,
+            _revision(),
+            artifacts,
+            metrics=_metrics(bundle),
+            parameters={"precision": contents.candidate.precision, "versions": bundle.manifest.get("tools", {})},
+        )
+
+
+@contextmanager
+def _to_keep(bundle: Bundle, book: History, report: GateReport) -> Iterator[dict[str, Path]]:
+    """The bundle in one file, when it passed and no run of it keeps it: later ones are run in turn with it."""
+    from edgekit.history import BUNDLE
+
+    contents = bundle.contents
+    if report.verdict != "pass" or book.keeps(BUNDLE, bundle.digest, contents.target, contents.name):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="edgekit-history-") as folder:
+        yield {BUNDLE: pack(bundle, Path(folder) / BUNDLE)}
+
+
+def _metrics(bundle: Bundle) -> tuple[Metric, ...]:
+    task = bundle.task()
+    return (*task.metrics, *task.sequence_metrics)
+
+
+def _revision() -> str | None:
+    """The git commit of the working directory; None outside a repository."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None

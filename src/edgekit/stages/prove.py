@@ -1,0 +1,119 @@
+"""What is found out about new engines: outputs against golden, precision of every layer, speed against the control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import profiling, remote
+from edgekit.bundle import NOT_RUN
+from edgekit.core import plugins
+from edgekit.core.artifacts import write_bytes
+from edgekit.core.golden import feeds_of
+from edgekit.core.progress import Progress
+from edgekit.core.reports import Race
+from edgekit.core.tensors import Array
+from edgekit.engine import EngineConfig, in_turn, layers_path
+from edgekit.verification import bisect
+from edgekit.verification.parity import LIMITS, compare, require
+
+QUERIES, WARMUP = 200, 20
+VERSION = 2
+"""Of what is found out: engines of which less is known are built again."""
+
+
+def prove(
+    module: Any,
+    config: EngineConfig,
+    files: tuple[Path, Path],
+    precision: str,
+    golden: Mapping[str, Array],
+    unrunnable: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """What ``parity.json`` says of one engine.
+
+    Args:
+        module: the backend that built it.
+        config: the target.
+        files: the engine and the typed model that it was built from.
+        precision: of both.
+        golden: see :func:`edgekit.verification.parity.compare`.
+        unrunnable: why the engine does not run while it is built; empty: it does.
+        progress: shows the step.
+
+    Returns:
+        The parity report, or that it was not run and why; ``achieved`` is the backend's comparison of the engine's
+        layers with the request, None where no layer list can be had.
+
+    Raises:
+        CheckFailed: its outputs are not those of the typed model; the first layer that departs is named.
+    """
+    engine, model = files
+    if unrunnable:
+        report: dict[str, Any] = {"engine": precision, "verdict": NOT_RUN, "reason": unrunnable}
+    else:
+        with progress.track(f"verify {precision}"), module.open(engine, config) as opened:
+            found = compare(opened, golden, precision)
+            listed = opened.layer_list()
+        if found.verdict != "pass":
+            blamed = bisect.find(module, config, model, golden, LIMITS[precision], progress)
+            found = replace(found, departure=blamed)
+        require(found)
+        if listed is not None:
+            write_bytes(layers_path(engine), listed.encode())
+        report = found.to_dict()
+    ask = getattr(plugins.load("engine", config.engine), "achieved", None)
+    achieved = None if ask is None else ask(engine, model, precision, config)
+    return report | {"achieved": None if achieved is None else achieved.to_dict()}
+
+
+def race(
+    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Mapping[str, Array], progress: Progress
+) -> Race | None:
+    """INT8 against the control that it has to beat, by median latency.
+
+    Here, or on a board that has edgekit, both run in turn on a golden input; of a board with ``trtexec`` alone the
+    medians are those of its two builds.
+
+    Args:
+        module: the backend that built them.
+        config: the target.
+        engines: files by precision, the candidate first.
+        golden: holds the input.
+        progress: shows the step.
+
+    Returns:
+        None where there is nothing to beat (no INT8, or its backend names no control), or nothing was measured.
+    """
+    beaten: str | None = getattr(plugins.load("engine", config.engine), "INT8_CONTROL", None)
+    if beaten is None or next(iter(engines)) != "int8" or beaten not in engines:
+        return None
+    feeds = feeds_of(golden, 0)
+    with progress.track(f"time int8 and {beaten}"):
+        if isinstance(module, remote.Board):
+            times, by = module.race(engines, feeds, QUERIES, WARMUP, config)
+        else:
+            with ExitStack() as stack:
+                opened = {name: stack.enter_context(module.open(file, config)) for name, file in engines.items()}
+                times, by = in_turn(opened, feeds, QUERIES, WARMUP), "edgekit"
+    return judged(times["int8"], times[beaten], beaten, by) if times else None
+
+
+def judged(times_ms: list[float], control_ms: list[float], control: str, by: str) -> Race:
+    """The verdict: faster only when chance is no explanation; a single time of each is a median, taken as it is."""
+    ours, theirs = float(np.median(times_ms)), float(np.median(control_ms))
+    paired = len(times_ms) == len(control_ms) > 1
+    interval = profiling.speedup_interval(np.array(control_ms), np.array(times_ms)) if paired else None
+    known = interval is not None and interval.low is not None
+    low = interval.low if interval is not None and known else theirs / ours
+    faster = low is not None and low > 1
+    return Race(
+        control, ours, theirs, theirs / ours, interval, len(times_ms) if paired else None, by,
+        "faster" if faster else "rejected",
+    )  # fmt: skip

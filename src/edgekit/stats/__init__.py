@@ -1,0 +1,1 @@
+"""Percentiles, openings, pairs and shares with their intervals."""

@@ -1,0 +1,1 @@
+"""Does an engine compute what its typed ONNX file says?"""

@@ -1,0 +1,149 @@
+"""Techniques that measure, on the tiny project: spec to engine and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+from tests import shell
+
+import edgekit
+from edgekit.core.errors import DataError, SpecError
+from edgekit.core.reports import CompressReport
+from edgekit.data.images import Config as Images
+from edgekit.preprocess import Preprocess
+from edgekit.stages.job import LabelledFeeds
+
+VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
+
+
+def change(project: Path, step: str, validation: bool = True) -> Path:
+    file = project / "edgekit.yaml"
+    text = file.read_text().replace("{method: ptq}", step)
+    file.write_text(text.replace("  evaluation:", VALIDATION) if validation else text)
+    return project
+
+
+def report_of(project: Path) -> CompressReport:
+    path = project / "artifacts" / "tiny-compressed" / "report.json"
+    return TypeAdapter(CompressReport).validate_json(path.read_bytes())
+
+
+def test_the_ladder_ends_in_a_bundle(tiny_project: Path) -> None:
+    bundle = edgekit.build(change(tiny_project, "{method: auto, max_drop: 0.5}"), "cpu")
+    report = report_of(tiny_project)
+    assert (report.target, report.metric, report.max_drop) == ("cpu", "miou", 0.5)
+    chosen = next(rung for rung in report.rungs if rung.name == report.chosen)
+    assert bundle.contents.candidate.precision == chosen.precision
+    assert report.rungs[0].name == "fp32"
+    assert report.rungs[0].latency_ms is not None
+    record = json.loads((tiny_project / "artifacts" / "tiny-compressed" / "calibration.json").read_text())
+    assert (record["method"], record["rung"]) == ("auto", report.chosen)
+    # What was measured once is not measured again.
+    assert edgekit.compress(tiny_project).reused is True
+
+
+def test_validation_frames_are_needed_and_named(tiny_project: Path) -> None:
+    with pytest.raises(SpecError, match=r"data\.validation is missing: .* neither calibration nor evaluation"):
+        edgekit.compress(change(tiny_project, "{method: auto, max_drop: 0.1}", validation=False))
+
+
+def test_an_unknown_metric_is_named(tiny_project: Path) -> None:
+    with pytest.raises(SpecError, match=r"metric: the task has no 'miuo'; did you mean 'miou'\?"):
+        edgekit.compress(change(tiny_project, "{method: auto, max_drop: 0.1, metric: miuo}"))
+
+
+def test_a_metric_that_the_validation_frames_do_not_give_is_named(tiny_project: Path) -> None:
+    step = "{method: auto, max_drop: 0.1, metric: flicker}"  # the frames are of no sequence
+    with pytest.raises(
+        DataError, match=r"metric 'flicker' cannot be measured on the frames of data\.validation; allowed"
+    ):
+        edgekit.compress(change(tiny_project, step))
+
+
+def test_training_frames_without_truth_are_for_the_teacher(tiny_project: Path) -> None:
+    """They reach the loop; the loss of the task refuses them, and says what takes them."""
+    spec = edgekit.read_spec(change(tiny_project, "{method: ptq}", validation=False))
+    frames = Images(root=tiny_project / "data" / "images").open()
+    feeds, truth = LabelledFeeds(Preprocess(spec.preprocess), frames)[0]
+    assert set(feeds) == {"image"}
+    assert truth is None
+
+
+def test_further_profiles_come_from_the_same_calibration(tiny_project: Path) -> None:
+    made = edgekit.compress(change(tiny_project, "{method: ptq, profiles: [tensorrt, openvino]}", validation=False))
+    assert set(made.models) == {"fp32", "int8", "int8-tensorrt", "int8-openvino"}
+    record = json.loads((made.path / "calibration.json").read_text())
+    assert set(record["also"]) == {"tensorrt", "openvino"}
+    assert record["also"]["tensorrt"]["activations"] == "int8 per tensor, symmetric"
+
+
+def test_an_unknown_profile_is_named(tiny_project: Path) -> None:
+    with pytest.raises(SpecError, match=r"no Q/DQ profile 'tensorrtx'; did you mean 'tensorrt'\?"):
+        edgekit.compress(change(tiny_project, "{method: ptq, profiles: [tensorrtx]}", validation=False))
+
+
+def test_noise_is_asked_for_by_name_and_recorded(tiny_project: Path) -> None:
+    file = tiny_project / "edgekit.yaml"
+    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "image_mask", "real": True}
+    real = "{format: image_mask, images: data/images, masks: data/masks, limit: 6}"
+    file.write_text(file.read_text().replace(real, "{format: noise, count: 2, size: [32, 48]}", 1))
+    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "noise", "real": False}
+
+
+def test_half_precision_builds_and_holds_parity(tiny_project: Path) -> None:
+    bundle = edgekit.build(change(tiny_project, "{method: half}", validation=False), "cpu")
+    assert bundle.contents.candidate.precision == "fp16"
+    assert edgekit.verify(bundle).verdict == "pass"
+
+
+def test_training_through_the_spec_reports_its_control(tiny_project: Path) -> None:
+    pytest.importorskip("modelopt")
+    change(tiny_project, "{method: qat, training: {steps: 4, batch: 2, validate_every: 2}}")
+    file = tiny_project / "edgekit.yaml"
+    frames = "{format: image_mask, images: data/images, masks: data/masks}"
+    file.write_text(file.read_text().replace("  evaluation:", f"  training: {frames}\n  evaluation:"))
+    made = edgekit.compress(tiny_project)
+    record = json.loads((made.path / "calibration.json").read_text())
+    assert record["method"] == "qat"
+    assert {"fp32", "ptq", "qat", "control"} <= set(record["qat"])
+    assert {"fp32", "ptq"} <= set(record["qat"]["control"])
+    assert list((tiny_project / ".edgekit").glob("scratch-*")) == []
+
+
+class TestCommandLine:
+    def test_compress_shows_the_rungs(self, tiny_project: Path) -> None:
+        change(tiny_project, "{method: auto, max_drop: 0.5}")
+        shown = shell.edgekit("compress", tiny_project)
+        assert shown.returncode == 0, shown.stderr
+        assert "fp32" in shown.stdout
+        assert "control" in shown.stdout
+        told = json.loads(shell.edgekit("compress", tiny_project, "--json").stdout)
+        assert told["target"] == "cpu"
+        assert told["report"]["chosen"] == report_of(tiny_project).chosen
+
+    def test_sensitivity_writes_table_document_and_picture(self, tiny_project: Path) -> None:
+        shown = shell.edgekit("sensitivity", tiny_project, "--top", 2)
+        assert shown.returncode == 0, shown.stderr
+        assert "3 layers, the worst 2 of profile ort-" in shown.stdout
+        assert "SQNR (dB)" in shown.stdout
+        folder = tiny_project / "artifacts"
+        assert (folder / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+        document = json.loads((folder / "sensitivity.json").read_text())
+        assert document["metric"] is None
+        assert document == json.loads(shell.edgekit("sensitivity", tiny_project, "--json").stdout)
+
+    def test_sensitivity_by_metric_needs_validation_frames(self, tiny_project: Path) -> None:
+        refused = shell.edgekit("sensitivity", tiny_project, "--metric")
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("error: data.validation is missing")
+        shown = shell.edgekit("sensitivity", change(tiny_project, "{method: ptq}"), "--metric")
+        assert shown.returncode == 0, shown.stderr
+        assert "miou drop" in shown.stdout
+
+    def test_an_unknown_target(self, tiny_project: Path) -> None:
+        refused = shell.edgekit("compress", tiny_project, "--target", "cpus")
+        assert refused.returncode == 2
+        assert "no target 'cpus' in the spec; did you mean 'cpu'?" in refused.stderr

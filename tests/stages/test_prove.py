@@ -1,0 +1,99 @@
+"""What a build finds out about its engines, over the simulated device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.fake_trt import VERSIONS
+from tests.graphs import node, write
+from tests.trt_bench import Bench, machine
+
+from edgekit.core.progress import Silent
+from edgekit.engine import layers_path, trt
+from edgekit.stages import prove as proving
+
+X = np.arange(4, dtype=np.float32).reshape(1, 4)
+GOLDEN = {"input.0.x": X} | {f"{kind}.0.y": 2 * X + 1 for kind in ("output", "int8", "fp16")}
+CONFIG = trt.Config(engine="trt")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return machine(VERSIONS[0], tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """One matrix product, named as the simulated engine names its layer."""
+    product = node("MatMul", "x w", "y")
+    product.name = "conv"
+    value = [("x", (1, 4), "float32")], [("y", (1, 4), "float32")]
+    return write(tmp_path / "fp32.onnx", [product], *value, {"w": np.eye(4, dtype=np.float16).astype(np.float32)})
+
+
+def engine_of(bench: Bench, precision: str) -> Path:
+    made = bench.engine().path
+    for file in (made, made.with_name(f"{made.name}.json")):
+        file.rename(file.with_name(file.name.replace("model", precision)))
+    return made.with_name(f"{precision}.engine")
+
+
+def prove(files: tuple[Path, Path], config: trt.Config = CONFIG, unrunnable: str = "") -> dict[str, object]:
+    return proving.prove(trt, config, files, "int8", GOLDEN, unrunnable, Silent())
+
+
+def test_the_layer_list_is_kept_and_judged(bench: Bench, model: Path) -> None:
+    engine = engine_of(bench, "int8")
+    report = prove((engine, model))
+    assert report["verdict"] == "pass"
+    found = report["achieved"]
+    assert isinstance(found, dict)
+    assert (found["verdict"], found["missed"], found["numbers"]["missed_layers"]) == ("pass", (), 0)
+    assert json.loads(layers_path(engine).read_text())["Layers"][0]["Name"] == "conv"
+
+
+def test_names_alone_are_no_list(bench: Bench, model: Path) -> None:
+    engine = engine_of(bench, "int8")
+    assert prove((engine, model), trt.Config(engine="trt", detailed_profiling=False))["achieved"] is None
+    assert not layers_path(engine).exists()
+
+
+def test_what_does_not_run_claims_nothing(model: Path) -> None:
+    report = prove((model.with_name("int8.engine"), model), unrunnable="no GPU")
+    assert report == {"engine": "int8", "verdict": "not run", "reason": "no GPU", "achieved": None}
+
+
+def test_int8_and_its_control_run_in_turn(bench: Bench) -> None:
+    engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
+    found = proving.race(trt, CONFIG, engines, GOLDEN, Silent())
+    assert found is not None
+    assert (found.by, found.control, found.queries) == ("edgekit", "fp16", proving.QUERIES)
+    assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
+    assert bench.gpu.calls["cudaGraphLaunch"] == 2 * (proving.QUERIES + proving.WARMUP)
+
+
+def test_without_int8_there_is_nothing_to_beat(bench: Bench) -> None:
+    engine = engine_of(bench, "fp16")
+    assert proving.race(trt, CONFIG, {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
+
+
+@given(st.floats(0.1, 100), st.floats(0.1, 100))
+def test_medians_alone_are_taken_as_they_are(ours: float, theirs: float) -> None:
+    found = proving.judged([ours], [theirs], "fp16", "trtexec")
+    assert (found.verdict == "faster") == (theirs / ours > 1)
+    assert (found.interval, found.queries) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("gain", "spread", "verdict"), [(0.5, 0.01, "faster"), (0.0, 0.05, "rejected"), (-0.5, 0.01, "rejected")]
+)
+def test_chance_is_no_gain(gain: float, spread: float, verdict: str) -> None:
+    noise = np.random.default_rng(3).normal(0, spread, (2, 200))
+    found = proving.judged((1 + noise[0]).tolist(), (1 + gain + noise[1]).tolist(), "fp16", "edgekit")
+    assert found.verdict == verdict
+    assert found.interval is not None
