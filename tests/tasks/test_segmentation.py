@@ -64,7 +64,7 @@ class TestConfig:
         config = section.validate_python(spec, context={"base": tmp_path})
         (tmp_path / "classes.json").unlink()
         stored = json.loads(json.dumps(config.model_dump(mode="json")))
-        assert stored == {"kind": "segmentation", "output": "logits", "classes": ["road", "car"], "ignore_index": 11}
+        assert stored == spec | {"classes": ["road", "car"], "threshold": None}
         assert section.validate_python(stored) == config
 
     @pytest.mark.parametrize(
@@ -76,7 +76,10 @@ class TestConfig:
             (b'{"classes": ["road"]}', r"classes\.json: expected a list of names or"),
             (b'["road", 3]', r"classes\.json: expected a list of names or .*, each name a text that is not empty"),
             (b'["road", " "]', r"each name a text that is not empty"),
-            (b'["road"]', r"classes\.json: expected 2 to 256 class names, found 1; a background counts as a class"),
+            (
+                b'["road"]',
+                r"classes: expected 2 to 256 class names, found 'road' alone; a background counts as a class",
+            ),
             (b'["road", "car", "road"]', r"classes\.json: the class name 'road' is there twice"),
         ],
     )
@@ -364,3 +367,82 @@ class TestMetrics:
     def test_nothing_to_score(self) -> None:
         with pytest.raises(DataError, match="no labelled pixel to score; evaluate frames"):
             task().accumulator().compute()
+
+
+class TestOneChannel:
+    """A model with one channel and a sigmoid, or raw logits: a threshold tells its two classes apart."""
+
+    @staticmethod
+    def binary(**options: Any) -> Segmentation:
+        return Config.model_validate({"output": "logits", "classes": ["background", "road"], **options}).create()
+
+    @pytest.mark.parametrize("classes", [["road"], ["background", "road"]])
+    def test_a_class_alone_stands_beside_the_background(self, classes: list[str]) -> None:
+        config = Config.model_validate({"output": "logits", "classes": classes, "threshold": 0.5})
+        assert config.classes == ("background", "road")
+        assert Config.model_validate(config.model_dump(mode="json")) == config
+
+    def test_a_class_alone_from_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "classes.json").write_text('["road"]')
+        config = Config.model_validate({"output": "o", "classes": str(tmp_path / "classes.json"), "threshold": 0})
+        assert config.classes == ("background", "road")
+
+    @pytest.mark.parametrize("batch", [(1, 1), (1,)])
+    @pytest.mark.parametrize(("threshold", "raw"), [(0.5, False), (0.0, True), (0.3, False), (-1.2, True)])
+    def test_above_the_threshold(self, batch: tuple[int, ...], threshold: float, raw: bool) -> None:
+        logits = np.random.default_rng(3).normal(0, 2, (6, 10)).astype(np.float32)
+        values = logits if raw else 1 / (1 + np.exp(-logits))
+        found = self.binary(threshold=threshold).decode({"logits": values.reshape(*batch, 6, 10)}, whole(6, 10))
+        assert found.labels.dtype == np.uint8
+        np.testing.assert_array_equal(found.labels, np.where(values > threshold, 1, 0))
+
+    def test_a_value_at_the_threshold_is_below_it(self) -> None:
+        value = np.array([[[[0.5, np.nextafter(np.float32(0.5), np.float32(1))]]]], np.float32)
+        assert self.binary(threshold=0.5).decode({"logits": value}, whole(1, 2)).labels.tolist() == [[0, 1]]
+
+    def test_values_not_labels_are_resized(self) -> None:
+        values = np.array([[[[0.0, 1.0]]]], np.float32)
+        found = self.binary(threshold=0.2).decode({"logits": values}, place((1, 8), (1, 2), "stretch"))
+        expected = interpolated(values, (1, 8))[0, 0] > 0.2
+        np.testing.assert_array_equal(found.labels, expected)
+        assert found.labels.sum() == 5
+
+    @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (1, 4, 4), (None, None, None, None)])
+    def test_fitting(self, shape: tuple[int | None, ...]) -> None:
+        self.binary(threshold=0.5).check_outputs([TensorSpec("logits", shape)])
+
+    @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (1, 4, 4)])
+    def test_without_a_threshold_the_message_says_which(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(
+            SpecError, match=r"one channel: give task\.threshold, .* is road: 0\.5 .* sigmoid, 0 for raw"
+        ):
+            self.binary().check_outputs([TensorSpec("logits", shape)])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"classes": ["road"]}, r"found 'road' alone; .* one channel give task\.threshold, .* 0\.5 .* 0 for raw"),
+            ({"threshold": 0.5, "classes": ["a", "b", "c"]}, r"threshold: tells 2 classes apart, found 3"),
+            ({"threshold": 0.5, "classes": ["background"]}, r"threshold: tells 2 classes apart, found 1"),
+            ({"threshold": float("nan")}, r"threshold"),
+        ],
+    )
+    def test_bad_options(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            self.binary(**options)
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [
+            ((1, 2, 4, 4), "with 2 channels: remove task.threshold when it has a channel for each class"),
+            ((2, 1, 4, 4), "a batch of 2"),
+            ((1, 4), "2 dimensions instead of 4"),
+        ],
+    )
+    def test_misfits(self, shape: tuple[int, ...], message: str) -> None:
+        with pytest.raises(SpecError, match=message):
+            self.binary(threshold=0.5).check_outputs([TensorSpec("logits", shape)])
+
+    def test_nan(self) -> None:
+        with pytest.raises(TensorError, match="NaN"):
+            self.binary(threshold=0.5).decode({"logits": np.full((1, 1, 2, 2), np.nan, np.float32)}, whole(2, 2))

@@ -146,3 +146,7 @@ class TestPick:
     def test_frames_without_truth(self) -> None:
         with pytest.raises(DataError, match="use the loss 'teacher'"):
             supervised(lambda outputs, truth: truth.sum())({}, Batch({}, None))
+
+
+def test_a_threshold_has_no_built_in_loss() -> None:
+    assert of_task(segmentation.Config(output="p", classes=("road",), threshold=0.5)) is None

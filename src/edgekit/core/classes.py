@@ -55,6 +55,9 @@ def _read_json(path: Path) -> Any:
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_names(256), json_schema_input_type=str | list[str])]
 """2 to 256 names, so that an id fits a uint8 mask: a list, or a JSON file with one."""
 
+MaskNames = Annotated[tuple[str, ...], BeforeValidator(_names(256, 1), json_schema_input_type=str | list[str])]
+"""1 to 256 names: as :data:`ClassNames`, where one name may stand for it and all the rest."""
+
 ManyClassNames = Annotated[tuple[str, ...], BeforeValidator(_names(4096), json_schema_input_type=str | list[str])]
 """2 to 4096 names (a confusion matrix is then at most 128 MiB): a list, or a JSON file with one."""
 

@@ -1,7 +1,8 @@
 """Semantic segmentation: one class for each pixel.
 
 The model gives logits (or any score where more is better) ``float32 (1, C, h, w)``, where ``h`` and
-``w`` are those of the input or a fraction of them.  Metrics are intersection over union (Jaccard
+``w`` are those of the input or a fraction of them; or, of two classes, one channel ``(1, 1, h, w)`` or
+``(1, h, w)``, which a threshold cuts.  Metrics are intersection over union (Jaccard
 index; Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010) and pixel accuracy.
 """
 
@@ -12,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, SpecError, TensorError
@@ -20,37 +22,74 @@ from edgekit.core.predictions import Geometry, LabelMap
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
-from edgekit.tasks._classes import ClassNames
+from edgekit.tasks._classes import MaskNames
 from edgekit.tasks._drawing import blended, colours, legend
 from edgekit.tasks._weights import Records, checked, checked_rows, mean, ratio, single
 
 _NONE = 15
 """Instead of any id that is no class, where four bits hold an id."""
 
+_REST = "background"
+"""The class below the threshold, where the spec names only the one above it."""
+
+_THRESHOLD = (
+    "task.threshold, the value above which a pixel is {}: 0.5 when the model ends in a sigmoid, 0 for raw logits"
+)
+
 
 class Config(TaskConfig):
     """``output`` names the model output that holds the logits.
 
     ``classes`` is a list of names in the order of the channels, or a JSON file with one.  Pixels
-    whose truth is ``ignore_index`` count nowhere.
+    whose truth is ``ignore_index`` count nowhere.  ``threshold`` is of a model with one channel: in
+    that channel's own unit (0.5 after a sigmoid, 0 for raw logits), the value above which a pixel is
+    the second of the two classes; a class that is named alone is that one, with id 1, beside
+    ``background``, id 0.
     """
 
     kind: Literal["segmentation"] = "segmentation"
     output: str
-    classes: ClassNames
+    threshold: float | None = Field(default=None, allow_inf_nan=False, description="of a model with one channel")
+    classes: MaskNames  # after the threshold, which decides what a single name means
     ignore_index: int | None = Field(default=None, ge=0, le=255)
 
+    @field_validator("classes")
+    @classmethod
+    def _beside_the_background(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """``classes: [road]`` beside a threshold are the two classes background and road."""
+        alone = len(names) == 1 and names[0].lower() != _REST
+        return (_REST, *names) if alone and info.data.get("threshold") is not None else names
+
+    @model_validator(mode="after")
+    def _one_channel(self) -> Self:
+        count = len(self.classes)
+        if self.threshold is None and count == 1:
+            name = self.classes[0]
+            raise ValueError(
+                f"classes: expected 2 to 256 class names, found {name!r} alone; a background counts as a class. Of a "
+                f"model with one channel give {_THRESHOLD.format(name)}"
+            )
+        if self.threshold is not None and count != 2:
+            raise ValueError(
+                f"threshold: tells 2 classes apart, found {count}; remove it, or name the class above it: "
+                "classes: [road], or both: [background, road]"
+            )
+        return self
+
     def create(self) -> Segmentation:
-        return Segmentation(self.output, self.classes, self.ignore_index)
+        return Segmentation(self.output, self.classes, self.ignore_index, self.threshold)
 
 
 class Segmentation(Task):
     """Logits to a :class:`~edgekit.core.predictions.LabelMap` in the size of the original image."""
 
-    def __init__(self, output: str, classes: Sequence[str], ignore_index: int | None = None) -> None:
+    def __init__(
+        self, output: str, classes: Sequence[str], ignore_index: int | None = None, threshold: float | None = None
+    ) -> None:
         self.output = output
         self.classes = tuple(classes)
         self.ignore_index = ignore_index
+        self.threshold = threshold
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -59,27 +98,46 @@ class Segmentation(Task):
         return tuple(Metric(name, higher=True) for name in ("miou", "pixel_accuracy", *scored))
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
-        """Raise :class:`SpecError` unless ``output`` is there as float32 ``(1, C, h, w)`` with a channel a class."""
+        """Raise :class:`SpecError` unless ``output`` is there as float32 ``(1, C, h, w)`` with a channel a class.
+
+        With a threshold it has one channel: ``(1, 1, h, w)`` or ``(1, h, w)``.
+        """
         known = {spec.name: spec for spec in outputs}
         if self.output not in known:
             hint = plugins.allowed(self.output, tuple(known))
             raise SpecError(f"task.output: the model has no output {self.output!r}; {hint}")
         spec, count = known[self.output], len(self.classes)
-        expected = f"task.output: expected float32[1, {count}, h, w], a channel for each of the {count} classes"
-        if len(spec.shape) != 4:
-            raise SpecError(f"{expected}; the model gives {spec}, which has {len(spec.shape)} dimensions instead of 4")
-        if spec.shape[1] not in (None, count):
-            raise SpecError(f"{expected}; the model gives {spec}, with {spec.shape[1]} channels: correct task.classes")
-        if spec.shape[0] not in (None, 1):
-            raise SpecError(f"{expected}; the model gives {spec}, a batch of {spec.shape[0]}")
+        if self.threshold is not None:
+            expected = "task.output: expected float32[1, 1, h, w], the one channel that task.threshold cuts"
+            shape = spec.shape if len(spec.shape) != 3 else (spec.shape[0], 1, *spec.shape[1:])
+            fix = "remove task.threshold when it has a channel for each class"
+        else:
+            expected = f"task.output: expected float32[1, {count}, h, w], a channel for each of the {count} classes"
+            shape, fix = spec.shape, "correct task.classes"
+            if count == 2 and (len(shape) == 3 or (len(shape) == 4 and shape[1] == 1)):
+                raise SpecError(
+                    f"{expected}; the model gives {spec}, one channel: give {_THRESHOLD.format(self.classes[1])}"
+                )
+        if len(shape) != 4:
+            raise SpecError(f"{expected}; the model gives {spec}, which has {len(shape)} dimensions instead of 4")
+        if shape[1] not in (None, self.channels):
+            raise SpecError(f"{expected}; the model gives {spec}, with {shape[1]} channels: {fix}")
+        if shape[0] not in (None, 1):
+            raise SpecError(f"{expected}; the model gives {spec}, a batch of {shape[0]}")
         if spec.dtype != "float32":
             raise SpecError(f"{expected}; the model gives {spec}: cast the output to float32")
+
+    @property
+    def channels(self) -> int:
+        """How many the output has: one a class, or one that a threshold cuts."""
+        return len(self.classes) if self.threshold is None else 1
 
     def decode(self, outputs: Arrays, geometry: Geometry) -> LabelMap:
         """The class with the highest logit at each pixel of the original image; the lowest id wins a tie.
 
         The letterbox border is cropped and the logits, not the labels, are resized bilinearly
-        (pixel centres aligned, as ``align_corners=False``).
+        (pixel centres aligned, as ``align_corners=False``).  With a threshold, id 1 where the value is
+        above it, else 0.
 
         Raises:
             TensorError: the output is missing, has another shape or dtype, or holds NaN.
@@ -87,12 +145,17 @@ class Segmentation(Task):
         if self.output not in outputs:
             raise TensorError(f"no output {self.output!r}; {plugins.allowed(self.output, tuple(outputs))}")
         logits = outputs[self.output]
-        if logits.ndim != 4 or logits.shape[:2] != (1, len(self.classes)) or 0 in logits.shape:
-            expected = f"[1, {len(self.classes)}, h, w]"
-            raise TensorError(f"output {self.output!r} has shape {list(logits.shape)}; expected {expected}")
+        if self.threshold is not None and logits.ndim == 3:
+            logits = logits[:, None]
+        if logits.ndim != 4 or logits.shape[:2] != (1, self.channels) or 0 in logits.shape:
+            expected = f"[1, {self.channels}, h, w]"
+            raise TensorError(
+                f"output {self.output!r} has shape {list(outputs[self.output].shape)}; expected {expected}"
+            )
         if logits.dtype != np.float32:
             raise TensorError(f"output {self.output!r} is {logits.dtype}; expected float32")
-        labels = _argmax(_to_original(plane, geometry) for plane in logits[0])
+        planes = (_to_original(plane, geometry) for plane in logits[0])
+        labels = _argmax(planes) if self.threshold is None else _above(next(planes), self.threshold)
         if labels is None:
             raise TensorError(f"output {self.output!r} holds NaN, so pixels have no class; run: edgekit verify")
         return LabelMap(labels)
@@ -175,6 +238,11 @@ def _argmax(planes: Iterable[Array]) -> NDArray[np.uint8] | None:
         np.maximum(labels, candidate, out=labels)  # indices rise, so the newest is the largest
         np.maximum(best, plane, out=best)  # keeps NaN
     return None if np.isnan(best.max()) else labels
+
+
+def _above(plane: Array, threshold: float) -> NDArray[np.uint8] | None:
+    """1 where the value is above the threshold, else 0; None when one is NaN."""
+    return None if np.isnan(plane.max()) else np.asarray(plane > threshold).view(np.uint8)
 
 
 class PixelCounts(Accumulator):

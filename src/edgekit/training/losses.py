@@ -36,8 +36,11 @@ TaskLoss = Callable[[Mapping[str, "Tensor"], Any], "Tensor"]
 
 
 def of_task(task: TaskConfig) -> TaskLoss | None:
-    """The built-in loss of a task, or None for a kind that has none (the teacher's loss needs no task)."""
-    return _segmentation(task) if isinstance(task, segmentation.Config) else None
+    """The built-in loss of a task, or None for a kind that has none (the teacher's loss needs no task).
+
+    Segmentation by a threshold has none: whether its one channel holds logits or probabilities is not known.
+    """
+    return _segmentation(task) if isinstance(task, segmentation.Config) and task.threshold is None else None
 
 
 def supervised(loss: TaskLoss) -> Loss:
