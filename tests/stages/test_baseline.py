@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stages.test_judge import with_kpis
 
 import edgekit
 from edgekit.bundle import Bundle, open_bundle, pack
@@ -20,6 +19,7 @@ from edgekit.core.spec import Kpi
 from edgekit.history import BUNDLE, History
 from edgekit.stages import measure
 from edgekit.stages.judge import Judging
+from tests.stages.test_judge import with_kpis
 
 LENIENT = Kpi(baseline_ratio=1000.0)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
-from tests import shell
 
 import edgekit
 from edgekit.core.errors import DataError, SpecError
@@ -15,6 +14,7 @@ from edgekit.core.reports import CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds
+from tests import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
 

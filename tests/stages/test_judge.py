@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.shell import edgekit as run
-from tests.shell import error_of
 
 import edgekit
 from edgekit.bundle import Bundle, EvaluationData, open_bundle
@@ -18,6 +16,8 @@ from edgekit.core.spec import Kpi
 from edgekit.profiling import ConstantStream, Load
 from edgekit.stages.judge import Judging
 from edgekit.stages.measure import Timing
+from tests.shell import edgekit as run
+from tests.shell import error_of
 
 QUICK = Timing(Load(700, 1, 10))
 

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
-from tests.projects import CLASSES, HEIGHT, SPEC, WIDTH
 
 import edgekit
 from edgekit.core.artifacts import tree_hashes
@@ -20,6 +19,7 @@ from edgekit.core.reports import DOCUMENTS, CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.profiling import Load
 from edgekit.stages.measure import Timing
+from tests.projects import CLASSES, HEIGHT, SPEC, WIDTH
 
 
 @pytest.fixture(scope="module")

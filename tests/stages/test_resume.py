@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.shell import Result, edgekit, start
 
 from edgekit.core.artifacts import tree_hashes
+from tests.shell import Result, edgekit, start
 
 pytestmark = pytest.mark.slow
 

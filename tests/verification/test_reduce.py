@@ -10,10 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.keeping_engine import install_engine
-from tests.shell import edgekit as run
-from tests.shell import error_of
-from tests.verification.test_bisect import LAYERS, LIMIT, chain, golden_of
 
 from edgekit import pipeline
 from edgekit.core import plugins
@@ -23,6 +19,10 @@ from edgekit.core.reports import Reduction
 from edgekit.engine import ort
 from edgekit.verification import reduce
 from edgekit.verification.parity import LIMITS
+from tests.keeping_engine import install_engine
+from tests.shell import edgekit as run
+from tests.shell import error_of
+from tests.verification.test_bisect import LAYERS, LIMIT, chain, golden_of
 
 WRONG = """
 from typing import Literal
