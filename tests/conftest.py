@@ -7,9 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # A gate in a test leaves no run behind; commands run in processes of their own inherit it.
 os.environ["EDGEKIT_HISTORY"] = "off"
+
+# A busy machine is no failure; CI draws the same examples each time: one commit, one verdict.
+settings.register_profile("edgekit", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("edgekit")
 
 
 @pytest.fixture(scope="session")
