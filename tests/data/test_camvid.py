@@ -109,7 +109,7 @@ def test_missing_root_list_and_files(small: Path) -> None:
     [
         (b"\n \n", r"test\.txt: lists no frame; expected one stem a line"),
         (b"0001TP_1\n0001TP_9\n0001TP_1\n", r"test\.txt:3: lists '0001TP_1' again, after line 1; remove it"),
-        (b"\xff\xfe0\x00", r"test\.txt: cannot be read as UTF-8 text"),
+        (b"\xe4\n", r"test\.txt: cannot be read as UTF-8 text"),
     ],
 )
 def test_bad_lists(small: Path, content: bytes, message: str) -> None:

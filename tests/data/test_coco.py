@@ -201,7 +201,7 @@ def test_bad_entries(section: dict[str, Any], edit: Edit, message: str) -> None:
         (b'{"images": [{"id": 1, "fi', r"instances\.json:1:\d+: is not valid JSON: .*; it may be cut short"),
         (b"", "instances.json:1:1: is not valid JSON"),
         (b"[]", "is a list, as COCO results are; expected the labels"),
-        (b'{"images": "\xff"}', "cannot be read as JSON"),
+        (b'{"images": "\xff"}', "is no UTF-8 text"),
         (b"3", "is 3; expected a JSON object"),
         (b"[" * 100_000, "cannot be read as JSON|is not valid JSON"),
     ],

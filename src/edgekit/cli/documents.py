@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import InputError, os_reason
+from edgekit.core.textfile import read_text
 
 
 def read_document(path: Path | None, kind: type, bundle: str | None = None) -> Any:
@@ -19,11 +20,15 @@ def read_document(path: Path | None, kind: type, bundle: str | None = None) -> A
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        content = path.read_bytes()
+        content = read_text(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {_source(kind, path)}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {os_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: no JSON document: {error.reason} at byte {error.start}; {_source(kind, path)}"
+        ) from error
     try:
         report: Any = TypeAdapter(kind).validate_json(content)
     except ValidationError as error:
@@ -43,7 +48,7 @@ def _source(kind: type, path: Path) -> str:
     return f"write it with: edgekit {command} BUNDLE --json > {path}"
 
 
-def _mismatch(kind: type, content: bytes, first: Any) -> str:
+def _mismatch(kind: type, content: str, first: Any) -> str:
     """What a file is instead, or what is wrong with it first."""
     from pydantic import TypeAdapter, ValidationError
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationInfo
 from pydantic_core import core_schema
 
 from edgekit.core.spec import SpecPath
+from edgekit.core.textfile import read_text
 
 _PATH: TypeAdapter[Path] = TypeAdapter(SpecPath)
 _FORM = 'a list of names or {"names": [...]}'
@@ -43,7 +44,7 @@ def _names(most: int, fewest: int = 2) -> core_schema.WithInfoValidatorFunction:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; expected a JSON file with {_FORM}, or the list itself") from None
     except json.JSONDecodeError as error:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from edgekit.core import plugins
 from edgekit.core.errors import SpecError
 from edgekit.core.spec import NAME, Spec
+from edgekit.core.textfile import read_text
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
 _FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*/\s*(\d+(?:\.\d*)?)\s*")
@@ -36,7 +37,7 @@ def read_spec(path: Path) -> Spec:
     """
     path = spec_file(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file; write one with: edgekit init my-project --task segmentation") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -54,7 +55,7 @@ def read_spec(path: Path) -> Spec:
 def located(path: Path, error: SpecError) -> SpecError:
     """The same mistakes, found after the file was read, each with its line: those that begin with ``kpis.NAME:``."""
     path = spec_file(path)
-    tree = _parse(path, path.read_text(encoding="utf-8"))
+    tree = _parse(path, read_text(path))
     wheres = (problem.partition(": ")[0].split(".", 1) for problem in error.problems)
     problems = tuple(f"{path}:{_line(tree, w)}: {p}" for w, p in zip(wheres, error.problems, strict=True))
     return _all(problems)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from edgekit.core.errors import DataError, os_reason
+from edgekit.core.textfile import read_text
 
 # What float() takes beyond this (nan, 1_0, digits of other scripts) is a mistake in a label file.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -28,7 +29,7 @@ def read_json(path: Path, key: str) -> Any:
     Raises:
         DataError: the file is missing, unreadable or no JSON.
     """
-    content = _content(path, key)
+    content = _text(path, key)
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
@@ -47,17 +48,15 @@ def read_lines(path: Path, key: str) -> list[tuple[int, str]]:
     Raises:
         DataError: the file is missing, unreadable or no UTF-8 text.
     """
-    try:
-        text = _content(path, key).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8") from error
-    lines = enumerate(map(str.strip, text.split("\n")), start=1)
+    lines = enumerate(map(str.strip, _text(path, key).split("\n")), start=1)
     return [(number, line) for number, line in lines if line]
 
 
-def _content(path: Path, key: str) -> bytes:
+def _text(path: Path, key: str) -> str:
     try:
-        return path.read_bytes()
+        return read_text(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8") from error
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; point the key '{key}' to a file that exists, or restore it") from None
     except OSError as error:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from edgekit.core.errors import DataError
 from edgekit.core.spec import SpecPath
+from edgekit.core.textfile import read_text
 from edgekit.data import DataConfig, Dataset, Sample, _files
 
 
@@ -53,7 +54,7 @@ class CamVid(Dataset):
     @staticmethod
     def _listed(path: Path) -> list[str]:
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
+            lines = read_text(path).split("\n")
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; expected the list of the split's frames, one stem a line") from None
         except (OSError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.errors import DataError, os_reason
+from edgekit.core.textfile import read_text
 from edgekit.evaluation.measurement import Column, Measurement
 
 MOST_VALUES = 50
@@ -73,8 +75,7 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
             name, a frame twice, or a row of another length.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file, strict=True) if row]
+        rows = [row for row in csv.reader(io.StringIO(read_text(path)), strict=True) if row]
     except FileNotFoundError:
         raise DataError(
             f"metadata table {path}: no such file; name a CSV file: the frame id, then its columns"

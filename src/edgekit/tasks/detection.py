@@ -32,6 +32,7 @@ from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.reports import Metric
 from edgekit.core.spec import SpecPath
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.core.textfile import read_text
 from edgekit.tasks import Labelled, Task, TaskConfig
 from edgekit.tasks import _boxes as boxes_
 from edgekit.tasks._boxes import CODINGS, FAMILIES, Family
@@ -60,7 +61,7 @@ def _priors(value: Any, info: ValidationInfo) -> Any:
         return value
     path = _PATH.validate_python(value, context=info.context)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a JSON file with a list of [x, y, width, height]: {error}") from error
 
