@@ -110,7 +110,7 @@ def test_engine_of_another_machine(tiny_bundle: Path) -> None:
     rewrite(tiny_bundle, lambda manifest: manifest["device"].update(onnxruntime="0.0.1"))  # type: ignore[attr-defined]
     bundle = open_bundle(tiny_bundle)
     with pytest.raises(
-        BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit build .* --target cpu"
+        BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit bundle rebuild .*tiny-cpu"
     ):
         bundle.engine()
 
@@ -214,7 +214,7 @@ def test_damaged_single_file_is_refused_or_the_same(tiny_bundle: Path, tmp_path:
 def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     old = open_bundle(tiny_bundle)
     files = {name: tiny_bundle / name for name in old.manifest["files"] if name != "bundle.json"}
-    keys = ("inputs", "calibration", "evaluation", "tools", "device", "seed", "command")
+    keys = ("inputs", "calibration", "placement", "evaluation", "tools", "device", "seed", "command")
     facts = {key: old.manifest[key] for key in keys}
     final = tmp_path / "out" / "bundle"
     first = write_bundle(final, old.contents, files, facts)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgekit.bundle import open_bundle as open_bundle
     from edgekit.core.specfile import read_spec as read_spec
-    from edgekit.pipeline import build, compress, evaluate, gate, profile, report, run, sensitivity, verify
+    from edgekit.pipeline import build, compress, evaluate, gate, profile, rebuild, report, run, sensitivity, verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "open_bundle",
     "profile",
     "read_spec",
+    "rebuild",
     "report",
     "run",
     "sensitivity",
@@ -51,6 +52,7 @@ class _Api(ModuleType):
     evaluate = _lazy("edgekit.pipeline", "evaluate")
     gate = _lazy("edgekit.pipeline", "gate")
     profile = _lazy("edgekit.pipeline", "profile")
+    rebuild = _lazy("edgekit.pipeline", "rebuild")
     report = _lazy("edgekit.pipeline", "report")
     run = _lazy("edgekit.pipeline", "run")
     sensitivity = _lazy("edgekit.pipeline", "sensitivity")

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -45,6 +47,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
 EVALUATION = "evaluation"
 """The manifest's key of the evaluation data; bundles from before it was written have none."""
+PLACEMENT = "placement"
+"""The manifest's key of the Q/DQ placement of an INT8 model; bundles from before it was written have none."""
+PARENTS = "parents"
+"""The manifest's key of the bundles that one was rebuilt from, nearest first; only in rebuilt bundles."""
 NOT_RUN = "not run"
 """The verdict in ``parity.json`` on an engine that was built for another machine."""
 SINGLE_FILE = ".edgekit"
@@ -119,6 +125,8 @@ class Bundle:
     path: Path
     manifest: Mapping[str, Any]
     contents: Contents
+    given: Path
+    """The folder or single file that was opened; of a single file, ``path`` is where it was unpacked."""
 
     @property
     def name(self) -> str:
@@ -142,18 +150,36 @@ class Bundle:
             BundleError: it was built for another machine or runtime; names both
                 sides and the command that rebuilds it.
         """
+        foreign = self.foreign
+        if foreign:
+            raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")
+        module = plugins.load("engine", self.contents.engine.engine)
+        engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)
+        return engine
+
+    @property
+    def foreign(self) -> str:
+        """Which fact of this machine is not that of the one that its engines are for; empty: they may run here.
+
+        Raises:
+            MissingRequirement: the runtime of its engines is not here.
+        """
         module = plugins.load("engine", self.contents.engine.engine)
         here, there = module.fingerprint(self.contents.engine), self.manifest["device"]
         same = getattr(module, "same_fact", lambda key, built, found, config: built == found)
         for key in sorted(set(here) | set(there)):
             if not same(key, there.get(key), here.get(key), self.contents.engine):
-                raise BundleError(
-                    f"{self.path}: the engine was built for {key} {there.get(key)!r}, "
-                    f"this machine has {here.get(key)!r}; "
-                    f"build it here: edgekit build edgekit.yaml --target {self.contents.target}"
-                )
-        engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)
-        return engine
+                return f"the engine was built for {key} {there.get(key)!r}, this machine has {here.get(key)!r}"
+        return ""
+
+    def _rebuild(self) -> str:
+        place = "" if os.access(self.given.resolve().parent, os.W_OK) else f" --out {self.given.name}"
+        return f"edgekit bundle rebuild {shlex.quote(str(self.given))}{place}"
+
+    @property
+    def parents(self) -> tuple[Mapping[str, Any], ...]:
+        """The bundles it was rebuilt from, nearest first, each with its ``digest``, ``device`` and ``tools``."""
+        return tuple(self.manifest.get(PARENTS, ()))
 
     def preprocess(self) -> Preprocess:
         """The preprocessing, as calibration and evaluation used it."""
@@ -245,6 +271,7 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: not a bundle, or a file is missing, added, truncated or edited.
     """
+    given = path
     if path.is_file():
         path = _unpack(path)
     manifest = _read_manifest(path)
@@ -257,7 +284,7 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"{path}/bundle.json: {place}: {first['msg']}; made by another edgekit? build it again"
         ) from error
-    return Bundle(path, manifest, contents)
+    return Bundle(path, manifest, contents, given)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -285,6 +312,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if not isinstance(manifest.get(key), dict):
             raise BundleError(f"{file}: {key!r} is not a mapping; build the bundle again")
     _check_evaluation(file, manifest.get(EVALUATION))
+    _check_parents(file, manifest.get(PARENTS, []))
     return manifest
 
 
@@ -294,6 +322,16 @@ def _check_evaluation(file: Path, found: Any) -> None:
     if found is None or (fits and all(isinstance(found[key], kind) for key, kind in kinds.items())):
         return
     raise BundleError(f"{file}: {EVALUATION!r} is {found!r}, expected {', '.join(kinds)}; build the bundle again")
+
+
+def _check_parents(file: Path, found: Any) -> None:
+    kinds = {"digest": str, "device": dict, "tools": dict}
+    if isinstance(found, list) and all(
+        isinstance(parent, dict) and all(isinstance(parent.get(key), kind) for key, kind in kinds.items())
+        for parent in found
+    ):
+        return
+    raise BundleError(f"{file}: {PARENTS!r} is no list of {', '.join(kinds)}; build the bundle again")
 
 
 def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -30,11 +30,13 @@ from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
-from edgekit.stages import export, judge, measure
+from edgekit.stages import judge, measure
+from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
-from edgekit.stages.compress import Compressed, analyse_layers, publish_compressed, quantize_model
+from edgekit.stages.compressed import Compressed
 from edgekit.stages.judge import Judging, load_of
 from edgekit.stages.measure import Accuracy, Timing
+from edgekit.stages.rebuild import Rebuilt
 from edgekit.verification import bisect as departures
 from edgekit.verification import reduce as reductions
 from edgekit.verification.parity import LIMITS, compare
@@ -62,13 +64,15 @@ def compress(
 
 
 def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> Compressed:
+    from edgekit.stages import compress, export
+
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = export.calibration_data(spec)
     exported = export.export_model(spec, workspace, frames, progress)
     export.check_task(spec, exported)
-    quantized = quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
-    return publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
+    quantized = compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+    return compress.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
 
 
 def sensitivity(
@@ -87,6 +91,8 @@ def sensitivity(
         out: folder for the results; default ``artifacts`` beside the spec.
         progress: shows steps.
     """
+    from edgekit.stages import compress, export
+
     spec = _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     folder = _out(spec, out)
@@ -94,7 +100,7 @@ def sensitivity(
     with alone(spec.base):
         frames = export.calibration_data(spec)
         exported = export.export_model(spec, Workspace(spec.base / ".edgekit"), frames, progress)
-        found, picture = analyse_layers(spec, target, exported, frames, by_metric, progress)
+        found, picture = compress.analyse_layers(spec, target, exported, frames, by_metric, progress)
     write_json(folder / "sensitivity.json", found.to_dict())
     write_bytes(folder / "sensitivity.png", picture)
     return found
@@ -108,6 +114,8 @@ def build(
     The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
     (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.
     """
+    from edgekit.stages import export
+
     spec = _judgeable(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
@@ -119,7 +127,12 @@ def build(
         workspace = Workspace(spec.base / ".edgekit")
         built = build_engines(target, config, compressed, workspace, progress)
         final = _out(spec, out) / f"{spec.name}-{target}"
-        return publish_bundle(spec, target, final, compressed, built, judged_on)
+        return publish_bundle(spec, target, final, compressed, built, judged_on, export.origins(spec))
+
+
+def rebuild(bundle: Bundle | Path, out: Path | None = None, progress: Progress = SILENT) -> Rebuilt:
+    """Make the bundle's engines anew for this machine, without PyTorch; see :mod:`edgekit.stages.rebuild`."""
+    return rebuilding.rebuild(_bundle(bundle), out, progress)
 
 
 def verify(

@@ -180,7 +180,7 @@ def test_bundle_of_another_machine(tiny_bundle: Path) -> None:
     resign(tiny_bundle, lambda manifest: manifest["device"].update(machine="aarch64"))
     message = untouched(tiny_bundle, "verify", tiny_bundle)
     assert "the engine was built for machine 'aarch64', this machine has '" in message
-    assert message.endswith("build it here: edgekit build edgekit.yaml --target cpu")
+    assert message.endswith(f"make its engines anew for this machine: edgekit bundle rebuild {tiny_bundle}")
 
 
 # --- judging and measuring -----------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,6 +199,40 @@ def test_swapping_against_a_busy_neighbour_never_fails(tmp_path: Path) -> None:
         other.stderr.close()
     assert (final / "f").read_text() in ("ours", "theirs")
     assert list(tmp_path.iterdir()) == [final]
+
+
+def _replaced_while_watched(final: Path, times: int = 150) -> int:
+    """How often a reader of ``final/a`` found nothing while other folders took its place."""
+    stop, missed, seen = threading.Event(), [], []
+
+    def watch() -> None:
+        while not stop.is_set():
+            try:
+                seen.append((final / "a").read_text())
+            except OSError:
+                missed.append(1)
+
+    with artifacts.atomic_directory(final) as folder:
+        (folder / "a").write_text("-1")
+    reader = threading.Thread(target=watch)
+    reader.start()
+    for turn in range(times):
+        with artifacts.atomic_directory(final) as folder:
+            (folder / "a").write_text(str(turn))
+    stop.set()
+    reader.join()
+    assert seen
+    assert [path.name for path in final.parent.iterdir()] == [final.name]
+    return len(missed)
+
+
+def test_at_every_moment_one_of_the_two_folders_is_there(tmp_path: Path) -> None:
+    assert _replaced_while_watched(tmp_path / "bundle") == 0
+
+
+def test_a_file_system_that_cannot_exchange_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "_exchange", lambda first, second: False)
+    _replaced_while_watched(tmp_path / "bundle", 5)
 
 
 def test_a_full_disk(mount: Callable[[str], Path]) -> None:

@@ -39,17 +39,23 @@ def build(
 
     bundle = pipeline.build(spec, target, out, Bars(verbose), host)
     if as_json:
-        print_json(_document(bundle))
+        print_json(document(bundle))
     else:
-        _show(bundle)
-    if bundle.race is not None and bundle.race["verdict"] == "rejected" and not allow_slower:
+        show(bundle)
+    refuse_slower(bundle, allow_slower)
+
+
+def refuse_slower(bundle: Bundle, allowed: bool) -> None:
+    """Exit code 1 when INT8 is not faster than the control that it has to beat, unless that is ``allowed``."""
+    if bundle.race is not None and bundle.race["verdict"] == "rejected" and not allowed:
         print(
             f"rejected: {race_line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
         )
         raise SystemExit(1)
 
 
-def _document(bundle: Bundle) -> dict[str, Any]:
+def document(bundle: Bundle) -> dict[str, Any]:
+    """What ``--json`` says of a new bundle."""
     achieved = bundle.proofs[0].get("achieved")
     return {
         "bundle": str(bundle.path),
@@ -62,17 +68,18 @@ def _document(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _show(bundle: Bundle) -> None:
+def show(bundle: Bundle) -> None:
+    """What was made and proven, and the next command."""
     for report in bundle.proofs:
         show_summary(report)
     if bundle.race is not None:
         print(race_line(bundle.race))
     proven = "built, not verified here" if bundle.unverified else "parity holds"
-    print(f"wrote {bundle.path} ({bundle.contents.candidate.precision}, {bundle.size_mib():.2f} MiB engine, {proven})")
+    print(f"wrote {bundle.given} ({bundle.contents.candidate.precision}, {bundle.size_mib():.2f} MiB engine, {proven})")
     if bundle.unverified:
-        print(f"{bundle.unverified}; on the target: edgekit verify {bundle.path.name}")
+        print(f"{bundle.unverified}; on the target: edgekit verify {bundle.given.name}")
     else:
-        print(f"next: edgekit gate {bundle.path}")
+        print(f"next: edgekit gate {bundle.given}")
 
 
 command = single(build)

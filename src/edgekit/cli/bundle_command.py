@@ -1,15 +1,23 @@
-"""``edgekit bundle``: inspect, create, sign, check."""
+"""``edgekit bundle``: inspect, create, sign, check, rebuild."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.console import APP_OPTIONS, BundleArgument, JsonOption, print_json, print_table
+from edgekit.cli.build_command import AllowSlowerOption, document, refuse_slower, show
+from edgekit.cli.console import APP_OPTIONS, Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table
 from edgekit.cli.proofs import race_line, show_layers
 
+if TYPE_CHECKING:
+    from edgekit.stages.rebuild import Rebuilt
+
+RebuiltOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder or .edgekit file to write; default: in place of BUNDLE.")
+]
 KeyOption = Annotated[Path, typer.Option(help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")]
 PublicKeyOption = Annotated[Path, typer.Option("--public-key", help="Ed25519 public key, PEM, that you trust.")]
 FileArgument = Annotated[Path, typer.Argument(help="The single file to write, e.g. model.edgekit.")]
@@ -48,6 +56,7 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
         data = opened.evaluation_data
         rows += [("judged on", f"{data.format}, {data.frames:,} frames, {data.dataset_hash[:12]}")]
     rows += [("made by", manifest["command"])]
+    rows += [("rebuilt from", f"{parent['digest']} ({_facts(parent)})") for parent in opened.parents]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
     rows += [(f"proof {report['engine']}", str(report["verdict"])) for report in opened.proofs]
     if opened.race is not None:
@@ -55,6 +64,10 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     print_table(str(bundle), ("", _INTACT), rows, _INTACT)
     for report in opened.proofs:
         show_layers(report)
+
+
+def _facts(parent: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_text(value)}" for key, value in parent["device"].items())
 
 
 def _text(value: object) -> str:
@@ -94,6 +107,57 @@ def check(bundle: BundleArgument, public_key: PublicKeyOption, as_json: JsonOpti
     )
 
 
-command = typer.Typer(help="Inspect, pack, sign and check bundles.", no_args_is_help=True, **APP_OPTIONS)
-for _function in (inspect, create, sign, check):
+def rebuild(
+    bundle: BundleArgument,
+    out: RebuiltOption = None,
+    allow_slower: AllowSlowerOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a bundle's engines anew for this machine, from its typed models; needs no PyTorch.
+
+    For a bundle that another runtime version, processor or GPU built. The new engines are proven against the
+    bundle's golden outputs; models, KPIs and control stay. The result is not signed. Exit code 1 when parity fails,
+    and then the old bundle stays; or when INT8 is not faster than the control that it has to beat.
+    """
+    from edgekit import pipeline
+    from edgekit.bundle import SIGNATURE, open_bundle
+
+    old = open_bundle(bundle)
+    was_signed = (old.path / SIGNATURE).is_file()
+    done = pipeline.rebuild(old, out, Bars(verbose))
+    new = done.bundle
+    signed = (new.path / SIGNATURE).is_file()
+    if as_json:
+        said = {"rebuilt": done.made, "parent": old.digest if done.made else None, "signed": signed}
+        placed = {"placement": {"model": done.placement or None, "this_machine": done.wanted or None}}
+        print_json(document(new) | {"bundle": str(new.given)} | said | placed)
+    elif not done.made:
+        print(f"{bundle}: its engines fit this machine; nothing was rebuilt")
+    else:
+        show(new)
+        print(f"rebuilt from {old.identity}; " + _signature_line(new.given, signed, was_signed))
+        if done.misplaced:
+            print(_placement_line(done))
+    if done.made:
+        refuse_slower(new, allow_slower)
+
+
+def _signature_line(path: Path, signed: bool, was_signed: bool) -> str:
+    if signed:
+        return "nothing changed, so its signature stays"
+    lost = "the signature of the old bundle is not valid for it" if was_signed else "nobody signed it"
+    return f"unsigned: {lost}; edgekit bundle sign {path} --key KEY.pem"
+
+
+def _placement_line(done: Rebuilt) -> str:
+    return (
+        f"the INT8 model keeps its Q/DQ placement {done.placement}, and this machine would want {done.wanted}: INT8 "
+        f"may be slower than it could be; for that one, where the spec is: profile: {done.wanted} under "
+        f"targets.{done.bundle.contents.target}, then edgekit build"
+    )
+
+
+command = typer.Typer(help="Inspect, pack, sign, check and rebuild bundles.", no_args_is_help=True, **APP_OPTIONS)
+for _function in (inspect, create, sign, check, rebuild):
     command.command()(_function)

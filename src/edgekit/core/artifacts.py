@@ -112,9 +112,10 @@ def write_json(path: Path, document: object) -> None:
 def atomic_directory(final: Path) -> Iterator[Path]:
     """A folder to fill that becomes ``final`` when the block ends, or is removed.
 
-    An older ``final`` is replaced.  A process killed inside the block leaves only
-    a hidden ``.<name>.*.partial`` folder, which the next call for the same
-    ``final`` removes.
+    An older ``final`` is replaced, in one step where the file system can exchange two
+    folders: at every moment one of the two is there, and whole.  A process killed inside
+    the block leaves only a hidden ``.<name>.*.partial`` folder, which the next call for
+    the same ``final`` removes.
     """
     with translated_writes(final):
         with _new_files():
@@ -145,10 +146,30 @@ def _swap(partial: Path, final: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+        if _exchange(partial, final):
+            shutil.rmtree(partial)
+            break
         with contextlib.suppress(FileNotFoundError):
             os.rename(final, old)
             shutil.rmtree(old)
     _fsync(final.parent)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders' names in one step; False where the system or its file system cannot, or one is gone."""
+    import ctypes
+
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # a C library from before 2018, or not Linux
+        return False
+    working_folder, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fs.h
+    if renameat2(working_folder, os.fsencode(first), working_folder, os.fsencode(second), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.ENOENT):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
 
 
 def _fsync(path: Path) -> None:

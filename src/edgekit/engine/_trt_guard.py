@@ -19,7 +19,10 @@ from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import BundleError
 from edgekit.engine._trt_api import Api
 
-REBUILD = "build it again for this machine: edgekit build edgekit.yaml --target NAME (--host user@board for a board)"
+REBUILD = (
+    "make it anew for this machine: edgekit bundle rebuild BUNDLE; or where the spec is: "
+    "edgekit build edgekit.yaml --target NAME (--host user@board for a board)"
+)
 SCHEMA_VERSION = 1
 # CUdevice_attribute of the CUDA driver API.
 _CC_MAJOR, _CC_MINOR = 75, 76

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgekit import remote
-from edgekit.bundle import EVALUATION, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit.bundle import EVALUATION, PLACEMENT, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit.core import plugins
 from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
 from edgekit.core.golden import read_arrays, specs_of
 from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
-from edgekit.core.tensors import TensorSpec
+from edgekit.core.tensors import Array, TensorSpec
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig, control_of
 from edgekit.preprocess import Preprocess
 from edgekit.stages import prove
-from edgekit.stages.compress import RECORD, Compressed
-from edgekit.stages.export import calibration_data, model_files
+from edgekit.stages.compressed import RECORD, Compressed
 from edgekit.stages.tools import tool_versions
 
 
@@ -45,24 +46,63 @@ def build_engines(
     }
 
     def fill(folder: Path) -> None:
-        golden = read_arrays(compressed.golden)
-        reports: list[dict[str, Any]] = []
-        engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in precisions}
-        for precision, file in engines.items():
-            model = compressed.models[precision]
-            module.build(model, file, config, progress)
-            reports.append(prove.prove(module, config, (file, model), precision, golden, unrunnable, progress))
-        found = None if unrunnable else prove.race(module, config, engines, golden, progress)
-        reports[0]["race"] = None if found is None else found.to_dict()
-        write_json(folder / "parity.json", reports)
+        models = {precision: compressed.models[precision] for precision in precisions}
+        make_engines(module, config, models, read_arrays(compressed.golden), folder, progress)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
 
+def make_engines(
+    module: Any,
+    config: EngineConfig,
+    models: Mapping[str, Path],
+    golden: Mapping[str, Array],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Build engines into ``folder`` as ``<precision><SUFFIX>``, prove each, and write ``parity.json``.
+
+    Args:
+        module: the backend of the target.
+        config: the target.
+        models: typed ONNX files by precision, the candidate's first.
+        golden: see :func:`edgekit.verification.parity.compare`.
+        folder: empty; it holds the result, and what the backend keeps beside its engines.
+        progress: shows the steps.
+
+    Raises:
+        CheckFailed: an engine does not compute what its typed model says.
+    """
+    unrunnable = remote.not_here(config)
+    reports: list[dict[str, Any]] = []
+    engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in models}
+    for precision, file in engines.items():
+        module.build(models[precision], file, config, progress)
+        reports.append(prove.prove(module, config, (file, models[precision]), precision, golden, unrunnable, progress))
+    found = None if unrunnable else prove.race(module, config, engines, golden, progress)
+    reports[0]["race"] = None if found is None else found.to_dict()
+    write_json(folder / "parity.json", reports)
+
+
 def publish_bundle(
-    spec: Spec, target: str, final: Path, compressed: Compressed, built: Stage, judged_on: EvaluationData | None
+    spec: Spec,
+    target: str,
+    final: Path,
+    compressed: Compressed,
+    built: Stage,
+    judged_on: EvaluationData | None,
+    origins: Mapping[str, Any],
 ) -> Bundle:
-    """Write the bundle of one target; ``judged_on`` are its evaluation data.
+    """Write the bundle of one target.
+
+    Args:
+        spec: names the rest of what a bundle holds.
+        target: one of its targets.
+        final: the folder.
+        compressed: the typed models.
+        built: the engines.
+        judged_on: the evaluation data.
+        origins: what the manifest says of the model's and the calibration's origin.
 
     Raises:
         SpecError: the model's outputs do not fit the task.
@@ -98,13 +138,10 @@ def publish_bundle(
     if compressed.calibration is not None:
         files[RECORD] = compressed.calibration
     for precision, role in roles.items():
-        made = f"{precision}{module.SUFFIX}"
-        files |= {role.model: compressed.models[precision]}
-        # An engine, and what its backend keeps beside it.
-        files |= {f"engines/{path.name}": path for path in built.path.glob(f"{made}*")}
+        files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{module.SUFFIX}")
     manifest = {
-        "inputs": model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
-        "calibration": {"format": spec.data.calibration.format, "real": spec.data.calibration.real},
+        **origins,
+        PLACEMENT: plugins.load("engine", config.engine).quantization_profile(config) if wanted == "int8" else None,
         EVALUATION: judged_on and asdict(judged_on),
         "tools": tool_versions(),
         "device": module.fingerprint(config),
@@ -112,6 +149,11 @@ def publish_bundle(
         "command": f"edgekit build edgekit.yaml --target {target}",
     }
     return write_bundle(final, contents, files, manifest)
+
+
+def engine_files(folder: Path, made: str) -> dict[str, Path]:
+    """The engine ``made`` and what its backend keeps beside it, by their places in a bundle."""
+    return {f"engines/{path.name}": path for path in folder.glob(f"{made}*")}
 
 
 def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:

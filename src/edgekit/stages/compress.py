@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +24,9 @@ from edgekit.data import Dataset
 from edgekit.engine import Engine, control_of
 from edgekit.quantize import Job
 from edgekit.stages import job as jobs
+from edgekit.stages.compressed import RECORD, Compressed
 from edgekit.stages.export import preprocess_of
 from edgekit.stages.tools import tool_versions
-
-RECORD = "calibration.json"
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """What ``compress`` made for one target.
-
-    ``models`` maps a precision to its typed ONNX file, ``<precision>-<profile>`` to a further
-    export for another target; ``precision`` is what the compress steps lead to.
-    """
-
-    path: Path
-    target: str
-    precision: str
-    models: Mapping[str, Path]
-    golden: Path
-    calibration: Path | None
-    reused: bool
 
 
 def quantize_model(

@@ -96,6 +96,15 @@ def model_files(spec: Spec) -> dict[str, str]:
     return hashes
 
 
+def origins(spec: Spec) -> dict[str, Any]:
+    """What a bundle's manifest says of where its model and its calibration come from."""
+    calibration = spec.data.calibration
+    return {
+        "inputs": model_files(spec) | {"calibration": calibration_data(spec).fingerprint()},
+        "calibration": {"format": calibration.format, "real": calibration.real},
+    }
+
+
 def _code_hash(module: str, base: Path) -> str:
     """Hash over the Python files that a factory can import from its own folder or package."""
     if module.endswith(".py"):

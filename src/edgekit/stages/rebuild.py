@@ -1,0 +1,150 @@
+"""A bundle's engines made anew for this machine, from the typed models that it holds: no PyTorch, no ONNX package.
+
+A bundle meets another runtime when the board has another version than the workstation, after an upgrade, or on another
+processor.  Models, golden references, preprocessing, KPIs and control stay what they were; the engines and what is
+found out about them are this machine's.  The manifest names the bundle that it was made from, and nobody signed it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.bundle import (
+    MANIFEST,
+    PARENTS,
+    PLACEMENT,
+    SIGNATURE,
+    SINGLE_FILE,
+    Bundle,
+    open_bundle,
+    pack,
+    write_bundle,
+)
+from edgekit.core import plugins
+from edgekit.core.artifacts import require_writable
+from edgekit.core.errors import InputError
+from edgekit.core.progress import Progress
+from edgekit.engine import EngineConfig
+from edgekit.stages.build import engine_files, make_engines
+from edgekit.stages.compressed import RECORD
+from edgekit.stages.tools import tool_versions
+
+_WRITTEN_ANEW = ("format", "version", "name", "target", "files", "digest")
+"""Keys of a manifest that :func:`~edgekit.bundle.write_bundle` gives."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A bundle whose engines are this machine's.
+
+    ``made`` is false when they were already, and nothing was written.
+    ``placement`` is that of the INT8 model, ``wanted`` the one that this machine would get from a build; empty where
+    there is no INT8 model, or the bundle does not say.
+    """
+
+    bundle: Bundle
+    made: bool
+    placement: str = ""
+    wanted: str = ""
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether another Q/DQ placement would suit this machine better."""
+        return self.placement != self.wanted
+
+
+def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
+    """Make a bundle's engines anew and prove them against its golden references.
+
+    Args:
+        bundle: from another machine or runtime, or proven on none.
+        out: the folder or ``.edgekit`` file to write; None: in place of the bundle, unless its engines fit already.
+        progress: shows the steps.
+
+    Raises:
+        CheckFailed: an engine does not compute what its typed model says; the old bundle stays.
+        EnvironmentFault: the runtime or its device is not here, or ``out`` cannot be written.
+        InputError: ``out`` is something else than a bundle.
+    """
+    contents = bundle.contents
+    config = _at_home(contents.engine)
+    module = plugins.load("engine", config.engine)
+    module.require(config)
+    if out is None and not bundle.foreign and not bundle.unverified:
+        return Rebuilt(bundle, made=False)
+    final = (out or bundle.given).resolve()
+    _require_place(final)
+    roles = {role.precision: role for role in (contents.candidate, contents.control) if role is not None}
+    models = {precision: bundle.path / role.model for precision, role in roles.items()}
+    with tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
+        made = Path(scratch) / "engines"
+        made.mkdir()
+        make_engines(module, config, models, bundle.golden(), made, progress)
+        renamed = {p: role.model_copy(update={"file": f"engines/{p}{module.SUFFIX}"}) for p, role in roles.items()}
+        control = contents.control and renamed[contents.control.precision]
+        anew = contents.model_copy(update={"candidate": renamed[contents.candidate.precision], "control": control})
+        files = _kept(bundle) | {"parity.json": made / "parity.json"}
+        for role in renamed.values():
+            files |= engine_files(made, Path(role.file).name)
+        packed = final.is_file() or (final.suffix == SINGLE_FILE and not final.is_dir())
+        folder = Path(scratch) / "bundle" if packed else final
+        written = write_bundle(folder, anew, files, _manifest(bundle, module.fingerprint(config)))
+        if packed:
+            pack(written, final)
+    return Rebuilt(open_bundle(out or bundle.given), True, *_placements(bundle, config))
+
+
+def _require_place(final: Path) -> None:
+    """Raise before any work unless ``final`` is free, or a bundle that may be replaced."""
+    require_writable(final.parent)
+    if final.is_dir() and any(final.iterdir()) and not (final / MANIFEST).is_file():
+        raise InputError(f"--out {final}: a folder that is no bundle, and it would be replaced; name a new folder")
+    if final.is_file() and not zipfile.is_zipfile(final):
+        raise InputError(f"--out {final}: a file that is no bundle; name a new folder, or a file *{SINGLE_FILE}")
+
+
+def _placements(bundle: Bundle, config: EngineConfig) -> tuple[str, str]:
+    """The Q/DQ placement of the INT8 model and the one that suits this machine; empty where the bundle does not say."""
+    if bundle.contents.candidate.precision != "int8":
+        return "", ""
+    placement = bundle.manifest.get(PLACEMENT)
+    if placement is None and RECORD in bundle.manifest["files"]:  # of before the manifest named it
+        placement = json.loads((bundle.path / RECORD).read_text(encoding="utf-8")).get("profile")
+    if not placement:
+        return "", ""
+    asked_for = {"profile": None} if "profile" in type(config).model_fields else {}
+    module = plugins.load("engine", config.engine)
+    return str(placement), str(module.quantization_profile(config.model_copy(update=asked_for)))
+
+
+def _at_home(config: EngineConfig) -> EngineConfig:
+    """The target without the timing cache, a file of the machine that the bundle comes from."""
+    return config.model_copy(update={"timing_cache": None} if "timing_cache" in type(config).model_fields else {})
+
+
+def _kept(bundle: Bundle) -> dict[str, Path]:
+    """The parent's files that are not this machine's: all but engines and what was found out about them."""
+    ours = ("bundle.json", "parity.json")
+    return {
+        name: bundle.path / name
+        for name in bundle.manifest["files"]
+        if name not in ours and not name.startswith("engines/")
+    }
+
+
+def _manifest(bundle: Bundle, device: Mapping[str, Any]) -> dict[str, Any]:
+    parent = {key: bundle.manifest.get(key) for key in ("digest", "device", "tools", "command")}
+    parent["signed"] = (bundle.path / SIGNATURE).is_file()
+    return {key: value for key, value in bundle.manifest.items() if key not in _WRITTEN_ANEW} | {
+        "tools": tool_versions(),
+        "device": dict(device),
+        "command": f"edgekit bundle rebuild {shlex.quote(bundle.given.name)}",
+        PARENTS: [parent, *bundle.parents],
+    }
