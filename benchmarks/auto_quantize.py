@@ -214,7 +214,7 @@ def measured(
     models = {str(i): variants.model(row["nodes"]) for i, row in enumerate(rows)}
     models["0"] = source.read_bytes()
     times = job.bench.latency(models, args.queries)
-    agreement = job.TargetBench(spec, "cpu", relabelled(spec, source, folder), folder, "pixel_accuracy")
+    agreement = job.TargetBench(spec, "cpu", source, relabelled(spec, source, folder), folder, "pixel_accuracy")
     for i, row in enumerate(rows):
         row["float_layers"] = len(row["nodes"])
         row["drop"] = job.bench.accuracy(models["0"]) - job.bench.accuracy(models[str(i)])

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 FILES = ["edgekit.yaml", "frames.py", "model.py"]
 # The task's first metric, and how many frames `frames.py` makes of each split.
 TEMPLATES = {"classification": ("top1", 12), "detection": ("map", 12), "segmentation": ("miou", 12)}
-EXAMPLES = {"antispoofing": "minifasnet", "embedding": "embedding", "multitask": "multitask"}
+EXAMPLES = {
+    "antispoofing": "minifasnet",
+    "embedding": "embedding",
+    "multitask": "multitask",
+    "outputs": "public/plates",
+}
 
 
 def run(script: Path, cwd: Path) -> subprocess.CompletedProcess[str]:

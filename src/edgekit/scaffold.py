@@ -11,7 +11,12 @@ from edgekit.core.errors import InputError
 from edgekit.core.plugins import allowed
 
 # A worked example of each task that has no template.
-_EXAMPLES = {"antispoofing": "minifasnet", "embedding": "embedding", "multitask": "multitask"}
+_EXAMPLES = {
+    "antispoofing": "minifasnet",
+    "embedding": "embedding",
+    "multitask": "multitask",
+    "outputs": "public/plates",
+}
 
 
 def scaffold(folder: Path, task: str) -> list[Path]:

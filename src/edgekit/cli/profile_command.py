@@ -42,6 +42,10 @@ SensorOption = Annotated[
     list[str] | None, typer.Option("--sensor", help="A power or clock sensor that must work; may be repeated.")
 ]
 
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", help="A folder of frames in place of the evaluation data: no labels needed.")
+]
+
 
 def profile(
     bundle: BundleArgument,
@@ -57,20 +61,24 @@ def profile(
     leak: LeakOption = False,
     sensor: SensorOption = None,
     root: RootOption = None,
+    images: ImagesOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Latency by stage and peak memory of the engine, timed in turn with its control."""
     from edgekit import pipeline
     from edgekit.core.artifacts import require_writable
+    from edgekit.core.errors import InputError
     from edgekit.profiling import Load
     from edgekit.stages.measure import Timing
 
     if trace is not None:
         require_writable(trace.resolve().parent)
+    if root is not None and images is not None:
+        raise InputError("--root and --images both name the frames; give one")
     traffic = _scenario(scenario, queries, warmup, rate, idle_gap_ms)
     load = Load(queries, warmup, loads) if traffic is None else Load()
-    how = Timing(load, root, traffic, co_load, layers > 0, leak, trace, tuple(sensor or ()))
+    how = Timing(load, root, traffic, co_load, layers > 0, leak, trace, tuple(sensor or ()), images)
     report = pipeline.profile(bundle, how, Bars(verbose))
     if as_json:
         print_json(report.to_dict())

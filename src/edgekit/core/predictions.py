@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,13 @@ class Embedding:
     def __post_init__(self) -> None:
         if self.vector.ndim != 1 or self.vector.dtype.name != "float32":
             raise TensorError(f"embedding is {self.vector.dtype}{list(self.vector.shape)}; expected float32[D]")
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Outputs of one frame as the model gives them, by name."""
+
+    values: Mapping[str, Array]
 
 
 def _check_boxes(what: str, boxes: Array, columns: dict[str, tuple[Array, str]]) -> None:

@@ -118,11 +118,12 @@ class Race(Document):
 
 @dataclass(frozen=True)
 class Metric:
-    """The direction and unit of a number; ``higher`` says whether more is better."""
+    """The direction and unit of a number; ``higher`` says whether more is better, ``share`` that 0..1 bounds it."""
 
     name: str
     higher: bool
     unit: str = ""
+    share: bool = True
 
 
 @dataclass(frozen=True)

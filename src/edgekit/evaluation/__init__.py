@@ -34,9 +34,10 @@ def evaluate(
     task: Task,
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
+    control: str | None = None,
 ) -> dict[str, dict[str, float]]:
     """Task metrics of every engine over ``dataset``, and nothing else; arguments and errors as :func:`measure`."""
-    return measure(engines, preprocess, task, dataset, advance).by_engine()
+    return measure(engines, preprocess, task, dataset, advance, control).by_engine()
 
 
 def report(
@@ -103,7 +104,8 @@ def _parts(
         found = bootstrap.spreads(scores, own, how, frames, names)
         count = len(np.unique(own.of_frame[frames]))
         gaps = bootstrap.differences(found[0], found[1], count, how.confidence) if control is not None else {}
-        ranges = bootstrap.intervals(found[0], count, how.confidence)
+        shares = {metric.name for metric in measurement.metrics if metric.share}
+        ranges = bootstrap.intervals(found[0], count, how.confidence, shares)
         beside = found[1].metrics if control is not None else None
         made.append(Slice(column, value, int(frames.sum()), found[0].metrics, beside, ranges, gaps))
     return [

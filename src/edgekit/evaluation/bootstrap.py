@@ -155,21 +155,24 @@ def spreads(
     ]
 
 
-def intervals(spread: Spread, count: int, confidence: float) -> dict[str, Interval]:
+def intervals(
+    spread: Spread, count: int, confidence: float, shares: Collection[str] | None = None
+) -> dict[str, Interval]:
     """An interval for every metric, from the replicates of ``count`` units; without ends where they are too few.
 
-    A metric that is 0 or 1 on every resample (no fault, or nothing right) has the exact bound of so many units without
-    exception, about 3.7 / n from there at 95 % (Clopper and Pearson, "The use of confidence or fiducial limits",
-    Biometrika 26, 1934).
+    ``shares`` are the metrics that 0..1 bounds, None: all.  A share that is 0 or 1 on every resample (no fault, or
+    nothing right) has the exact bound of so many units without exception, about 3.7 / n from there at 95 % (Clopper and
+    Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934).
     """
     found = {}
     for name, value in spread.metrics.items():
         replicates = spread.replicates[name]
         error = _error(replicates, count)
-        if error == 0 and value in (0, 1):
+        share = shares is None or name in shares
+        if share and error == 0 and value in (0, 1):
             least = ((1 - confidence) / 2) ** (1 / count)
             found[name] = Interval(least, 1.0) if value else Interval(0.0, 1 - least)
-        elif error and 0 < value < 1 and np.nanmin(replicates) >= 0 and np.nanmax(replicates) <= 1:
+        elif share and error and 0 < value < 1 and np.nanmin(replicates) >= 0 and np.nanmax(replicates) <= 1:
             slope = value * (1 - value)
             ends = _ends(np.log(value / (1 - value)), error / slope, count, confidence)
             found[name] = Interval(*(None if end is None else float(1 / (1 + np.exp(-end))) for end in ends))

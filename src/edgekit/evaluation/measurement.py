@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.core.errors import DataError
@@ -87,6 +87,7 @@ def measure(
     task: Task,
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
+    control: str | None = None,
 ) -> Measurement:
     """Run every engine over ``dataset``; one frame is in memory at a time, and the one before it.
 
@@ -96,22 +97,29 @@ def measure(
         engines: open engines by name; all see the same preprocessed frames.
         preprocess: the bundle's preprocessing.
         task: decodes outputs and owns the metrics.
-        dataset: frames with truth.
+        dataset: frames, with truth where the task is ``labelled``.
         advance: called after every frame.
+        control: name of the engine whose predictions a task ``against_control`` holds the others against.
 
     Raises:
-        DataError: a frame has no truth, or its truth cannot belong to it.
+        DataError: a frame has no truth, or its truth cannot belong to it; the task needs a control and there is none.
     """
+    if task.against_control and control not in engines:
+        raise DataError("the task holds every engine against its control, but none is measured; name the control")
     scores = {name: Score(name, task) for name in engines}
     frames: list[str] = []
     columns: dict[str, list[str | None]] = {}
     known: dict[str, str] = {}  # values repeat: each text is kept once
     for sample in dataset:
-        if sample.truth is None:
+        if task.labelled and sample.truth is None:
             raise DataError(f"frame {sample.id!r} has no truth; evaluate needs a labelled dataset format")
         prepared = preprocess(sample.images)
-        for name, engine in engines.items():
-            scores[name].update(task.decode(engine.infer(prepared.feeds), prepared.geometry), sample)
+        predictions = {
+            name: task.decode(engine.infer(prepared.feeds), prepared.geometry) for name, engine in engines.items()
+        }
+        truth = task.truth(sample.truth, predictions[control] if task.against_control and control else None)
+        for name, prediction in predictions.items():
+            scores[name].update(prediction, replace(sample, truth=truth))
         for column, value in sample.metadata.items():
             own = columns.setdefault(column, [])
             own.extend([None] * (len(frames) - len(own)))

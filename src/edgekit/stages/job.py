@@ -59,11 +59,20 @@ class LabelledFeeds:
         return self.preprocess(sample.images).feeds, sample.truth
 
 
-class TargetBench:
-    """Builds typed models for one target and measures them there; see :class:`edgekit.quantize.Bench`."""
+CONTROL = "control"
 
-    def __init__(self, spec: Spec, target: str, validation: Dataset, folder: Path, metric: str | None) -> None:
+
+class TargetBench:
+    """Builds typed models for one target and measures them there; see :class:`edgekit.quantize.Bench`.
+
+    A task that is held against the control gets the engine of ``source``, the FP32 model, as one.
+    """
+
+    def __init__(
+        self, spec: Spec, target: str, source: Path, validation: Dataset, folder: Path, metric: str | None
+    ) -> None:
         self.target = target
+        self._source = source
         self._config = spec.targets[target]
         self._module = plugins.load("engine", self._config.engine)
         self._preprocess = Preprocess(spec.preprocess)
@@ -79,8 +88,11 @@ class TargetBench:
     def accuracy(self, model: bytes) -> float:
         key = hashlib.sha256(model).hexdigest()
         if key not in self._accuracies:
-            with self._engine(model) as engine:
-                found = evaluation.evaluate({"it": engine}, self._preprocess, self._task, self._validation)
+            with contextlib.ExitStack() as stack:
+                engines = {"it": stack.enter_context(self._engine(model))}
+                if self._task.against_control:
+                    engines[CONTROL] = stack.enter_context(self._engine(self._source.read_bytes()))
+                found = evaluation.evaluate(engines, self._preprocess, self._task, self._validation, control=CONTROL)
             if self.metric.name not in found["it"]:
                 hint = plugins.allowed(self.metric.name, tuple(found["it"]))
                 raise DataError(
@@ -142,7 +154,7 @@ def job(
             export=None if spec.model.onnx else lambda module: _exported(spec, module),
             examples=LabelledFeeds(preprocess, spec.data.training.open()) if spec.data.training else None,
             loss=_loss(spec),
-            bench=_bench(spec, target, config, Path(folder)) if measured else None,
+            bench=_bench(spec, target, source, config, Path(folder)) if measured else None,
             scratch=scratch,
             progress=progress,
         )
@@ -155,7 +167,7 @@ def target_profile(spec: Spec, target: str) -> str:
     return name
 
 
-def _bench(spec: Spec, target: str, config: TechniqueConfig, folder: Path) -> TargetBench:
+def _bench(spec: Spec, target: str, source: Path, config: TechniqueConfig, folder: Path) -> TargetBench:
     if spec.data.validation is None:
         raise SpecError(
             "data.validation is missing: what is chosen by accuracy cannot be judged on the same frames; "
@@ -168,7 +180,7 @@ def _bench(spec: Spec, target: str, config: TechniqueConfig, folder: Path) -> Ta
             f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
         )
     metric = getattr(config, "metric", None)
-    return TargetBench(spec, target, spec.data.validation.open(), folder, metric)
+    return TargetBench(spec, target, source, spec.data.validation.open(), folder, metric)
 
 
 def _network(spec: Spec) -> nn.Module:

@@ -15,6 +15,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, Interval, LayerTime, ProfileReport
 from edgekit.core.tensors import Arrays
 from edgekit.data import Sample
+from edgekit.data.images import Images
 from edgekit.engine import Engine
 from edgekit.evaluation import Measurement, Resampling
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
@@ -48,7 +49,8 @@ class Timing:
 
     ``load``: queries of the interleaved run.  ``scenario``: traffic for the engine alone, in its place.  ``busy``:
     the other cores are kept busy meanwhile.  ``layers``, ``leak``: also time each layer, and run the leak test.
-    ``trace``: a file for Perfetto.  ``sensors``: those that must work; none: all that do.
+    ``trace``: a file for Perfetto.  ``sensors``: those that must work; none: all that do.  ``images``: a folder of
+    frames in place of the evaluation data, because time needs no labels.
     """
 
     load: Load = field(default_factory=Load)
@@ -59,6 +61,7 @@ class Timing:
     leak: bool = False
     trace: Path | None = None
     sensors: tuple[str, ...] = ()
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
         InputError: the options do not go together.
         EnvironmentFault: something that was asked for is not on this machine.
     """
-    samples = _frames(bundle, how.root)
+    samples = _frames(bundle, how)
     with contextlib.ExitStack() as stack:
         recorder = stack.enter_context(Recorder(how.sensors, SENSOR_RATE_HZ))
         if how.busy:
@@ -113,7 +116,7 @@ def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing
             f"{baseline.identity} prepares its frames differently from {bundle.identity}; "
             "compare bundles that were built with the same preprocess section"
         )
-    samples = _frames(bundle, timing.root)
+    samples = _frames(bundle, timing)
     with _engines(bundle) as engines, baseline.engine() as other:
         found = _measured(bundle, {**engines, BASELINE: other}, accuracy, progress)
     timed = _timed(bundle, baseline, samples, timing.load, progress)
@@ -158,14 +161,15 @@ def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
 def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, progress: Progress) -> Measurement:
     table = None if how.table is None else evaluation.read_table(how.table)  # a mistake in it costs no run
     dataset = bundle.dataset(how.root)
+    control = bundle.contents.control or bundle.contents.candidate  # what needs no control is its own
     with progress.track("evaluate", len(dataset)) as advance:
-        found = evaluation.measure(engines, bundle.preprocess(), bundle.task(), dataset, advance)
+        found = evaluation.measure(engines, bundle.preprocess(), bundle.task(), dataset, advance, control.file)
     return found if table is None else evaluation.joined(found, table)
 
 
-def _frames(bundle: Bundle, root: Path | None) -> list[Sample]:
-    """Evenly spread frames of the evaluation data, read."""
-    dataset = bundle.dataset(root)
+def _frames(bundle: Bundle, how: Timing) -> list[Sample]:
+    """Evenly spread frames of the evaluation data or of a folder, read."""
+    dataset = bundle.dataset(how.root) if how.images is None else Images(how.images)
     count = min(FRAMES, len(dataset))
     return [dataset[i * len(dataset) // count] for i in range(count)]
 

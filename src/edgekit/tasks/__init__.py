@@ -105,6 +105,21 @@ class Task(ABC):
     def accumulator(self) -> Accumulator:
         """An empty accumulator of this task's metrics."""
 
+    labelled: bool = True
+    """Whether frames need a truth from the dataset."""
+
+    against_control: bool = False
+    """Whether predictions, or parts of them, are held against the control's on the same frame; see :meth:`truth`."""
+
+    def truth(self, given: Any, control: Any) -> Any:
+        """What the predictions of a frame are held against.
+
+        Args:
+            given: the truth of the dataset, or None.
+            control: what :meth:`decode` makes of the control's outputs; None unless ``against_control``.
+        """
+        return given
+
     covers: ClassVar[bool] = False
     """Whether :meth:`paint` colours whole areas, which would hide the marks of a task painted before it."""
 

@@ -86,6 +86,28 @@ def mean(values: Array) -> NDArray[np.float64]:
     return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
 
 
+def mean_of(values: Array, rows: Array) -> NDArray[np.float64]:
+    """The weighted mean of ``values`` ``(N,)`` for each of the weights ``rows`` ``(R, N)``; NaN counts nowhere."""
+    known = ~np.isnan(values)
+    return ratio(rows[:, known] @ values[known], rows[:, known].sum(axis=1))
+
+
+def quantile(values: Array, rows: Array, share: float) -> NDArray[np.float64]:
+    """The least of ``values`` ``(N,)`` that ``share`` of the weights reach, for each of ``rows`` ``(R, N)``; NaN: none.
+
+    The inverse of the distribution function, without interpolation: with whole weights that of repeated values, and
+    the same when all weights grow alike.
+    """
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    if not len(order):
+        return np.full(len(rows), np.nan)
+    reached = np.cumsum(rows[:, order], axis=1)
+    whole = reached[:, -1:]
+    first = (reached >= share * whole * (1 - 1e-12)).argmax(axis=1)  # rounding of the sums moves no border
+    return np.where(whole[:, 0] > 0, values[order][first], np.nan)
+
+
 def grouped(weights: Array, keys: Array, groups: int) -> NDArray[np.float64]:
     """Sums of ``weights`` ``(R, N)`` by ``keys`` ``(N,)``, each in 0..groups-1: float64 ``(R, groups)``."""
     made = np.zeros((len(weights), groups))

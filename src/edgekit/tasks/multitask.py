@@ -50,6 +50,11 @@ class Config(TaskConfig):
         for name, section in self.tasks.items():
             with _of(name):
                 tasks[name] = section.create()
+        needless = next((name for name in self.truth if tasks[name].against_control), None)
+        if needless is not None:
+            raise SpecError(
+                f"task.truth.{needless}: the task is held against the control and reads no truth; remove it"
+            )
         return MultiTask(tasks, {name: self.truth.get(name, name) for name in tasks})
 
 
@@ -72,7 +77,24 @@ class MultiTask(Task):
 
     def __init__(self, tasks: Mapping[str, Task], truths: Mapping[str, str]) -> None:
         self.tasks = dict(tasks)
-        self.truths = dict(truths)
+        # A slash is in no name of a part of the data.
+        self.truths = {n: f"{n}/control" if tasks[n].against_control else part for n, part in truths.items()}
+        self.labelled = any(task.labelled for task in tasks.values())
+        self.against_control = any(task.against_control for task in tasks.values())
+
+    def truth(self, given: Any, control: Any) -> Any:
+        """The dataset's parts, and beside them the control's predictions for the tasks that are held against it."""
+        given = self._by_part(given)
+        if not self.against_control or not isinstance(given, Mapping | None):
+            return given
+        held = {self.truths[n]: task.truth(None, control[n]) for n, task in self.tasks.items() if task.against_control}
+        return {**(given or {}), **held}
+
+    def _by_part(self, given: Any) -> Any:
+        """A truth by its parts: one that is no mapping is that of the only task with labels, if there is one."""
+        own = [self.truths[name] for name, task in self.tasks.items() if task.labelled]
+        alone = len(own) == 1 and given is not None and not isinstance(given, Mapping)
+        return {own[0]: given} if alone else given
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -85,7 +107,9 @@ class MultiTask(Task):
 
     @staticmethod
     def _prefixed(metrics: Mapping[str, tuple[Metric, ...]]) -> tuple[Metric, ...]:
-        return tuple(Metric(f"{name}/{m.name}", m.higher, m.unit) for name, own in metrics.items() for m in own)
+        return tuple(
+            Metric(f"{name}/{m.name}", m.higher, m.unit, m.share) for name, own in metrics.items() for m in own
+        )
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
         """Raise :class:`SpecError` unless every task finds its outputs."""
@@ -114,10 +138,12 @@ class MultiTask(Task):
         Raises:
             DataError: a truth lacks a part, or something does not belong to the image.
         """
-        parts = shown if isinstance(shown, Predictions) else parts_of(shown, self.truths)
+        own = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
+        parts = shown if isinstance(shown, Predictions) else parts_of(self._by_part(shown), own)
         for name, task in sorted(self.tasks.items(), key=lambda item: not item[1].covers):
-            with _of(name):
-                image = task.paint(image, parts[name])
+            if name in parts:  # of a truth, what the data know
+                with _of(name):
+                    image = task.paint(image, parts[name])
         return image
 
     def legend(self, width: int, scale: float) -> Array | None:

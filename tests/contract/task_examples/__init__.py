@@ -24,8 +24,9 @@ class Example:
     decoded prediction with the truth.  The first ``frames`` seeds are enough to measure everything,
     with outputs that are right or those of the seeds from 99 on, which are wrong; ``best`` are the
     metrics of the right ones.  ``foreign`` are truths of other tasks; ``sized`` says whether a
-    prediction belongs to an image of one size; ``pairs`` that metrics are of pairs of frames, where a
-    frame that is repeated is not compared with itself.
+    prediction belongs to an image of one size, ``shaped`` whether outputs have a shape that the task
+    knows; ``pairs`` that metrics are of pairs of frames, where a frame that is repeated is not compared
+    with itself.
     """
 
     section: dict[str, Any]
@@ -36,6 +37,7 @@ class Example:
     frames: int = 3
     foreign: tuple[Any, ...] = (None, "a text", np.zeros((3, 3, 3), np.float32))
     sized: bool = True
+    shaped: bool = True
     pairs: bool = False
 
 
