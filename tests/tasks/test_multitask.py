@@ -158,6 +158,8 @@ class TestDraw:
         painted: list[str] = []
 
         class Spy:
+            labelled, against_control = True, False
+
             def __init__(self, name: str, covers: bool) -> None:
                 self.name, self.covers = name, covers
 
