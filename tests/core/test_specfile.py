@@ -307,7 +307,7 @@ MISFITS = {
         "  factory: model.py:build",
         "  onnx: m.onnx",
         2,
-        "model: weights, strip_prefix and args belong to a factory; onnx holds its own weights",
+        "model: weights, weights_key, strip_prefix, ignore and args belong to a factory; onnx holds its own weights",
     ),
     "outputs twice": ("outputs: [logits]", "outputs: [logits, logits]", 2, "model: outputs has a name twice: logits"),
     "factory form": (

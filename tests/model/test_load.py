@@ -178,7 +178,7 @@ def broken_weights(kind: str, path: Path, state: dict[str, torch.Tensor]) -> Non
     elif kind == "list":
         torch.save([1, 2], path)
     elif kind == "no tensors":
-        torch.save({"ema": state, "epoch": 3}, path)
+        torch.save({"log": {}, "epoch": 3}, path)
     elif kind == "missing":
         path.unlink()
     else:
@@ -198,7 +198,7 @@ def broken_weights(kind: str, path: Path, state: dict[str, torch.Tensor]) -> Non
         ("script", "a TorchScript archive"),
         ("pickle", "hold more than tensors"),
         ("list", "hold list; expected a state_dict"),
-        ("no tensors", "no state_dict: found keys ema, epoch; expected tensors by name, or a state_dict under one of"),
+        ("no tensors", "no state_dict: found keys log, epoch; expected tensors by name, or a state_dict under one of"),
         ("missing", "no file .*; a relative path starts at the folder of the spec"),
     ],
 )

@@ -101,8 +101,10 @@ class ModelConfig(Section):
     args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
     exported: SpecPath | None = Field(None, description="a torch.export .pt2 file")
     onnx: SpecPath | None = Field(None, description="an ONNX file, taken as it is")
-    weights: SpecPath | None = Field(None, description="a state_dict, read with weights_only=True")
+    weights: SpecPath | None = Field(None, description="a checkpoint or .safetensors file; nothing is unpickled")
+    weights_key: str | None = Field(None, min_length=1, description="where in it the weights are, e.g. ema.module")
     strip_prefix: str | None = Field(None, description="removed from the keys of the state_dict, e.g. 'module.'")
+    ignore: tuple[str, ...] = Field((), description="patterns of keys that are left out, e.g. '*total_ops'")
     inputs: dict[str, TensorShape] = Field(min_length=1)
     outputs: tuple[str, ...] = Field(min_length=1)
     base: SkipJsonSchema[SpecPath] = Field(
@@ -121,8 +123,12 @@ class ModelConfig(Section):
         given = [name for name in ("factory", "exported", "onnx") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of factory, exported, onnx; found {', '.join(given) or 'none'}")
-        if self.factory is None and (self.weights is not None or self.args or self.strip_prefix):
-            raise ValueError(f"weights, strip_prefix and args belong to a factory; {given[0]} holds its own weights")
+        renaming = self.weights_key or self.strip_prefix or self.ignore
+        if self.factory is None and (self.weights is not None or self.args or renaming):
+            raise ValueError(
+                "weights, weights_key, strip_prefix, ignore and args belong to a factory; "
+                f"{given[0]} holds its own weights"
+            )
         if len(set(self.outputs)) != len(self.outputs):
             raise ValueError(f"outputs has a name twice: {', '.join(self.outputs)}")
         return self

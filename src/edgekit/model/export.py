@@ -70,7 +70,8 @@ def export(model: Exportable, path: Path, opset: int = 20) -> None:
             if error.name != package:
                 raise
             raise MissingRequirement(f"the package {package}", _INSTALL) from error
-    size = sum(t.numel() * t.element_size() for t in model.module.state_dict().values() if hasattr(t, "numel"))
+    with usercode.translated("the network's state_dict() fails"):
+        size = sum(t.numel() * t.element_size() for t in model.module.state_dict().values() if hasattr(t, "numel"))
     if size > _MAX_BYTES:
         raise ModelError(f"the weights take {size / 2**20:.0f} MiB; one ONNX file holds at most 2048 MiB")
     _check_repeatable(model)
@@ -168,8 +169,8 @@ def _twin(module: nn.Module) -> nn.Module:
     weights = [*module.parameters(), *module.buffers()]
     try:
         return copy.deepcopy(module, {id(tensor): tensor for tensor in weights})
-    except (TypeError, RuntimeError, AttributeError, NotImplementedError):
-        return module  # it holds what cannot be copied, such as a lock: trace it itself
+    except Exception:  # noqa: BLE001 - it holds what cannot be copied, such as a lock, or refuses: trace it itself
+        return module
 
 
 def _tracing_problem(error: Exception) -> str:

@@ -18,7 +18,7 @@ def pick(result: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     """The values of ``result`` (a tensor, or nested containers of tensors) that ``names`` ask for, in that order.
 
     Keys of dicts and fields of dataclasses and NamedTuples are matched by name (``boxes``, or ``head.boxes``
-    when nested); what a tuple or list holds is matched by position, and then every value needs a name.
+    when nested); what a tuple, list or generator holds is matched by position, and then every value needs a name.
 
     Raises :class:`ModelError` that lists what the model returns.
     """
@@ -51,7 +51,7 @@ def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for entry in dataclasses.fields(value):
             yield from _leaves(getattr(value, entry.name), (*path, entry.name))
-    elif isinstance(value, tuple | list):
+    elif isinstance(value, tuple | list | Iterator):
         for index, item in enumerate(value):
             yield from _leaves(item, (*path, index))
     elif value is not None:  # None is an optional output that this model does not compute
@@ -66,7 +66,7 @@ def _find(name: str, leaves: list[tuple[tuple[str | int, ...], Any]]) -> int | N
 
 
 def _is_positional(result: Any) -> bool:
-    return _is_tensor(result) or (isinstance(result, tuple | list) and not hasattr(result, "_fields"))
+    return _is_tensor(result) or (isinstance(result, tuple | list | Iterator) and not hasattr(result, "_fields"))
 
 
 def _is_tensor(value: Any) -> bool:

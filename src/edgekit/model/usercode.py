@@ -24,6 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+from edgekit.core.errors import EdgekitError, ModelError
+
 # A second copy of these would break the running process, whatever the user's files are called.
 _NEVER_REPLACED = frozenset({"edgekit", "torch", "numpy"})
 
@@ -183,8 +185,23 @@ def blame_stack(stack: str) -> str:
 
 def describe(error: BaseException) -> str:
     """Type and first line of an error's message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a message may be made by the user's code, from the user's objects
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn whatever the user's objects raise inside, an exit included, into a :class:`ModelError`: ``what: ...``."""
+    try:
+        yield
+    except EdgekitError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise ModelError(f"{what}: {blame(error)}{describe(error)}") from error
 
 
 def is_user_file(filename: str) -> bool:
