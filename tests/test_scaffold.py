@@ -23,6 +23,7 @@ EXAMPLES = {
     "embedding": "embedding",
     "multitask": "multitask",
     "outputs": "public/plates",
+    "regression": "public/headpose",
 }
 
 

@@ -16,6 +16,7 @@ _EXAMPLES = {
     "embedding": "embedding",
     "multitask": "multitask",
     "outputs": "public/plates",
+    "regression": "public/headpose",
 }
 
 

@@ -63,6 +63,13 @@ def _image_folder(root: Path) -> dict[str, Any]:
     return {"format": "image_folder", "root": str(root / "images"), "classes": ["kind-0", "kind-1"]}
 
 
+def _image_values(root: Path) -> dict[str, Any]:
+    write_frames(root, COUNT)
+    lines = ["file;yaw;pitch;weather", *(f"images/f{i}.png;{i * 10};{-i / 4};fog" for i in range(COUNT))]
+    (root / "angles.csv").write_text("\n".join(lines))
+    return {"format": "image_values", "root": str(root), "labels": str(root / "angles.csv")}
+
+
 def _noise(root: Path) -> dict[str, Any]:
     return {"format": "noise", "count": COUNT, "size": [32, 48]}
 
@@ -72,6 +79,7 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "camvid": _camvid,
     "image_folder": _image_folder,
     "image_mask": _image_mask,
+    "image_values": _image_values,
     "images": _images,
     "noise": _noise,
     "rendered": _rendered,

@@ -105,6 +105,19 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class Values:
+    """Numbers of one frame by name: ``values`` float64 ``(len(names),)``, in the unit of the labels."""
+
+    names: tuple[str, ...]
+    values: Array
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.names),) or self.values.dtype.name != "float64":
+            found = f"{self.values.dtype}{list(self.values.shape)}"
+            raise TensorError(f"values are {found}; expected float64[{len(self.names)}]")
+
+
+@dataclass(frozen=True)
 class Tensors:
     """Outputs of one frame as the model gives them, by name."""
 

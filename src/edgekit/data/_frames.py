@@ -11,7 +11,6 @@ from typing import Any
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
-from edgekit.core.predictions import Objects
 from edgekit.data import Dataset, Sample, _files
 
 
@@ -31,7 +30,7 @@ class Frame:
 
 
 class FrameFiles(Dataset):
-    """Frames ``image`` ``(H, W, 3)`` uint8 RGB; truth :class:`~edgekit.core.predictions.Objects` or None.
+    """Frames ``image`` ``(H, W, 3)`` uint8 RGB; truth of the format's kind or None.
 
     Raises:
         DataError: two frames would get one id, or a chosen frame has no file.
@@ -58,7 +57,7 @@ class FrameFiles(Dataset):
                 )
 
     @abstractmethod
-    def truth(self, frame: Frame, size: tuple[int, int]) -> tuple[Objects | None, Mapping[str, str]]:
+    def truth(self, frame: Frame, size: tuple[int, int]) -> tuple[Any, Mapping[str, str]]:
         """Truth of a frame of ``size`` (height, width) in pixels, and metadata that its labels give."""
 
     @abstractmethod

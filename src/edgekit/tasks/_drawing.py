@@ -154,6 +154,19 @@ def boxed(image: Array, boxes: Array, table: Array, texts: Sequence[str], scale:
     return picture
 
 
+def dotted(image: Array, points: Array) -> Array:
+    """A copy of ``image`` with a dot on each of ``points`` ``(N, 2)``, x and y; NaN and far ones are left out."""
+    import cv2
+
+    picture = np.ascontiguousarray(image).copy()
+    radius = max(1, round(min(picture.shape[:2]) / 120))
+    reach = 4 * max(picture.shape[:2])
+    for x, y in points[(np.abs(points) < reach).all(axis=1)].tolist():
+        cv2.circle(picture, (round(x), round(y)), radius + 1, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, (round(x), round(y)), radius, (231, 220, 32), cv2.FILLED, cv2.LINE_AA)
+    return picture
+
+
 def _luminance(colour: Sequence[int]) -> float:
     """Relative luminance of sRGB, 0..1; from 0.179 on, black text has the higher contrast (WCAG 2.2)."""
     share = [value / 255 for value in colour]
