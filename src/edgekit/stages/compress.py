@@ -50,6 +50,8 @@ def quantize_model(
         inputs |= _measured_inputs(spec, target)
 
     def fill(folder: Path) -> None:
+        from edgekit.model import opset
+
         technique = plugins.load("quantize", config.method)
         scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
         with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
@@ -58,9 +60,9 @@ def quantize_model(
             models = {quantized.precision: quantized.model} | ({"fp16": _halved(job)} if control == "fp16" else {})
         shutil.rmtree(scratch, ignore_errors=True)
         for precision, model in models.items():
-            write_bytes(folder / f"{precision}.onnx", model)
+            write_bytes(folder / f"{precision}.onnx", opset.lowered(model))
         for profile, model in quantized.also.items():
-            write_bytes(folder / f"{quantized.precision}-{profile}.onnx", model)
+            write_bytes(folder / f"{quantized.precision}-{profile}.onnx", opset.lowered(model))
         for name, content in quantized.files.items():
             write_bytes(folder / name, content)
         data = {"data": spec.data.calibration.model_dump(mode="json"), "fingerprint": frames.fingerprint()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.artifacts import sha256_file, sha256_of
+from edgekit.core.artifacts import sha256_file, sha256_of, write_bytes
 from edgekit.core.errors import DataError, MissingRequirement, SpecError
 from edgekit.core.golden import specs_of, write_arrays
 from edgekit.core.progress import Progress
@@ -49,13 +49,14 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
 
     def fill(folder: Path) -> None:
         torch = _torch()
-        from edgekit.model import export, load
+        from edgekit.model import export, load, opset
 
         with progress.track("load model"):
             torch.manual_seed(spec.seed)  # a factory without weights keeps its random ones
             model = load.load_model(spec.model)
         with progress.track("export to ONNX"):
             export.export(model, folder / "fp32.onnx")
+            write_bytes(folder / "fp32.onnx", opset.lowered((folder / "fp32.onnx").read_bytes()))
             feeds = Feeds(Preprocess(spec.preprocess), frames, GOLDEN_FRAMES)
             golden = export.golden(model, list(feeds))
         write_arrays(folder / "golden.npz", golden)
