@@ -12,9 +12,10 @@ from benchmarks.peers.networks import IMAGENET, NETWORKS
 
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.predictions import Geometry
-from edgekit.core.spec import InputTransform, ModelConfig
+from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array
 from edgekit.data.camvid import CamVid
+from edgekit.inputs.image import Config
 from edgekit.preprocess import Preprocess
 
 CAMVID_CLASSES = (
@@ -32,7 +33,7 @@ class Model:
     Args:
         title: one line for the page.
         source: keys of :class:`edgekit.core.spec.ModelConfig`, without the inputs; paths from the repository's root.
-        transform: keys of :class:`edgekit.core.spec.InputTransform`.
+        transform: keys of :class:`edgekit.inputs.image.Config`.
         metric: see :mod:`benchmarks.peers.metrics`.
         input: name of the model's input.
         limits: at most so many evaluation frames of a split, evenly spread; all when absent.
@@ -59,7 +60,7 @@ class Model:
         return ModelConfig.model_validate({**self.source, **paths, "inputs": inputs, "base": REPO})
 
     def preprocess(self) -> Preprocess:
-        return Preprocess({self.input: InputTransform.model_validate(self.transform)})
+        return Preprocess({self.input: Config.model_validate(self.transform)})
 
     def digest(self) -> str:
         """Of everything that decides the FP32 file and its inputs."""

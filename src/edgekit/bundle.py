@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
 from edgekit.core.errors import BundleError, DataError
-from edgekit.core.spec import DataSection, EngineSection, InputTransform, Kpi, TaskSection
+from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, TaskSection
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
@@ -75,7 +75,7 @@ class Contents(BaseModel):
     target: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    preprocess: dict[str, InputTransform]
+    preprocess: dict[str, InputSection]
     task: TaskSection
     evaluation: DataSection = None
     kpis: dict[str, Kpi]

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 from tests.projects import SPEC
 
-from edgekit.core.spec import CompressStep, InputTransform, Kpi, ModelConfig, Spec
+from edgekit.core.spec import CompressStep, Kpi, ModelConfig, Spec
 from edgekit.core.specfile import read_spec
+from edgekit.inputs.image import Config
 
 MODEL: dict[str, Any] = {"factory": "m.py:build", "inputs": {"image": {"shape": [1, 3, 8, 8]}}, "outputs": ["logits"]}
 
@@ -44,7 +45,7 @@ def test_a_spec_does_not_change(tmp_path: Path) -> None:
 
 
 def test_one_size_means_a_square() -> None:
-    assert InputTransform(resize=64).resize == (64, 64)  # type: ignore[arg-type]
+    assert Config(resize=64).resize == (64, 64)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_one_size_means_a_square() -> None:
 )
 def test_transforms_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        InputTransform.model_validate(wrong)
+        Config.model_validate(wrong)
 
 
 @pytest.mark.parametrize("limit", ["min", "max", "max_drop"])

@@ -49,12 +49,12 @@ class TestGeometry:
 
     def test_an_image_with_one_bright_box(self) -> None:
         """Through the real preprocessing: the bright pixels of the input give the box back."""
-        from edgekit.core.spec import InputTransform
+        from edgekit.inputs.image import Config
         from edgekit.preprocess import Preprocess
 
         image = np.zeros((90, 160, 3), np.uint8)
         image[30:60, 40:100] = 255
-        transform = InputTransform(resize=(320, 320), mode="letterbox", pad_value=0)
+        transform = Config(resize=(320, 320), mode="letterbox", pad_value=0)
         prepared = Preprocess({"x": transform})({"image": image})
         y, x = np.nonzero(prepared.feeds["x"][0, 0] > 127)
         made, outputs = final([[x.min(), y.min(), x.max() + 1, y.max() + 1, 0.9, 1]])

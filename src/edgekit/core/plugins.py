@@ -17,7 +17,7 @@ from types import ModuleType
 
 from edgekit.core.errors import InputError
 
-KINDS = ("tasks", "data", "quantize", "engine", "sensors")
+KINDS = ("tasks", "data", "inputs", "quantize", "engine", "sensors")
 _LISTED = 12
 _SHORTEST_PART = 3
 

@@ -7,13 +7,13 @@ Plugin sections (task, data, compress steps, targets) are validated by the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -48,14 +48,20 @@ SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
 class PluginSection:
     """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates.
 
-    ``optional`` ones may be None; ``without`` names a plugin that may not stand here: itself, in its own ``Config``.
+    ``optional`` ones may be None; ``without`` names a plugin that may not stand here: itself, in its own ``Config``;
+    ``default`` names the one that is meant when the key is not there.
     """
 
-    def __init__(self, kind: str, key: str, optional: bool = False, without: str = "") -> None:
+    def __init__(self, kind: str, key: str, optional: bool = False, without: str = "", default: str = "") -> None:
         self.kind = kind
         self.key = key
         self.optional = optional
         self.without = without
+        self.default = default
+
+    def named(self, value: Mapping[str, Any]) -> object:
+        """What stands under the key, or the default; None: neither."""
+        return value.get(self.key, self.default or None)
 
     def _names(self) -> tuple[str, ...]:
         return tuple(name for name in plugins.names(self.kind) if name != self.without)
@@ -75,9 +81,9 @@ class PluginSection:
             return value
         if not isinstance(value, dict):
             raise ValueError(f"expected a mapping with the key {self.key!r}; {plugins.allowed('', known)}")
-        if self.key not in value:
+        name = self.named(value)
+        if name is None:
             raise ValueError(f"the key {self.key!r} is missing; allowed values: {', '.join(known)}")
-        name = value[self.key]
         if name not in known:
             raise ValueError(f"{self.key}: {name!r} is unknown; {plugins.allowed(name, known)}")
         return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
@@ -87,11 +93,23 @@ def _dump(value: BaseModel | None) -> Any:
     return None if value is None else value.model_dump(mode="json")
 
 
+class Misfit(ValueError):
+    """A section that does not fit another one of the spec: at its key ``key``."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+Dtype = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
+"""Types of model inputs."""
+
+
 class TensorShape(Section):
     """Shape (batch first; fixed sizes) and dtype of one model input."""
 
     shape: tuple[Annotated[int, Field(ge=1)], ...]
-    dtype: Literal["float32", "float16", "uint8", "int32", "int64", "bool"] = "float32"
+    dtype: Dtype = "float32"
 
 
 class ModelConfig(Section):
@@ -134,31 +152,8 @@ class ModelConfig(Section):
         return self
 
 
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-class InputTransform(Section):
-    """How one camera image becomes one model input; see :mod:`edgekit.preprocess`."""
-
-    source: str = Field("image", description="which image of the sample")
-    resize: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)] = Field(
-        description="(height, width) of the input in pixels"
-    )
-    mode: Literal["stretch", "letterbox", "letterbox-topleft"] = "stretch"
-    color: Literal["rgb", "bgr"] = "rgb"
-    scale: float = Field(1.0, gt=0, description="multiplies the 0..255 pixel values first")
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
-        1.0,
-        1.0,
-        1.0,
-    )
-    pad_value: int = Field(114, ge=0, le=255, description="grey of the letterbox border, before scale")
-    layout: Literal["nchw", "nhwc"] = "nchw"
-
-
 DataSection = Annotated[Any, PluginSection("data", "format", optional=True)]
+InputSection = Annotated[Any, PluginSection("inputs", "kind", default="image")]
 TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
 EngineSection = Annotated[Any, PluginSection("engine", "engine")]
 TechniqueSection = Annotated[Any, PluginSection("quantize", "method")]
@@ -217,12 +212,27 @@ def _misfit(at: tuple[str, ...], message: str) -> PydanticCustomError:
     return PydanticCustomError("misfit", "{text}", {"text": message, "at": at})
 
 
+def _without_entry(name: str, tensor: TensorShape) -> str:
+    rank, sizes = len(tensor.shape), list(tensor.shape)
+    if rank == 4:
+        entry = f"preprocess.{name}: {{resize: [height, width]}} when a frame goes in"
+    elif sum(sizes) == 3 and rank <= 2:
+        entry = (
+            f"preprocess.{name}: {{kind: frame_size, order: height_width}} or width_height when the frame's own size "
+            f"goes in, {{kind: constant, value: ...}} when the same numbers always do"
+        )
+    else:
+        entry = f"preprocess.{name}: {{kind: constant, value: ...}} when the same numbers always go in"
+    array = f"{{kind: array, source: ...}} when each frame brings an array of {sizes}"
+    return f"this input has no entry under preprocess; add {entry}, or {array}"
+
+
 class Spec(Section):
     """The whole file."""
 
     name: str = Field(pattern=NAME)
     model: ModelConfig
-    preprocess: dict[str, InputTransform]
+    preprocess: dict[str, InputSection]
     task: TaskSection
     data: DataSections
     compress: tuple[CompressStep, ...] = Field((), max_length=1, description="none: FP32; or one quantize step")
@@ -238,8 +248,8 @@ class Spec(Section):
                 raise _misfit(("preprocess", name), f"no model input {name!r}; {known}")
         for name in self.model.inputs:
             if name not in self.preprocess:
-                raise _misfit(("model", "inputs", name), "this input has no entry under preprocess")
-            self._check_size(name)
+                raise _misfit(("model", "inputs", name), _without_entry(name, self.model.inputs[name]))
+        self._fit_inputs()
         for name in self.targets:
             if not re.fullmatch(NAME, name):
                 raise _misfit(("targets", name), f"{name!r} becomes a folder's name; use letters, digits and . _ -")
@@ -253,16 +263,14 @@ class Spec(Section):
                 raise _misfit(("kpis", name, "target"), f"{kpi.target!r} is no target; {known}")
         return self
 
-    def _check_size(self, name: str) -> None:
-        transform, shape = self.preprocess[name], self.model.inputs[name].shape
-        height, width = transform.resize
-        made = (1, 3, height, width) if transform.layout == "nchw" else (1, height, width, 3)
-        if shape != made:
-            raise _misfit(
-                ("preprocess", name, "resize"),
-                f"{height}x{width} in {transform.layout} makes {list(made)}, "
-                f"but model.inputs.{name}.shape is {list(shape)}",
-            )
+    def _fit_inputs(self) -> None:
+        """Fill in what the model's inputs decide, so that the bundle's preprocessing needs nothing but itself."""
+        for name, section in self.preprocess.items():
+            try:
+                self.preprocess[name] = section.fitted(self.model.inputs[name])
+            except Misfit as error:
+                text = str(error).replace("{input}", name)
+                raise _misfit(("preprocess", name, error.key), text) from error
 
     @property
     def base(self) -> Path:

@@ -197,9 +197,8 @@ def _keys_at(tree: Any, where: Sequence[int | str]) -> tuple[str, ...]:
 
 def _resolve(current: Any, node: Any) -> Any:
     if hasattr(current, "kind") and hasattr(current, "key"):
-        if isinstance(node, dict) and node.get(current.key) in plugins.names(current.kind):
-            return plugins.load(current.kind, node[current.key]).Config
-        return None
+        name = current.named(node) if isinstance(node, dict) else None
+        return plugins.load(current.kind, name).Config if name in plugins.names(current.kind) else None
     return current
 
 
