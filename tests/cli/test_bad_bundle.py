@@ -76,7 +76,7 @@ def test_data_that_are_not_where_the_option_says(command: str, tmp_path: Path) -
             {"image": np.zeros((1, 3, 16, 16), np.float32)},
             "shape [1, 3, 16, 16]; expected image: float32[1, 3, 32, 48]",
         ),
-        ({"image": np.zeros((1, 3, 32, 48))}, "dtype float64; expected float32: convert with .astype('float32')"),
+        ({"image": np.zeros((1, 3, 32, 48))}, "dtype float64; expected float32: make an array of float32"),
         ({"picture": np.zeros((1, 3, 32, 48), np.float32)}, "missing input 'image', unknown input 'picture'; expected"),
     ],
 )

@@ -41,7 +41,9 @@ def test_any_other_dtype_is_refused_with_the_conversion(wanted: str, found: str)
         return
     with pytest.raises(TensorError) as caught:
         spec.check(array)
-    assert str(caught.value) == (f"input 'x' has dtype {found}; expected {wanted}: convert with .astype('{wanted}')")
+    assert str(caught.value) == (
+        f"input 'x' has dtype {found}; expected {wanted}: make an array of {wanted}, or set model.inputs.x.dtype"
+    )
 
 
 @pytest.mark.parametrize("value", [[1.0, 2.0], 3, None, "x"])

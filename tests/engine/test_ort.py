@@ -190,7 +190,7 @@ class TestChecks:
             ({"x": normal(0, 1, 2, 4)}, r"input 'x' has shape \[1, 2, 4\]; expected x: float32\[2, 4\]"),
             (
                 {"x": feed()["x"].astype(np.float64)},
-                r"dtype float64; expected float32: convert with .astype\('float32'\)",
+                r"dtype float64; expected float32: make an array of float32",
             ),
             ({"x": feed()["x"].astype(">f4")}, r"dtype >f4; expected float32"),
             ({"x": [[1.0] * 4] * 2}, r"input 'x' is list; expected a numpy array x: float32\[2, 4\]"),

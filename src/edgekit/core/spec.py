@@ -271,6 +271,10 @@ class Spec(Section):
             except Misfit as error:
                 text = str(error).replace("{input}", name)
                 raise _misfit(("preprocess", name, error.key), text) from error
+        try:
+            self.task.check_inputs(self.preprocess)
+        except Misfit as error:
+            raise _misfit(("preprocess", *error.key.split(".")), str(error)) from error
 
     @property
     def base(self) -> Path:

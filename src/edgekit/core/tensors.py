@@ -39,7 +39,7 @@ class TensorSpec:
         if array.dtype != np.dtype(self.dtype):
             raise TensorError(
                 f"input {self.name!r} has dtype {array.dtype}; expected {self.dtype}: "
-                f"convert with .astype({self.dtype!r})"
+                f"make an array of {self.dtype}, or set model.inputs.{self.name}.dtype"
             )
         fits = len(array.shape) == len(self.shape) and all(
             want is None or have == want for have, want in zip(array.shape, self.shape, strict=True)

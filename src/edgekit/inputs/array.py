@@ -37,9 +37,14 @@ class FrameArray(Input):
                 f"preprocess.{self.spec.name}: the frame's {self.source!r} has the shape {list(given.shape)}; "
                 f"the model input takes {list(self.spec.shape)}, with or without its first axis: write the files so"
             )
+        if given.dtype.kind not in "biuf":
+            raise DataError(
+                f"preprocess.{self.spec.name}: the frame's {self.source!r} is {given.dtype}; expected numbers: write "
+                f"the files in {self.spec.dtype}"
+            )
         with np.errstate(all="ignore"):
             made = np.array(given.reshape(shape), self.spec.dtype, order="C")
-        floats = made.dtype.kind == "f" and given.dtype.kind in "biuf"
+        floats = made.dtype.kind == "f"
         if not floats and not (made == given.reshape(shape)).all():
             raise DataError(
                 f"preprocess.{self.spec.name}: the frame's {self.source!r} is {given.dtype} and holds values that "

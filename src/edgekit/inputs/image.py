@@ -20,6 +20,7 @@ from edgekit.inputs._tensor import Images, Normalised, Part, Placing
 
 _LARGEST = {"uint8": 255, "uint16": 65535}
 _ALWAYS = ("source", "resize", "mode", "color", "scale", "mean", "std", "pad_value", "layout")
+_FLOAT16 = 65504.0
 _NORMALISING = ("scale", "mean", "std")
 
 
@@ -65,6 +66,14 @@ class Config(InputConfig):
     pad_value: int | float = Field(114, description="grey of the letterbox border, before scale")
     layout: Literal["nchw", "nhwc"] = "nchw"
     dtype: Dtype = Field("float32", description="default: that of the model input")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grey_has_one(cls, keys: Any) -> Any:
+        """The default of three numbers is not meant for one channel."""
+        if isinstance(keys, dict) and keys.get("color") == "grey":
+            return {"mean": (0.0,), "std": (1.0,), **keys}
+        return keys
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -130,6 +139,8 @@ class Config(InputConfig):
             found["color"] = "grey"
         if "dtype" in self.model_fields_set and self.dtype != tensor.dtype:
             raise Misfit("dtype", f"is {self.dtype}, but model.inputs.{{input}}.dtype is {tensor.dtype}; leave it out")
+        if found.get("color", self.color) == "grey":  # one mean; the default of three is not the user's
+            found |= {k: (getattr(self, k)[0],) for k in ("mean", "std") if k not in self.model_fields_set}
         made = self.model_copy(update=found)
         if made.shape != tensor.shape:
             raise Misfit("resize", made._other_shape(tensor.shape))
@@ -138,14 +149,13 @@ class Config(InputConfig):
             if problem:
                 raise Misfit(key, f"{problem}; the model input has {made.channels} channels")
         made._check_dtype()
-        # A grey input has one mean; the default of three is not the user's.
-        single = {k: (getattr(self, k)[0],) for k in ("mean", "std") if k not in self.model_fields_set}
-        made = made.model_copy(update=single if made.color == "grey" else {})
-        return type(self).model_validate({k: getattr(made, k) for k in made.model_fields_set})
+        return made
 
     def _check_dtype(self) -> None:
         if self.dtype == "bool":
             raise Misfit("kind", "the model input is bool, and an image is not; take kind: array or kind: constant")
+        if self.dtype == "float16" and self._largest() > _FLOAT16:
+            raise Misfit("scale", f"{self.pixels} pixels become {self._largest():g}, beyond what float16 can hold")
         if self.dtype in ("float32", "float16"):
             return
         given = [key for key in _NORMALISING if getattr(self, key) != type(self).model_fields[key].default]
@@ -157,6 +167,12 @@ class Config(InputConfig):
             )
         if self.pixels == "float32" or (self.pixels == "uint16" and self.dtype == "uint8"):
             raise Misfit("pixels", f"{self.pixels} values do not fit in the model input, which is {self.dtype}")
+
+    def _largest(self) -> float:
+        """The largest magnitude that a pixel of 8 or 16 bits becomes."""
+        ends = (0, _LARGEST.get(self.pixels, 0))
+        mean, std = _spread(self.mean, self.channels), _spread(self.std, self.channels)
+        return max(abs((v * self.scale - m) / s) for v in ends for m, s in zip(mean, std, strict=True))
 
     def _other_shape(self, wanted: tuple[int, ...]) -> str:
         (height, width), shape = self.resize, list(self.shape)

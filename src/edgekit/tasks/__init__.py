@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.inputs import InputConfig
 from edgekit.tasks import _drawing
 from edgekit.tasks._weights import checked, checked_rows
 
@@ -197,6 +198,13 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
+
+    def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
+        """Whether the task can read what a model makes of these inputs.
+
+        Raises:
+            Misfit: it cannot; ``key`` is the place in ``preprocess``, such as ``image.mode``.
+        """
 
     def create(self) -> Task:
         """The task; raises :class:`~edgekit.core.errors.SpecError` when its options do not fit."""

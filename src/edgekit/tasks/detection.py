@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,9 +30,11 @@ from edgekit.core import plugins
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.reports import Metric
-from edgekit.core.spec import SpecPath
+from edgekit.core.spec import Misfit, SpecPath
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.core.textfile import read_text
+from edgekit.inputs import InputConfig
+from edgekit.inputs.frame_size import Config as FrameSize
 from edgekit.tasks import Labelled, Task, TaskConfig
 from edgekit.tasks import _boxes as boxes_
 from edgekit.tasks._boxes import CODINGS, FAMILIES, Family
@@ -157,6 +159,18 @@ class Config(TaskConfig):
         if problem:
             raise ValueError(problem)
         return self
+
+    def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
+        """A model that is told the frame's size brings its boxes back itself, and they would be brought back twice."""
+        sizes = [(name, section) for name, section in inputs.items() if isinstance(section, FrameSize)]
+        for name, section in sizes:
+            if section.of != "resized":
+                same = "the input's own size (width, height or height, width)" if section.of == "frame" else "ones"
+                raise Misfit(
+                    f"{name}.of",
+                    "the model would give boxes in pixels of the frame, but this task reads pixels of the input and "
+                    f"brings them back itself: give {{kind: constant, value: ...}} with {same}",
+                )
 
     def create(self) -> Detection:
         return Detection(self)

@@ -19,6 +19,7 @@ from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.spec import NAME, PluginSection
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.inputs import InputConfig
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 
 _Part = Annotated[Any, PluginSection("tasks", "kind", without="multitask")]
@@ -44,6 +45,10 @@ class Config(TaskConfig):
         if unknown is not None:
             raise ValueError(f"truth: no task {unknown!r}; {plugins.allowed(unknown, tuple(self.tasks))}")
         return self
+
+    def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
+        for section in self.tasks.values():
+            section.check_inputs(inputs)
 
     def create(self) -> MultiTask:
         tasks = {}

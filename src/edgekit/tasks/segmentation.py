@@ -8,7 +8,7 @@ index; Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 201
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,10 @@ from edgekit.core import plugins
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, LabelMap
 from edgekit.core.reports import Metric
+from edgekit.core.spec import Misfit
 from edgekit.core.tensors import Array, Arrays, TensorSpec
+from edgekit.inputs import InputConfig
+from edgekit.inputs.image import Config as Image
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 from edgekit.tasks._classes import MaskNames
 from edgekit.tasks._drawing import blended, colours, legend
@@ -75,6 +78,14 @@ class Config(TaskConfig):
                 "classes: [road], or both: [background, road]"
             )
         return self
+
+    def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
+        """Every pixel of the frame has to be in the tensor."""
+        for name, section in inputs.items():
+            if isinstance(section, Image):
+                if section.mode == "crop":
+                    raise Misfit(f"{name}.mode", "a crop leaves the rest of the frame without a class; take stretch")
+                return  # the first image is the one that results are brought back to
 
     def create(self) -> Segmentation:
         return Segmentation(self.output, self.classes, self.ignore_index, self.threshold)
