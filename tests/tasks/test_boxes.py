@@ -27,6 +27,12 @@ def encoded(coding: str, boxes: Array, reference: Array, family: Family) -> Arra
     sides = np.concatenate([reference[:, :2] - boxes[:, :2], boxes[:, 2:] - reference[:, :2]], axis=1)
     if coding == "grid-exp":
         return np.concatenate([centres / stride - cell, np.log(sizes / stride)], axis=1)
+    if coding == "grid-tanh":
+        share = sizes / [SIZE[1], SIZE[0]]
+        return np.concatenate([np.arctanh(centres / stride - cell), np.log(share / (1 - share))], axis=1)
+    if coding == "anchor-exp":
+        offset = centres / stride - cell
+        return np.concatenate([np.log(offset / (1 - offset)), np.log(sizes / anchor)], axis=1)
     if coding == "sides":
         return sides / stride
     if coding == "distribution":  # all weight on the two bins beside the value
@@ -43,8 +49,10 @@ def encoded(coding: str, boxes: Array, reference: Array, family: Family) -> Arra
     if family.unit == "normalised":
         shares = np.array([SIZE[1], SIZE[0]] * 2)
         boxes, centres, sizes = boxes / shares, centres / shares[:2], sizes / shares[:2]
+    row = np.concatenate([centres, sizes], axis=1)
     return {
-        "cxcywh": np.concatenate([centres, sizes], axis=1),
+        "cxcywh": row,
+        "cxcywh-sigmoid": np.log(row / (1 - row)) if coding == "cxcywh-sigmoid" else row,
         "xyxy": boxes,
         "yxyx": boxes[:, [1, 0, 3, 2]],
     }[coding]
@@ -57,7 +65,7 @@ class TestCodings:
     @pytest.mark.parametrize("coding", CODINGS)
     def test_undoes_the_encoding(self, coding: str, unit: str, seed: int) -> None:
         needs = CODINGS[coding].needs
-        if unit == "normalised" and needs != "nothing":
+        if unit == ("normalised" if needs != "nothing" else "pixels" if coding.endswith("sigmoid") else ""):
             return
         family = Family(
             "rows", coding, unit, strides=(8, 16), anchors=ANCHORS if needs == "anchors" else (), variances=(0.1, 0.2)
@@ -67,7 +75,11 @@ class TestCodings:
         reference = reference[rng.integers(0, len(reference), 20)]
         # Around the reference point, as far as each coding reaches.
         anchor = reference[:, 3:] if needs == "anchors" else reference[:, 2:3] * [2, 2]
-        centres = reference[:, :2] + rng.uniform(-0.9, 0.9, (20, 2)) * reference[:, 2:3]
+        least, most = {"grid-tanh": (-1.4, 0.4), "anchor-exp": (-0.49, 0.49), "cxcywh-sigmoid": (-0.4, 0.4)}.get(
+            coding, (-0.9, 0.9)
+        )
+        anchor = anchor / (4 if coding in ("grid-tanh", "cxcywh-sigmoid") else 1)  # no larger than the input
+        centres = reference[:, :2] + rng.uniform(least, most, (20, 2)) * reference[:, 2:3]
         sizes = anchor * rng.uniform(1, 3, (20, 2)) + 2 * np.abs(centres - reference[:, :2]) * (needs == "strides")
         boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
         raw = encoded(coding, boxes, reference, family).astype(np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.tensors import Array
 from edgekit.preprocess import place
+from edgekit.tasks._boxes import FAMILIES
 from edgekit.tasks.detection import Detection
 
 
@@ -62,25 +65,45 @@ class TestGeometry:
         assert np.abs(found.boxes - [40, 30, 100, 60]).max() <= 0.5
 
     def test_boxes_are_cut_at_the_image(self) -> None:
-        made, outputs = final([[-5, 2, 8, 9, 0.9, 0], [4, 4, 50, 9, 0.8, 1], [0, 0, 20, 10, 0.7, 2]])
+        made, outputs = final([[-5, 2, 8, 9, 0.9, 0], [4, 4, 50, 9, 0.8, 1], [0, 0, 20, 10, 0.7, 2]], clip=True)
         found = made.decode(outputs, whole(10, 20))
         assert found.boxes.tolist() == [[0, 2, 8, 9], [4, 4, 20, 9], [0, 0, 20, 10]]
 
     def test_boxes_in_the_letterbox_border_are_dropped(self) -> None:
-        made, outputs = final([[0, 0, 64, 15, 0.9, 0], [0, 10, 64, 20, 0.8, 0]])
+        made, outputs = final([[0, 0, 64, 15, 0.9, 0], [0, 10, 64, 20, 0.8, 0]], clip=True)
         found = made.decode(outputs, place((50, 100), (64, 64), "letterbox"))  # the image is in rows 16..48
         assert found.boxes.tolist() == [[0, 0, 100, 6.25]]
 
     @pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 2, 5, 8], [5, 9, 8, 2], [30, 2, 40, 8], [-9, 2, -1, 8]])
     def test_boxes_with_nothing_inside_are_dropped(self, box: list[float]) -> None:
-        made, outputs = final([[*box, 0.9, 0], [1, 1, 3, 3, 0.5, 1]], nms={"mode": "class-agnostic"})
+        made, outputs = final([[*box, 0.9, 0], [1, 1, 3, 3, 0.5, 1]], nms={"mode": "class-agnostic"}, clip=True)
         assert made.decode(outputs, whole(10, 20)).labels.tolist() == [1]
 
     def test_infinite_boxes_are_cut_too(self) -> None:
         head = np.zeros((1, 2, 8), np.float32)
         head[0, 0] = [0.5, 0.5, 500, 500, 1, 1, 0, 0]  # exp overflows
-        found = task(family="yolox", strides=[8]).decode({"out": head}, whole(8, 16))
+        found = task(family="yolox", strides=[8], clip=True).decode({"out": head}, whole(8, 16))
         assert found.boxes.tolist() == [[0, 0, 16, 8]]
+
+    def test_boxes_are_left_as_they_are(self) -> None:
+        """As the evaluators of YOLOX and DETR do; only what has no size is dropped."""
+        rows = [[-5, 2, 8, 9, 0.9, 0], [30, 2, 40, 8, 0.8, 1], [5, 5, 5, 9, 0.7, 1], [9, 2, 5, 8, 0.6, 1]]
+        made, outputs = final(rows, clip=False)
+        found = made.decode(outputs, whole(10, 20))
+        assert found.boxes.tolist() == [[-5, 2, 8, 9], [30, 2, 40, 8]]
+        image = np.zeros((10, 20, 3), np.uint8)
+        assert made.draw(image, found).any()
+        with pytest.raises(DataError, match="the boxes are of an image of 20x10; this one is 40x20"):
+            made.paint(np.zeros((20, 40, 3), np.uint8), found)
+
+    def test_the_border_of_each_family(self) -> None:
+        """What the code does that their published figures come from: docs/tasks.md names it."""
+        cut = {"yolov8", "yolov8-decoded", "yolov5", "yolov5-decoded", "yolov3", "fcos", "ssd"}
+        assert {name for name, family in FAMILIES.items() if family.clip} == cut
+        page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+        rows = dict(re.findall(r"^\| (`.*?`) \| .* \| (yes|no)[^|]* \|$", page, flags=re.MULTILINE))
+        told = {name: answer == "yes" for names, answer in rows.items() for name in re.findall(r"`(.*?)`", names)}
+        assert told == {name: family.clip for name, family in FAMILIES.items()}
 
 
 def yolox_head(size: tuple[int, int] = (16, 24)) -> Array:
@@ -92,9 +115,56 @@ class TestDecode:
         head = yolox_head()
         head[0, 4] = [0.25, 0.75, np.log(2), 0, 0.8, 0.1, 0.5, 0.2]  # second row, second column
         found = task(family="yolox", strides=[8]).decode({"out": head}, whole(16, 24))
-        assert found.boxes == pytest.approx(np.array([[2, 10, 18, 16]]))  # centre (10, 14), size (16, 8), cut below
+        assert found.boxes == pytest.approx(np.array([[2, 10, 18, 18]]))  # centre (10, 14), size (16, 8)
         assert found.scores == pytest.approx([0.4])
         assert found.labels.tolist() == [1]
+
+    def test_fastestdet_by_hand(self) -> None:
+        """One map: objectness, box and classes; the cell's corner plus tanh, sigmoid of the input's size."""
+        maps = np.zeros((1, 1 + 4 + 3, 2, 3), np.float32)
+        maps[0, :, 1, 2] = [0.5, np.arctanh(0.25), np.arctanh(-0.5), 0, np.log(1 / 3), 0.1, 0.7, 0.2]
+        made = task(family="fastestdet", score_threshold=0.1)
+        found = made.decode({"out": maps}, whole(32, 48))
+        # centre ((2 + 0.25) * 16, (1 - 0.5) * 16), size (48 / 2, 32 / 4)
+        assert found.boxes == pytest.approx(np.array([[24, 4, 48, 12]]), abs=1e-4)
+        assert found.scores == pytest.approx([0.5**0.6 * 0.7**0.4])
+        assert found.labels.tolist() == [1]
+
+    def test_yolov3_by_hand(self) -> None:
+        maps = np.full((1, 2 * 8, 2, 2), -20, np.float32)
+        maps[0, 8:, 1, 0] = [0, np.log(3), np.log(2), 0, 20, 20, -20, -20]
+        made = task(family="yolov3", strides=[16], anchors=[[[8, 8], [10, 20]]])
+        found = made.decode({"out": maps}, whole(32, 32))
+        assert found.boxes == pytest.approx(np.array([[0, 18, 18, 32]]), abs=1e-4)  # centre (8, 28), size (20, 20), cut
+
+    @pytest.mark.parametrize("powers", [(1, 1), (0.5, 0.5), (0.6, 0.4), (2, 1), (0, 1), (1, 0)])
+    def test_powers_of_the_scores(self, powers: tuple[float, float]) -> None:
+        """No candidate is lost on the way, whatever the powers."""
+        rng = np.random.default_rng(4)
+        head = np.zeros((1, 6, 8), np.float32)
+        head[0, :, 4:] = rng.uniform(0.01, 1, (6, 4))
+        head[0, :, 2:4] = -1
+        made = task(family="yolox", strides=[8], score_powers=powers, score_threshold=0.05, nms={"mode": "none"})
+        found = made.decode({"out": head}, whole(16, 24))
+        expected = head[0, :, 4] ** powers[0] * head[0, :, 5:].max(axis=1) ** powers[1]
+        assert found.scores == pytest.approx(np.sort(expected[expected >= 0.05])[::-1], rel=1e-5)
+
+    def test_powers_of_probabilities_below_zero(self) -> None:
+        head = np.zeros((1, 6, 8), np.float32)
+        head[0, :, 4:] = [-0.005, 0.9, -0.004, 0.2]  # a quantization step
+        made = task(family="yolox", strides=[8], score_powers=[0.6, 0.4])
+        assert len(made.decode({"out": head}, whole(16, 24))) == 0
+
+    def test_probabilities_with_a_background(self) -> None:
+        """An SSD that applies its softmax itself."""
+        scores = np.array([[[0.9, 0.1, 0, 0], [0.2, 0.1, 0.6, 0.1]]], np.float32)
+        made = task(
+            family="ssd", box_coding="xyxy", unit="normalised", score_coding="probability", multi_label=False,
+            output={"boxes": "b", "scores": "s"}, score_threshold=0.3,
+        )  # fmt: skip
+        found = made.decode({"b": np.float32([[[0, 0, 1, 1], [0, 0, 0.5, 1]]]), "s": scores}, whole(20, 40))
+        assert found.boxes.tolist() == [[0, 0, 20, 20]]
+        assert (found.labels.tolist(), found.scores.tolist()) == ([1], [pytest.approx(0.6)])
 
     def test_yolov8_by_hand(self) -> None:
         head = np.full((1, 4 * 16 + 3, 6), -20.0, np.float32)

@@ -26,7 +26,7 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"family": "yolo"}, "'yolo' is no family; did you mean 'yolo.*allowed: yolox, yolox-decoded"),
+            ({"family": "yolo"}, "'yolo' is no family; did you mean 'yolox'"),
             ({"family": "ssd"}, r"strides: boxes coded as anchor-variance need them, e.g. strides: \[8, 16, 32\]"),
             ({"family": "ssd", "strides": [8, 16]}, "anchors: found lists for 0 of 2 strides; give one for each"),
             ({"family": "yolov5", "anchors": ANCHORS}, "anchors: found lists for 2 of 3 strides"),
@@ -35,7 +35,16 @@ class TestConfig:
             ({"family": "yolox", "anchors": ANCHORS}, "anchors: boxes coded as grid-exp have none"),
             ({"family": "detr", "priors": [[0.5, 0.5, 1, 1]]}, "priors: boxes coded as cxcywh have no reference"),
             ({"family": "yolox", "priors": [[0.5, 0.5, 1, 1]]}, "priors: only for anchor-variance"),
-            ({"family": "yolox", "background": "last"}, "background: only softmax scores have such a column"),
+            (
+                {"family": "fcos", "output": list("abcde"), "background": "last"},
+                "background: sigmoid scores have no such",
+            ),
+            ({"family": "yolox", "score_powers": [-1, 1]}, "greater than or equal to 0"),
+            (
+                {"family": "detr", "column_order": "objectness-first"},
+                "column_order: belongs to one output that holds box, objectness and classes",
+            ),
+            ({"family": "detr", "box_coding": "cxcywh-sigmoid", "unit": "pixels"}, "unit: sigmoids are shares"),
             ({"family": "yolox", "score_coding": "softmax"}, "objectness: softmax scores have none"),
             (
                 {"family": "end2end", "output": {"boxes": "b", "scores": "s"}},

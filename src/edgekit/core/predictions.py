@@ -42,12 +42,14 @@ class Detections:
 
     ``boxes`` float32 ``(N, 4)`` are left, top, right, bottom in pixels of the original image, where
     pixel ``i`` reaches from ``i`` to ``i + 1``; ``scores`` float32 ``(N,)`` in 0..1; ``labels`` int64
-    ``(N,)`` are class ids.
+    ``(N,)`` are class ids.  Boxes may reach outside the image, whose (height, width) is ``size`` where it
+    is known.
     """
 
     boxes: Array
     scores: Array
     labels: Array
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check_boxes("detections", self.boxes, {"scores": (self.scores, "float32"), "labels": (self.labels, "int64")})

@@ -22,10 +22,14 @@ Size = tuple[int, int]
 Pairs = tuple[tuple[float, float], ...]
 Prior = tuple[float, float, float, float]
 Layout = Literal["rows", "columns", "maps", "final"]
-BoxCoding = Literal["grid-exp", "sides", "distribution", "anchor-variance", "anchor-sigmoid", "cxcywh", "xyxy", "yxyx"]
+BoxCoding = Literal[
+    "grid-exp", "grid-tanh", "sides", "distribution", "anchor-variance", "anchor-exp", "anchor-sigmoid", "cxcywh",
+    "cxcywh-sigmoid", "xyxy", "yxyx",
+]  # fmt: skip
 Unit = Literal["pixels", "normalised"]
 ScoreCoding = Literal["probability", "sigmoid", "softmax"]
 Background = Literal["none", "first", "last"]
+ColumnOrder = Literal["box-first", "objectness-first"]
 AnchorOrder = Literal["anchor-first", "cell-first"]
 NmsMode = Literal["class-aware", "class-agnostic", "soft-linear", "soft-gaussian", "none"]
 
@@ -38,11 +42,14 @@ class Family:
     ``(1, A, h, w, K)`` a stride, or ``final``: lists of objects, suppressed inside the model.
     ``box_coding``: an entry of :data:`CODINGS`; ``unit``: of coordinates that need no reference point.
     ``score_coding``: what turns the scores into probabilities; ``objectness``: whether a column before
-    the classes multiplies them; ``background``: where the scores have a column that is no class.
+    the classes multiplies them; ``score_powers``: the exponents a and b of ``objectness^a * class^b``;
+    ``column_order``: whether a row that holds all begins with the box or with the objectness;
+    ``background``: where the scores have a column that is no class.
     ``multi_label``: a box may be several classes.  ``strides`` in pixels; ``anchors`` (width, height) in
     pixels a stride, ``anchor_order`` whether all cells of an anchor come together (``anchor-first``) or all
     anchors of a cell; ``variances`` of SSD; ``bins`` of a distribution.  ``nms``, ``iou`` and ``sigma``:
-    see :mod:`edgekit.tasks._nms`.
+    see :mod:`edgekit.tasks._nms`.  ``clip``: whether boxes are cut at the borders of the image, as the code
+    does that the family's published figures come from.
     """
 
     layout: Layout
@@ -50,6 +57,8 @@ class Family:
     unit: Unit = "pixels"
     score_coding: ScoreCoding = "probability"
     objectness: bool = False
+    score_powers: tuple[float, float] = (1.0, 1.0)
+    column_order: ColumnOrder = "box-first"
     background: Background = "none"
     multi_label: bool = False
     strides: tuple[int, ...] = ()
@@ -60,6 +69,7 @@ class Family:
     nms: NmsMode = "class-aware"
     iou: float = 0.65
     sigma: float = 0.5
+    clip: bool = False
 
     @property
     def box_columns(self) -> int:
@@ -87,25 +97,38 @@ _YOLOV5 = (
 )
 
 FAMILIES: dict[str, Family] = {
-    # Ge et al., "YOLOX: Exceeding YOLO Series in 2021"; the published export applies the sigmoid, not the grid.
+    # Ge et al., "YOLOX: Exceeding YOLO Series in 2021"; the published export applies the sigmoid, not the grid.  Its
+    # evaluator leaves boxes as they are.
     "yolox": Family("rows", "grid-exp", objectness=True, strides=_STRIDES),
     "yolox-decoded": Family("rows", "cxcywh", objectness=True),
-    # Distances as distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020.
+    # Distances as distributions: Li et al., "Generalized Focal Loss", NeurIPS 2020.  scale_boxes cuts.
     "yolov8": Family(
-        "columns", "distribution", score_coding="sigmoid", multi_label=True, strides=_STRIDES, iou=0.7
+        "columns", "distribution", score_coding="sigmoid", multi_label=True, strides=_STRIDES, iou=0.7, clip=True
     ),
-    "yolov8-decoded": Family("columns", "cxcywh", multi_label=True, iou=0.7),
+    "yolov8-decoded": Family("columns", "cxcywh", multi_label=True, iou=0.7, clip=True),
     "yolov5": Family(
         "maps", "anchor-sigmoid", score_coding="sigmoid", objectness=True, multi_label=True, strides=_STRIDES,
-        anchors=_YOLOV5, iou=0.6,
+        anchors=_YOLOV5, iou=0.6, clip=True,
     ),
-    "yolov5-decoded": Family("rows", "cxcywh", objectness=True, multi_label=True, iou=0.6),
-    # Tian et al., "FCOS", ICCV 2019, without its centre-ness.
-    "fcos": Family("maps", "sides", score_coding="sigmoid", multi_label=True, strides=(8, 16, 32, 64, 128), iou=0.6),
-    # Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016.
+    "yolov5-decoded": Family("rows", "cxcywh", objectness=True, multi_label=True, iou=0.6, clip=True),
+    # Redmon and Farhadi, "YOLOv3: An incremental improvement", 2018; darknet writes cut boxes.  Same anchors as YOLOv5.
+    "yolov3": Family(
+        "maps", "anchor-exp", score_coding="sigmoid", objectness=True, multi_label=True, strides=_STRIDES,
+        anchors=_YOLOV5, iou=0.45, clip=True,
+    ),
+    # One map; sigmoid and softmax are in the published network, tanh and sigmoid of the boxes are not.
+    "fastestdet": Family(
+        "maps", "grid-tanh", objectness=True, score_powers=(0.6, 0.4), column_order="objectness-first", strides=(16,),
+        iou=0.45,
+    ),
+    # Tian et al., "FCOS", ICCV 2019, without its centre-ness; clip_to_image.
+    "fcos": Family(
+        "maps", "sides", score_coding="sigmoid", multi_label=True, strides=(8, 16, 32, 64, 128), iou=0.6, clip=True
+    ),
+    # Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; torchvision's cuts.
     "ssd": Family(
         "rows", "anchor-variance", score_coding="softmax", background="first", multi_label=True,
-        anchor_order="cell-first", iou=0.45,
+        anchor_order="cell-first", iou=0.45, clip=True,
     ),
     # Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020.
     "detr": Family("rows", "cxcywh", "normalised", "softmax", background="last", nms="none"),
@@ -135,6 +158,23 @@ def _grid_exp(raw: Array, points: Array, family: Family) -> Array:
     """Offset from the cell's corner in cells; logarithm of the size in cells (YOLOX)."""
     stride = points[:, 2:3]
     return _corners(points[:, :2] + (raw[:, :2] - 0.5) * stride, np.exp(raw[:, 2:]) * stride)
+
+
+def _grid_tanh(raw: Array, points: Array, family: Family) -> Array:
+    """Offset from the cell's corner as tanh of cells; size as sigmoid of the input's (FastestDet)."""
+    corners = points[:, :2] - 0.5 * points[:, 2:3]
+    return _corners(corners + np.tanh(raw[:, :2]) * points[:, 2:3], sigmoid(raw[:, 2:]) * points[:, 3:])
+
+
+def _anchor_exp(raw: Array, points: Array, family: Family) -> Array:
+    """Centre inside the cell as sigmoid; logarithm of the growth of the anchor (YOLOv3)."""
+    centres = points[:, :2] + (sigmoid(raw[:, :2]) - 0.5) * points[:, 2:3]
+    return _corners(centres, np.exp(raw[:, 2:]) * points[:, 3:])
+
+
+def _cxcywh_sigmoid(raw: Array, points: Array, family: Family) -> Array:
+    share = sigmoid(raw)
+    return _corners(share[:, :2], share[:, 2:])
 
 
 def _sides(raw: Array, points: Array, family: Family) -> Array:
@@ -167,11 +207,14 @@ def _anchor_sigmoid(raw: Array, points: Array, family: Family) -> Array:
 
 CODINGS: dict[BoxCoding, Coding] = {
     "grid-exp": Coding(_grid_exp, "strides"),
+    "grid-tanh": Coding(_grid_tanh, "strides"),
     "sides": Coding(_sides, "strides"),
     "distribution": Coding(_distribution, "strides"),
     "anchor-variance": Coding(_anchor_variance, "anchors"),
+    "anchor-exp": Coding(_anchor_exp, "anchors"),
     "anchor-sigmoid": Coding(_anchor_sigmoid, "anchors"),
     "cxcywh": Coding(lambda raw, points, family: _corners(raw[:, :2], raw[:, 2:]), "nothing"),
+    "cxcywh-sigmoid": Coding(_cxcywh_sigmoid, "nothing"),
     "xyxy": Coding(lambda raw, points, family: raw.copy(), "nothing"),
     "yxyx": Coding(lambda raw, points, family: raw[:, [1, 0, 3, 2]], "nothing"),
 }
@@ -208,10 +251,11 @@ def grids(size: Size, strides: tuple[int, ...]) -> list[Size]:
 def points(size: Size, family: Family) -> NDArray[np.float32]:
     """The reference point of each candidate, ``(N, 5)``: centre x, y, stride, anchor width, height, in pixels.
 
+    Without anchors, the whole input is one.
     Candidates are in the order of the strides, then anchors and cells in the family's order, cells row by row.
     """
     blocks = []
-    anchors = family.anchors or (((0.0, 0.0),),) * len(family.strides)
+    anchors = family.anchors or (((float(size[1]), float(size[0])),),) * len(family.strides)
     for stride, own, (rows, columns) in zip(family.strides, anchors, grids(size, family.strides), strict=True):
         y, x = np.mgrid[:rows, :columns]
         cells = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)

@@ -139,8 +139,10 @@ class Head:
         boxes = blocks["head" if head else "boxes"]
         reference = self._reference(sum(map(len, boxes)), size, arrays)
         start, chosen = 0, []
+        before = int(head and family.objectness and family.column_order == "objectness-first")
+        box = slice(before, before + family.box_columns)
         for i, block in enumerate(boxes):
-            rest = block[:, family.box_columns :] if head else blocks["scores"][i]
+            rest = _beside(block, box) if head else blocks["scores"][i]
             if len(rest) != len(block):
                 raise TensorError(f"outputs differ: {len(block)} boxes, but {len(rest)} scores; correct task.output")
             sure = None
@@ -156,7 +158,7 @@ class Head:
         start = 0
         for block in boxes:
             here = (rows >= start) & (rows < start + len(block))
-            raw[here] = block[rows[here] - start, : family.box_columns]
+            raw[here] = block[rows[here] - start, box if head else slice(family.box_columns)]
             start += len(block)
         return Candidates(to_pixels(raw, reference[rows], family, size), scores[kept], labels[kept])
 
@@ -234,6 +236,11 @@ class Head:
         return Candidates(pixels, np.minimum(scores, np.float32(1)), labels)
 
 
+def _beside(block: Array, box: slice) -> Array:
+    """The columns that are no box: objectness, where there is one, then the scores."""
+    return block[:, box.stop :] if box.start == 0 else np.concatenate([block[:, : box.start], block[:, box.stop :]], 1)
+
+
 def _dtypes(part: str) -> tuple[str, ...]:
     return ("float32",) if part in _EXACT else ("int64", "int32", "float32")
 
@@ -278,8 +285,9 @@ def select(scores: Array, objectness: Array | None, family: Family, least: float
         objectness: ``(N,)`` or None.
     """
     rows = np.arange(len(scores))
+    of_object, of_class = family.score_powers
     if objectness is not None:
-        objectness = _activated(objectness, family)
+        objectness = _raised(_activated(objectness, family), of_object)
         sure = np.flatnonzero(objectness >= least - _ROUNDING)  # no class is surer than its object
         if len(sure) < len(rows):
             rows, scores, objectness = rows[sure], scores[sure], objectness[sure]
@@ -291,12 +299,13 @@ def select(scores: Array, objectness: Array | None, family: Family, least: float
         bound = np.ones_like(top)
     else:  # the share among the best class and the background alone
         bound = sigmoid(top - scores[:, 0 if family.background == "first" else -1])
+    bound = _raised(bound, of_class)
     if objectness is not None:
         bound = bound * objectness
     kept = np.flatnonzero(bound >= least - _ROUNDING)
     rows, scores = rows[kept], scores[kept]
     share = softmax(scores) if family.score_coding == "softmax" else _activated(scores, family, checked=True)
-    share = np.minimum(share[:, real], np.float32(1))
+    share = _raised(np.minimum(share[:, real], np.float32(1)), of_class)
     if objectness is not None:
         share = share * np.minimum(objectness[kept], np.float32(1))[:, None]
     if family.multi_label:
@@ -306,6 +315,11 @@ def select(scores: Array, objectness: Array | None, family: Family, least: float
     share = share[np.arange(len(share)), labels]
     kept = np.flatnonzero(share >= least)
     return rows[kept], labels[kept], share[kept]
+
+
+def _raised(values: Array, power: float) -> Array:
+    """Probabilities to a power; one that rounding made negative is 0."""
+    return values if power == 1 else np.maximum(values, np.float32(0)) ** np.float32(power)
 
 
 def _activated(values: Array, family: Family, checked: bool = False) -> Array:

@@ -65,7 +65,7 @@ def matches(first: Detections | Objects, second: Detections | Objects) -> list[t
 
 def _confident(found: Detections, score: float) -> Detections:
     kept = found.scores >= score
-    return Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
+    return Detections(found.boxes[kept], found.scores[kept], found.labels[kept], found.size)
 
 
 def _countable(objects: Objects) -> Objects:

@@ -68,6 +68,7 @@ def _priors(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(f"{path}: expected a JSON file with a list of [x, y, width, height]: {error}") from error
 
 
+Power = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 _Names = str | tuple[str, ...]
 
@@ -115,6 +116,8 @@ class Config(TaskConfig):
     unit: boxes_.Unit | None = None
     score_coding: boxes_.ScoreCoding | None = None
     objectness: bool | None = None
+    score_powers: tuple[Power, Power] | None = Field(None, description="[a, b] of objectness^a * class^b")
+    column_order: boxes_.ColumnOrder | None = None
     background: boxes_.Background | None = None
     multi_label: bool | None = None
     strides: tuple[Annotated[int, Field(ge=1)], ...] | None = None
@@ -129,6 +132,7 @@ class Config(TaskConfig):
     variances: tuple[Positive, Positive] | None = None
     bins: int | None = Field(None, ge=2)
     nms: Nms = Nms()
+    clip: bool | None = Field(None, description="cut boxes at the borders of the image; default: the family's")
 
     def resolved(self) -> Family:
         """The family with what the spec overrides."""
@@ -179,6 +183,8 @@ class Config(TaskConfig):
 def _reference_problem(family: Family, has_priors: bool) -> str:
     """What is wrong with strides, anchors and priors, or nothing."""
     needs = CODINGS[family.box_coding].needs
+    if family.box_coding == "cxcywh-sigmoid" and family.unit == "pixels":
+        return "unit: sigmoids are shares of the input; set unit: normalised"
     if needs == "nothing":
         extra = "priors" if has_priors else "anchors" if family.anchors else ""
         return f"{extra}: boxes coded as {family.box_coding} have no reference; remove {extra}" if extra else ""
@@ -216,12 +222,14 @@ def _output_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
 def _score_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
     """What is wrong with the columns of the scores, or nothing."""
     counts_from_one = family.layout == "final" and family.background == "first"
-    if family.background != "none" and family.score_coding != "softmax" and not counts_from_one:
-        return "background: only softmax scores have such a column; set score_coding: softmax, or background: none"
+    if family.background != "none" and family.score_coding == "sigmoid" and not counts_from_one:
+        return "background: sigmoid scores have no such column; set score_coding: softmax or probability"
     if family.score_coding == "softmax" and family.objectness:
         return "objectness: softmax scores have none; set objectness: false"
     if "objectness" in parts and not family.objectness:
         return "output.objectness: is not used; set objectness: true, or leave the output out"
+    if family.column_order != "box-first" and ("head" not in parts or not family.objectness):
+        return "column_order: belongs to one output that holds box, objectness and classes; remove it"
     return ""
 
 
@@ -253,15 +261,15 @@ class Detection(Task):
     def decode(self, outputs: Arrays, geometry: Geometry) -> Detections:
         """Objects in the original image, the surest first.
 
-        Boxes are cut at the borders of the image; those with nothing inside, or of no or negative size, are
-        dropped before they can suppress others.
+        Boxes of no or negative size are dropped before they can suppress others.  With ``clip`` they are cut
+        at the borders of the image, and those with nothing inside dropped.
 
         Raises:
             TensorError: an output is missing, has another shape or dtype, or holds NaN; the candidates are
                 not those of the strides and anchors; scores are no probabilities.
         """
         found = self.head.best(outputs, geometry.tensor, self.score_threshold, self.candidates)
-        found, inside = _in_image(found, geometry)
+        found, boxes = _in_image(found, geometry, self.family.clip)
         kept, scores = suppress(
             found.boxes,
             found.scores,
@@ -272,7 +280,8 @@ class Detection(Task):
             least=self.score_threshold,
             most=self.max_detections,
         )
-        return Detections(inside[kept], scores.astype(np.float32), found.labels[kept].astype(np.int64))
+        labels = found.labels[kept].astype(np.int64)
+        return Detections(boxes[kept], scores.astype(np.float32), labels, geometry.original)
 
     def accumulator(self) -> CocoMetrics:
         return CocoMetrics(self.classes)
@@ -287,7 +296,10 @@ class Detection(Task):
             raise DataError(f"truth is {type(shown).__name__}; expected objects: use a dataset with boxes")
         height, width = image.shape[:2]
         reach = np.array([width, height], np.float32) + 1
-        if len(shown) and ((shown.boxes[:, 2:] > reach).any() or shown.boxes.min() < -1):
+        own = shown.size if isinstance(shown, Detections) else None
+        if own is not None and own != (height, width):
+            raise DataError(f"the boxes are of an image of {own[1]}x{own[0]}; this one is {width}x{height}")
+        if own is None and len(shown) and ((shown.boxes[:, 2:] > reach).any() or shown.boxes.min() < -1):
             far = shown.boxes[((shown.boxes[:, 2:] > reach) | (shown.boxes[:, :2] < -1)).any(axis=1)][0]
             raise DataError(
                 f"a box reaches to {far.tolist()}; the image is {width}x{height}: it belongs to another one"
@@ -312,8 +324,8 @@ class Detection(Task):
         return changed_objects(before[0], after[0], before[1], after[1], self.confidence)
 
 
-def _in_image(found: Candidates, geometry: Geometry) -> tuple[Candidates, Array]:
-    """Candidates in pixels of the original image, and their boxes float32 cut at its borders.
+def _in_image(found: Candidates, geometry: Geometry, clip: bool) -> tuple[Candidates, Array]:
+    """Candidates with an area, and their boxes in pixels of the original image, float32; cut at its borders or not.
 
     Raises:
         TensorError: a box is no number.
@@ -324,6 +336,6 @@ def _in_image(found: Candidates, geometry: Geometry) -> tuple[Candidates, Array]
         raise TensorError("a box is no number: infinity in the model's outputs; check the model with: edgekit verify")
     scale = np.array([width / columns, height / rows] * 2)
     boxes = np.clip((found.boxes - [left, top, left, top]) * scale, -_FAR, _FAR)
-    cut = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-    real = (cut[:, 2:] > cut[:, :2]).all(axis=1)
-    return Candidates(boxes[real], found.scores[real], found.labels[real]), cut[real]
+    given = (np.clip(boxes, 0, [width, height, width, height]) if clip else boxes).astype(np.float32)
+    real = (given[:, 2:] > given[:, :2]).all(axis=1)
+    return Candidates(boxes[real], found.scores[real], found.labels[real]), given[real]
