@@ -225,9 +225,9 @@ def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = 
     preprocess, task, written = bundle.preprocess(), bundle.task(), []
     with bundle.engine() as engine, progress.track("run", len(images)) as advance:
         for sample in images:
-            prepared = preprocess(sample.images)
+            prepared = preprocess(sample.images, sample.id)
             prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
-            picture = task.draw(next(iter(sample.images.values())), prediction, sample.truth)
+            picture = task.draw(sample.picture(), prediction, sample.truth)
             written.append(out / f"{sample.id}.png")
             write_picture(written[-1], picture)
             advance()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
@@ -21,7 +22,8 @@ from edgekit.core.tensors import Array
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame: ``images`` maps a source name to a uint8 RGB ``(H, W, 3)`` array.
+    """One frame: ``images`` maps a source name to an RGB ``(H, W, 3)`` array of uint8, uint16 or float32, or to an
+    array of any other shape that is no image.
 
     ``truth`` is what the dataset knows of the frame, in the task's own form, or None for frames
     without labels.  Segmentation: a uint8 ``(H, W)`` mask; detection:
@@ -35,6 +37,19 @@ class Sample:
     images: Mapping[str, Array]
     truth: Any = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def picture(self) -> Array:
+        """The first image for people to look at, uint8 RGB ``(H, W, 3)``.
+
+        Values of more than 8 bits are stretched from the least to the greatest; a frame without images is grey.
+        """
+        images = (image for image in self.images.values() if image.ndim == 3 and image.shape[2] == 3)
+        image = next(images, np.full((240, 320, 3), 128, np.uint8))
+        if image.dtype == np.uint8:
+            return image
+        values = image.astype(np.float64)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return np.asarray(np.nan_to_num((values - low) * (255 / max(high - low, 1e-12))).round(), np.uint8)
 
 
 class Dataset(ABC):

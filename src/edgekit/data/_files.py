@@ -7,9 +7,10 @@ checked before it is decoded.  Damage inside the compressed data of a whole JPEG
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,21 @@ from numpy.typing import NDArray
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import DataError, os_reason
 from edgekit.core.tensors import Array
+from edgekit.data._exif import SWAPPING, as_stored, has_pages, is_tiff, orientation, upright
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-LOSSLESS = (".png", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff")
+LOSSLESS = (".png", ".bmp", ".pgm", ".tif", ".tiff")
+UNREADABLE = (
+    *(".avif", ".cr2", ".cr3", ".arw", ".nef", ".dng", ".raw", ".dcm", ".exr", ".gif", ".hdr", ".heic", ".heif"),
+    *(".jp2", ".j2k", ".jxl", ".pam", ".pfm", ".svg", ".tga"),
+)
+"""Endings of images that OpenCV does not read everywhere: leaving them out without a word would change the dataset."""
+PIXELS = ("uint8", "uint16", "float32")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # In the compressed data of a JPEG, FF is a marker unless 00 (a stuffed byte), a restart (D0..D7) or a fill FF follows.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# P2, P3, P5, P6: width, height, white; a comment may stand before each.
+_NETPBM = re.compile(rb"P[2356](?:\s+#[^\n]*)*\s+\d+(?:\s+#[^\n]*)*\s+\d+(?:\s+#[^\n]*)*\s+(\d{1,5})\s")
 
 Item = TypeVar("Item")
 
@@ -42,10 +52,18 @@ def list_images(folder: Path, key: str) -> list[Path]:
     """Image files directly in ``folder``, sorted by name; hidden files are left out.
 
     Raises:
-        DataError: the folder is missing or holds no image, or two images have one stem.
+        DataError: the folder is missing or holds no image, two images have one stem, or there are images
+            of a kind that cannot be read.
     """
     require_folder(folder, key)
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    shown = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    found = [path for path in shown if path.suffix.lower() in SUFFIXES]
+    other = [path for path in shown if path.suffix.lower() in UNREADABLE]
+    if other:
+        more = f" and {len(other) - 1} more" if other[1:] else ""
+        raise DataError(
+            f"{other[0]}{more}: images of this kind are not read; convert them to PNG or TIFF, or move them away"
+        )
     if not found:
         raise DataError(f"{folder}: holds no image; expected files that end in {', '.join(SUFFIXES)}")
     stems: dict[str, Path] = {}
@@ -80,27 +98,71 @@ def fingerprint(name: str, root: Path, files: Iterable[Path]) -> str:
     return sha256_of({"format": name, "files": entries})
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """The image as uint8 RGB ``(H, W, 3)``, turned as its EXIF orientation says.
+def read_image(path: Path) -> Array:
+    """The image as RGB ``(H, W, 3)`` of uint8, uint16 or float32, turned as its EXIF orientation says.
 
-    Grey images get three equal channels, alpha is dropped, 16-bit values are scaled to 8 bits.
+    Grey images get three equal channels, alpha is dropped; the values are the file's own.
 
     Raises:
-        DataError: the file is missing, truncated or corrupt.
+        DataError: the file is missing, truncated or corrupt, or its pixels are of another type.
     """
+    return _read_image(path)[0]
+
+
+def _read_image(path: Path) -> tuple[Array, int]:
+    """The image, and the orientation that it was stored with."""
+    content = _content(path, "image")
+    turned = orientation(content)
+    return upright(_pixels(path, content), turned), turned
+
+
+def _pixels(path: Path, content: bytes) -> Array:
+    """RGB ``(H, W, 3)``, as stored."""
     import cv2
 
-    pixels = _decode(path, _content(path, "image"), cv2.IMREAD_COLOR)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    if is_tiff(content):
+        if has_pages(content):
+            raise DataError(
+                f"{path}: holds several images, of which one would be taken; save each in a file of its own"
+            )
+        with _quietly():
+            pixels = _decode(path, as_stored(content), cv2.IMREAD_UNCHANGED)
+    else:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = _decode(path, content, flags)
+    if pixels.dtype.name not in PIXELS:
+        raise DataError(f"{path}: the image has {pixels.dtype} pixels; expected {', '.join(PIXELS)}: save it so")
+    if pixels.ndim == 2:
+        return np.dstack([pixels] * 3)
+    if pixels.shape[2] not in (3, 4):
+        raise DataError(f"{path}: the image has {pixels.shape[2]} channels; expected 1, 3 or 4 (the last is dropped)")
+    return np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """OpenCV writes its TIFF library's complaints to stderr; the error that is raised says what is needed."""
+    import cv2
+
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """The class ids of a mask as uint8 ``(H, W)``.
+    """The class ids of a mask as uint8 ``(H, W)``, turned as its own EXIF orientation says.
 
     Raises:
         DataError: the file is missing, truncated, corrupt or lossy, or it is not
             single-channel with 8 bits, so that its values are not class ids.
     """
+    return _read_mask(path)[0]
+
+
+def _read_mask(path: Path) -> tuple[NDArray[np.uint8], int]:
     import cv2
 
     fix = "save class ids as an 8-bit single-channel PNG"
@@ -113,27 +175,48 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             raise DataError(f"{path}: the mask is a palette PNG; expected class ids in one grey channel: {fix}")
         if bits < 8:  # OpenCV would stretch the values to 0..255
             raise DataError(f"{path}: the mask has {bits} bits a pixel; expected 8: {fix}")
-    mask = _decode(path, content, cv2.IMREAD_UNCHANGED)
+    with _quietly():
+        mask = _decode(path, as_stored(content) if is_tiff(content) else content, cv2.IMREAD_UNCHANGED)
     if mask.ndim != 2:
         raise DataError(f"{path}: the mask has {mask.shape[2]} channels; expected 1 that holds class ids: {fix}")
     if mask.dtype != np.uint8:
         raise DataError(f"{path}: the mask is {mask.dtype}; expected uint8: {fix}")
-    return np.asarray(mask, np.uint8)
+    turned = orientation(content)
+    return np.asarray(upright(mask, turned), np.uint8), turned
 
 
-def read_pair(image: Path, mask: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """An image and its mask.
+def read_pair(image: Path, mask: Path) -> tuple[Array, NDArray[np.uint8]]:
+    """An image and its mask, both as they are to be seen: each turned as its own EXIF orientation says.
+
+    A mask without one, beside an image that has one, is of the upright or of the stored image: its size tells.
 
     Raises:
-        DataError: one of them cannot be read, or their sizes differ.
+        DataError: one of them cannot be read, their sizes differ, or the mask may be of either.
     """
-    pixels, labels = read_image(image), read_mask(mask)
+    (pixels, turned), (labels, own) = _read_image(image), _read_mask(mask)
+    if turned != 1 and own == 1:
+        labels = _turned_with(image, pixels.shape[:2], turned, mask, labels)
     if pixels.shape[:2] != labels.shape:
         raise DataError(
             f"{mask}: the mask is {labels.shape[1]}x{labels.shape[0]}, but its image {image.name} is "
             f"{pixels.shape[1]}x{pixels.shape[0]} (width x height); make the mask in the image's size"
         )
     return pixels, labels
+
+
+def _turned_with(
+    image: Path, size: tuple[int, ...], turned: int, mask: Path, labels: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    height, width = size
+    swaps = turned in SWAPPING and height != width
+    if swaps and labels.shape == (width, height):
+        return np.asarray(upright(labels, turned), np.uint8)
+    if not swaps and labels.shape == (height, width):
+        raise DataError(
+            f"{mask}: has no EXIF orientation, and its image {image.name} has number {turned}, so the mask may be of "
+            "the image as it is stored or as it is seen; save the image upright and without the orientation"
+        )
+    return labels
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
@@ -152,6 +235,11 @@ def _content(path: Path, what: str) -> bytes:
     problem = _damage(content)
     if problem:
         raise DataError(f"{path}: the {what} is {problem}; copy it again from its source")
+    header = _NETPBM.match(content)
+    if header and int(header[1]) < 255:  # some programs stretch such values, others do not
+        raise DataError(
+            f"{path}: white is {int(header[1])} in this Netpbm file; expected 255 or more: write it with 255"
+        )
     return content
 
 

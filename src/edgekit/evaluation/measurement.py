@@ -113,7 +113,7 @@ def measure(
     for sample in dataset:
         if task.labelled and sample.truth is None:
             raise DataError(f"frame {sample.id!r} has no truth; evaluate needs a labelled dataset format")
-        prepared = preprocess(sample.images)
+        prepared = preprocess(sample.images, sample.id)
         predictions = {
             name: task.decode(engine.infer(prepared.feeds), prepared.geometry) for name, engine in engines.items()
         }

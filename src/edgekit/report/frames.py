@@ -44,7 +44,7 @@ def draw_frames(
     drawn: dict[str, Picture] = {}
     for sample in dataset if ids else ():
         if sample.id in ids:
-            prepared = preprocess(sample.images)
+            prepared = preprocess(sample.images, sample.id)
             prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
             drawn[sample.id] = _picture(task, sample, prediction)
             advance()
@@ -57,7 +57,7 @@ def draw_frames(
 
 
 def _picture(task: Task, sample: Sample, prediction: Any) -> Picture:
-    image = next(iter(sample.images.values()))
+    image = sample.picture()
     legend = task.legend(LEGEND_WIDTH, LEGEND_SCALE)
     if legend is None:
         return Picture(sample.id, encode_jpeg(task.draw(image, prediction, sample.truth)))

@@ -41,7 +41,8 @@ class Feeds:
     def __iter__(self) -> Iterator[Arrays]:
         count = len(self)
         # Neighbours in a drive look alike.
-        return (self.preprocess(self.frames[i * len(self.frames) // count].images).feeds for i in range(count))
+        samples = (self.frames[i * len(self.frames) // count] for i in range(count))
+        return (self.preprocess(sample.images, sample.id).feeds for sample in samples)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class LabelledFeeds:
 
     def __getitem__(self, index: int) -> tuple[Arrays, Any]:
         sample = self.frames[index]
-        return self.preprocess(sample.images).feeds, sample.truth
+        return self.preprocess(sample.images, sample.id).feeds, sample.truth
 
 
 CONTROL = "control"
