@@ -13,10 +13,10 @@ PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: help venv demo test lint format benchmark constraints clean
+.PHONY: help venv demo test lint format benchmark gpu-check constraints clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 venv: $(VENV)/.dev ## the development environment in .venv
 
@@ -41,6 +41,9 @@ benchmark: $(VENV)/.dev demo ## start-up time, memory of calibration and INT8 sp
 	$(BIN)/python benchmarks/cli_start.py
 	$(BIN)/python benchmarks/calibration_memory.py edgekit-demo
 	$(BIN)/python benchmarks/int8_speedup.py edgekit-demo/artifacts/demo-seg-cpu
+
+gpu-check: ## what only a GPU can show, in 5 minutes and without .venv: PYTHON=, WHEELS=
+	"$(PYTHON)" benchmarks/gpu_check.py $(if $(WHEELS),--wheels "$(WHEELS)")
 
 constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line to renew it
 	$(INSTALL) uv

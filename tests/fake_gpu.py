@@ -91,8 +91,11 @@ class Gpu:
             if action is None:
                 raise NotImplementedError(f"the fake has no behaviour for {name}{args}")
             self.calls[name] = self.calls.get(name, 0) + 1
-            if name in self.failing:
-                return (module.cudaError_t[self.failing[name]], *([None] * _results(name)))  # type: ignore[index]
+            fault = self.failing.get(name)
+            if name == "cudaMalloc" and args[0] > TOTAL:
+                fault = "cudaErrorMemoryAllocation"
+            if fault is not None:
+                return (module.cudaError_t[fault], *([None] * _results(name)))  # type: ignore[index]
             result = action(*args)
             return (module.cudaError_t["cudaSuccess"], *result)  # type: ignore[index]
 

@@ -182,7 +182,9 @@ class CudaPython(Cuda):
             yield made
         except BaseException:
             # The stream is unusable until its capture ends; the block's own error is the one to tell.
-            self._cuda.cudaStreamEndCapture(stream)
+            _, begun = self._cuda.cudaStreamEndCapture(stream)
+            if begun is not None and int(begun):
+                self._cuda.cudaGraphDestroy(begun)
             raise
         graph = self._check("the work cannot be a CUDA graph", self._cuda.cudaStreamEndCapture(stream))
         try:

@@ -1,0 +1,76 @@
+"""The parts by name, each over the real device; what a part needs and is missing is a MissingRequirement."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import EdgekitError, MissingRequirement
+
+Figures = dict[str, Any]
+
+
+def answer(name: str) -> dict[str, Any]:
+    """Run one part: passed with its figures, skipped for want of something, or failed."""
+    try:
+        return {"status": "passed", "figures": RUN[name]()}
+    except MissingRequirement as missing:
+        return {"status": "skipped", "why": str(missing), "lacks": missing.what.split(" (")[0].removeprefix("a ")}
+    except (AssertionError, EdgekitError) as problem:
+        return {"status": "failed", "why": f"{type(problem).__name__}: {problem}"}
+
+
+def _memory() -> Figures:
+    from edgekit.engine import _cuda_memory
+    from gpu_parts import memory
+
+    return memory.check(_cuda_memory.load("cuda-python"))
+
+
+def _buffers() -> Figures:
+    from edgekit.engine import _cuda_memory
+    from gpu_parts import buffers
+
+    return buffers.check(_cuda_memory.load("cuda-python"))
+
+
+def _kernel() -> Figures:
+    from edgekit.engine import _cuda_memory
+    from gpu_parts import kernel
+
+    cuda = _cuda_memory.load("cuda-python")
+    with tempfile.TemporaryDirectory() as folder:
+        return kernel.check(cuda, kernel.Compiled(Path(folder), kernel.capability()))
+
+
+def _training() -> Figures:
+    from gpu_parts import training
+
+    return training.check("cuda")
+
+
+def _onnxruntime() -> Figures:
+    from edgekit.engine import ort
+    from gpu_parts import engines
+
+    return engines.check(ort.Config(engine="ort", provider="cuda"), ("fp32", "fp16"))
+
+
+def _tensorrt() -> Figures:
+    from edgekit.engine import _cuda_memory, trt
+    from gpu_parts import engines
+
+    _cuda_memory.load("cuda-python")  # TensorRT builds without a device too
+    return engines.check(trt.Config(engine="trt"), ("int8", "fp16"))
+
+
+RUN: dict[str, Callable[[], Figures]] = {
+    "memory": _memory,
+    "buffers": _buffers,
+    "kernel": _kernel,
+    "training": _training,
+    "onnxruntime": _onnxruntime,
+    "tensorrt": _tensorrt,
+}
