@@ -58,7 +58,7 @@ def export(model: Exportable, path: Path, opset: int = 20) -> None:
     """
     if model.module is None:
         assert model.onnx is not None
-        write_bytes(path, onnxsource.content(model.onnx, model.inputs))
+        write_bytes(path, onnxsource.content(model.onnx, model.inputs, model.outputs))
         return
     both = [spec.name for spec in model.inputs if spec.name in model.outputs]
     if both:

@@ -57,9 +57,8 @@ class LoadedModel:
             raise
         except (Exception, SystemExit) as error:  # the user's forward may raise anything, or exit
             given = ", ".join(str(spec) for spec in self.inputs)
-            raise ModelError(
-                f"the model failed on inputs {given}: {usercode.blame(error)}{usercode.describe(error)}"
-            ) from error
+            place = "" if self.module is None else usercode.blame(error)
+            raise ModelError(f"the model failed on inputs {given}: {place}{usercode.describe(error)}") from error
 
     def _run_module(self, module: nn.Module, feeds: Arrays) -> dict[str, Array]:
         import torch
@@ -79,7 +78,12 @@ class LoadedModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(self.onnx), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(str(self.onnx), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors share no class
+            raise ModelError(
+                f"{self.onnx}: ONNX Runtime {onnxruntime.__version__} does not take it: {usercode.describe(error)}"
+            ) from error
 
 
 def load_model(config: ModelConfig) -> LoadedModel:

@@ -17,7 +17,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.core.workspace import Stage, Workspace
-from edgekit.engine import EngineConfig, control_of
+from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
 from edgekit.stages import prove
 from edgekit.stages.compressed import RECORD, Compressed
@@ -32,9 +32,11 @@ def build_engines(
     wanted = config.precision or compressed.precision
     if wanted not in compressed.models:
         led = f"the compress step led to {compressed.precision}"
-        steps = led if compressed.calibration else "the spec has no quantize step"
+        steps = (
+            led if compressed.calibration else f"the spec has no quantize step, and its model is {compressed.precision}"
+        )
         raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
-    precisions = list(dict.fromkeys((wanted, control_of(module, wanted))))
+    precisions = list(dict.fromkeys((wanted, compressed.control(module, wanted))))
     unrunnable = remote.not_here(config)
     inputs = {
         "models": {p: sha256_file(compressed.models[p]) for p in precisions},
@@ -110,7 +112,7 @@ def publish_bundle(
     config: EngineConfig = spec.targets[target]
     module = remote.backend(config)
     wanted = config.precision or compressed.precision
-    control = control_of(module, wanted)
+    control = compressed.control(module, wanted)
     roles = {
         p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p)
         for p in {wanted, control}

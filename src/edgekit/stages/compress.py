@@ -52,6 +52,7 @@ def quantize_model(
     def fill(folder: Path) -> None:
         from edgekit.model import opset
 
+        _require_float32(spec, source)
         technique = plugins.load("quantize", config.method)
         scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
         with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
@@ -73,6 +74,22 @@ def quantize_model(
         write_arrays(folder / "golden.npz", golden)
 
     return workspace.stage("quantize", inputs, fill)
+
+
+def _require_float32(spec: Spec, source: Path) -> None:
+    """Raise :class:`ModelError` for a model that is quantized, or in 16 bits, before edgekit touches it."""
+    from edgekit.model import onnxops
+
+    found = onnxops.precision_of(source)
+    named = spec.model.onnx or spec.model.exported or f"the network of {spec.model.factory}"
+    if found == "int8":
+        raise ModelError(
+            f"{named} is quantized already: leave out compress, and it is built as it is; or give the float32 model"
+        )
+    if found != "fp32":
+        raise ModelError(
+            f"{named} computes in {found} already: give the float32 model, or leave out compress, and it is built so"
+        )
 
 
 def _halved(job: Job) -> bytes:
@@ -105,6 +122,7 @@ def analyse_layers(
     step = spec.compress[0].quantize if spec.compress else ptq.Config()
     config = step if isinstance(step, ptq.Config) else getattr(step, "ptq", ptq.Config())
     source = exported.path / "fp32.onnx"
+    _require_float32(spec, source)
     with jobs.job(spec, target, source, frames, config, None, progress, measures=by_metric) as job:
         layers = _sensitivity.analyse(_variants.Variants(job, config), job.bench)
         metric = job.bench.metric.name if job.bench else None
@@ -113,17 +131,25 @@ def analyse_layers(
 
 
 def publish_compressed(final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
-    """Copy the results where the user finds them, atomically."""
-    sources = {"fp32.onnx": exported.path, "golden.npz": (quantized or exported).path}
-    precision = "fp32"
-    if quantized is not None:
+    """Copy the results where the user finds them, atomically; a source that is not float32 is called what it is."""
+    source = exported.path / "fp32.onnx"
+    files: dict[str, Path] = {"golden.npz": (quantized or exported).path / "golden.npz"}
+    if quantized is None:
+        from edgekit.model import onnxops
+
+        precision = onnxops.precision_of(source)
+        files[f"{precision}.onnx"] = source
+    else:
         precision = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))["precision"]
-        made = {path.name: quantized.path for path in quantized.path.iterdir() if path.name != STAGE_RECORD}
-        sources |= {name: path for name, path in made.items() if name != "fp32.onnx"}
+        files |= {path.name: path for path in quantized.path.iterdir() if path.name != STAGE_RECORD}
+        files["fp32.onnx"] = source
     with atomic_directory(final) as folder:
-        for name, source in sources.items():
-            shutil.copyfile(source / name, folder / name)
-    models = {name.removesuffix(".onnx"): final / name for name in sources if name.endswith(".onnx")}
+        for name, file in files.items():
+            shutil.copyfile(file, folder / name)
+        if quantized is None and precision != "fp32":
+            golden = read_arrays(folder / "golden.npz")
+            write_arrays(folder / "golden.npz", golden | typed_outputs(source, precision, golden))
+    models = {name.removesuffix(".onnx"): final / name for name in files if name.endswith(".onnx")}
     calibration = final / RECORD if quantized is not None else None
     reused = exported.reused and (quantized is None or quantized.reused)
     return Compressed(final, target, precision, models, final / "golden.npz", calibration, reused)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from edgekit.engine import control_of
 
 RECORD = "calibration.json"
 
@@ -24,3 +27,12 @@ class Compressed:
     golden: Path
     calibration: Path | None
     reused: bool
+
+    def control(self, engine: Any, precision: str) -> str:
+        """The precision that one of ``precision`` is compared with on this backend (a plugin of ``engine``).
+
+        Its own where there is no other: the source is no float32 model.
+        """
+        wanted = control_of(engine, precision)
+        foreign = self.calibration is None and precision != "fp32" and wanted not in self.models
+        return precision if foreign else wanted
