@@ -34,7 +34,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
 from edgekit.core.errors import BundleError, DataError
-from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, TaskSection
+from edgekit.core.reports import Agreement
+from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, ParityLimits, TaskSection
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
@@ -79,6 +80,7 @@ class Contents(BaseModel):
     task: TaskSection
     evaluation: DataSection = None
     kpis: dict[str, Kpi]
+    parity: ParityLimits = ParityLimits()
     engine: EngineSection
     candidate: EngineFile
     control: EngineFile | None = None
@@ -215,6 +217,12 @@ class Bundle:
     def proofs(self) -> tuple[Mapping[str, Any], ...]:
         """What was found out about each engine when it was built, the candidate's first; see ``parity.json``."""
         return tuple(json.loads((self.path / "parity.json").read_text(encoding="utf-8")))
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What the task made of engine and typed model when it was built; None: the second judge was not asked."""
+        found = self.proofs[0].get("agreement")
+        return None if found is None else Agreement(**found)
 
     @property
     def built(self) -> dict[str, float]:

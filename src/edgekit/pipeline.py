@@ -39,7 +39,8 @@ from edgekit.stages.measure import Accuracy, Timing
 from edgekit.stages.rebuild import Rebuilt
 from edgekit.verification import bisect as departures
 from edgekit.verification import reduce as reductions
-from edgekit.verification.parity import LIMITS, compare
+from edgekit.verification.limits import limits_of
+from edgekit.verification.parity import Proven, check
 
 SILENT = Silent()
 ARTIFACTS = "artifacts"
@@ -125,7 +126,7 @@ def build(
     with alone(spec.base):
         compressed = _compress(spec, target, out, progress)
         workspace = Workspace(spec.base / ".edgekit")
-        built = build_engines(target, config, compressed, workspace, progress)
+        built = build_engines(spec, target, config, compressed, workspace, progress)
         final = _out(spec, out) / f"{spec.name}-{target}"
         return publish_bundle(spec, target, final, compressed, built, judged_on, export.origins(spec))
 
@@ -145,12 +146,16 @@ def verify(
     model that departs; see :mod:`edgekit.verification.reduce`.
     """
     bundle = _bundle(bundle)
-    candidate, golden = bundle.contents.candidate, bundle.golden()
-    with bundle.engine() as engine, progress.track("verify"):
-        report = compare(engine, golden, candidate.precision, bundle=bundle.identity, name=candidate.file)
-    config, model, limit = bundle.contents.engine, bundle.path / candidate.model, LIMITS[candidate.precision]
+    candidate, golden, config = bundle.contents.candidate, bundle.golden(), bundle.contents.engine
+    limits = limits_of(candidate.precision, bundle.contents.parity)
+    bundle.engine()  # refuses one that was built for another machine
+    module, model = plugins.load("engine", config.engine), bundle.path / candidate.model
+    proven = Proven(bundle.path / candidate.file, model, candidate.precision, golden)
+    with progress.track("verify"):
+        said = bundle.agreement
+        report = check(module, config, proven, limits, said, bundle=bundle.identity, name=candidate.file)
+    limit = limits.output_rel_l2
     if bisect:
-        module = plugins.load("engine", config.engine)
         report = replace(report, departure=departures.find(module, config, model, golden, limit, progress))
     if reduce is not None:
         report = replace(report, reduction=reductions.reduce(config, model, golden, limit, reduce, progress))

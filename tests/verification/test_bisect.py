@@ -136,7 +136,7 @@ def test_a_bundle(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert healthy.departure is None
     monkeypatch.setitem(LIMITS, "int8", -1.0)  # even no error at all is too much: the first layer departs
     strict = pipeline.verify(tiny_bundle, bisect=True)
-    assert strict.verdict == "fail"
+    assert strict.outputs[0].verdict == "fail"
     assert strict.departure is not None
     assert strict.departure.op == "DequantizeLinear"  # of the input: the first float tensor
     assert strict.departure.before == 0

@@ -5,97 +5,27 @@ Every document carries ``schema_version``; a field is never renamed within a ver
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
-
-Verdict = Literal["pass", "fail"]
-Judgement = Literal["pass", "fail", "undecided"]
+from edgekit.core.reports_parity import Agreement as Agreement
+from edgekit.core.reports_parity import Departure as Departure
+from edgekit.core.reports_parity import LayerParity as LayerParity
+from edgekit.core.reports_parity import LayersReport as LayersReport
+from edgekit.core.reports_parity import OutputParity as OutputParity
+from edgekit.core.reports_parity import Reduction as Reduction
+from edgekit.core.reports_parity import VerifyReport as VerifyReport
+from edgekit.core.reports_values import SCHEMA_VERSION as SCHEMA_VERSION
+from edgekit.core.reports_values import Document as Document
+from edgekit.core.reports_values import Judgement as Judgement
+from edgekit.core.reports_values import Verdict as Verdict
 
 
 def control_name(engine: str) -> str:
     """``FP16 control`` of ``engines/fp16.engine``; ``control`` of a file that is not named after its precision."""
     precision = engine.rpartition("/")[2].partition(".")[0]
     return f"{precision.upper()} control" if re.fullmatch(r"(fp|bf|int)\d+", precision) else "control"
-
-
-class Document:
-    """Mix-in: a report as a JSON-ready dictionary."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings, numbers, booleans and None."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
-
-
-@dataclass(frozen=True)
-class OutputParity:
-    """How far one output of an engine is from its reference.
-
-    ``max_abs`` and ``rel_l2`` compare the engine with the typed ONNX run without
-    any graph optimisation; ``rel_l2_fp32`` compares it with the PyTorch model.
-    """
-
-    output: str
-    max_abs: float
-    rel_l2: float
-    rel_l2_fp32: float
-    limit_rel_l2: float
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Departure:
-    """The first layer of an engine whose output is too far from the typed model's: ``rel_l2`` over ``limit_rel_l2``.
-
-    ``before`` is the error at the last tensor that was looked at before it; ``builds`` how many engines it took.
-    """
-
-    node: str
-    op: str
-    module: str
-    tensor: str
-    rel_l2: float
-    before: float
-    limit_rel_l2: float
-    builds: int
-
-    def __str__(self) -> str:
-        place = f" of {self.module}" if self.module else ""
-        return f"{self.op} {self.node!r}{place}: {self.rel_l2:.2g}, after {self.before:.2g} before it"
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """The smallest part of a typed model whose engine departs: ``file``, ``nodes`` of the model's ``of``."""
-
-    file: str
-    nodes: int
-    of: int
-    rel_l2: float
-    limit_rel_l2: float
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.nodes} of {self.of} nodes, {self.rel_l2:.2g} over {self.limit_rel_l2:g}"
-
-
-@dataclass(frozen=True)
-class VerifyReport(Document):
-    """Parity of one engine with its golden outputs.
-
-    ``departure`` where the first layer that departs was looked for, ``reduction`` where the smallest such part was.
-    """
-
-    bundle: str
-    engine: str
-    frames: int
-    outputs: tuple[OutputParity, ...]
-    verdict: Verdict
-    departure: Departure | None = None
-    reduction: Reduction | None = None
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,29 @@ class CompressStep(Section):
     quantize: TechniqueSection
 
 
+class ParityLimits(Section):
+    """When an engine is not its typed model; what is not given here depends on the precision, see docs/parity.md."""
+
+    integer_steps: float | None = Field(
+        None, description="a layer with an integer result: distance from the unrounded value, in steps; rounding is 0.5"
+    )
+    float_steps: float | None = Field(
+        None, description="a layer with a float result: distance in steps of the INT8 grid that its span would have"
+    )
+    output_rel_l2: float | None = Field(None, description="a dense output: relative L2 that always holds")
+    output_share: float | None = Field(None, description="other outputs: share of labels or rows that may differ")
+    output_noise: float | None = Field(
+        None, ge=0, description="any output: part of the typed model's own distance to FP32 that always holds"
+    )
+    disagreement: float | None = Field(
+        None, le=1, description="second judge: mean disagreement of what the task makes of both that always holds"
+    )
+    disagreement_noise: float | None = Field(
+        None, ge=0, description="second judge: part of the typed model's own disagreement with FP32 that always holds"
+    )
+    frames: int = Field(16, ge=1, description="calibration frames for the second judge, evenly spread")
+
+
 KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 
 
@@ -238,6 +261,7 @@ class Spec(Section):
     compress: tuple[CompressStep, ...] = Field((), max_length=1, description="none: FP32; or one quantize step")
     targets: dict[str, EngineSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
+    parity: ParityLimits = Field(ParityLimits(), description="limits of the proof that an engine is its typed model")
     seed: int = Field(0, description="of random weights, when a factory is used without a weights file")
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ One that builds for other machines has ``runs_elsewhere(config)`` too: why its e
 ``INT8_CONTROL`` names the precision that its INT8 engines have to beat; without it they are compared with FP32.
 ``achieved(path, source, precision, config)`` compares an engine's layer list with what was asked for, see
 :func:`layers_path`; a backend without such lists leaves it out.
+``parts(path, source, config, frames)`` yields every layer of an engine on its own, as :class:`Part`, for the parity
+check; a backend that cannot show inner tensors leaves it out.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from edgekit.core.probes import Probe as Probe
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
 from edgekit.engine._layers import LayerEvent as LayerEvent
 from edgekit.engine._layers import LayerTensor as LayerTensor
+from edgekit.engine._parts import Part as Part
 from edgekit.engine._turns import in_turn as in_turn
 
 

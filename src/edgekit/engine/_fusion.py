@@ -8,6 +8,7 @@ belong to one of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgekit.engine._graphfile import Graph, Node
@@ -16,7 +17,22 @@ from edgekit.engine._layers import LayerTensor
 LAYOUT = frozenset({"Transpose", "ReorderInput", "ReorderOutput"})
 ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _CONVOLUTIONS = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1, "NhwcFusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
-_COMPUTE = frozenset({*_CONVOLUTIONS, "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "Einsum", "LSTM", "GRU"})
+COMPUTE = frozenset(
+    {
+        *_CONVOLUTIONS,
+        "Gemm",
+        "MatMul",
+        "MatMulInteger",
+        "QLinearMatMul",
+        "QGemm",
+        "FusedGemm",
+        "FusedMatMul",
+        "MatMulIntegerToFloat",
+        "Einsum",
+        "LSTM",
+        "GRU",
+    }
+)
 # What a kernel applies to its result before it writes it.
 _TAILS = frozenset({"Add", "BatchNormalization", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul"})
 _TAILS |= {"PRelu", "QuantizeLinear", "Relu", "Sigmoid", "Softplus", "Tanh"}
@@ -36,6 +52,11 @@ class Origin:
     weight: LayerTensor | None = None
 
 
+def members(engine: Graph, source: Graph) -> tuple[tuple[int, ...], ...]:
+    """Positions of the source nodes that each node of ``engine`` stands for, with those that only round, in order."""
+    return tuple(tuple(sorted(group)) for group in _owned(engine, source))
+
+
 def origins(engine: Graph, source: Graph | None) -> tuple[Origin, ...]:
     """The origin of every node of ``engine``, in its order; without a source, what the names alone say."""
     source = source or engine
@@ -50,6 +71,10 @@ def origins(engine: Graph, source: Graph | None) -> tuple[Origin, ...]:
 
 
 def _groups(engine: Graph, source: Graph) -> list[list[int]]:
+    return [_ordered(source, group) for group in _owned(engine, source)]
+
+
+def _owned(engine: Graph, source: Graph) -> list[set[int]]:
     producers = source.producers()
     claims, open_ended = _claims(engine, source, producers)
     owner: dict[int, int] = {}
@@ -62,7 +87,7 @@ def _groups(engine: Graph, source: Graph) -> list[list[int]]:
     groups = [set(claimed) for claimed in claims]
     for node, at in owner.items():
         groups[at].add(node)
-    return [_ordered(source, group) for group in groups]
+    return groups
 
 
 def _claims(engine: Graph, source: Graph, producers: dict[str, int]) -> tuple[list[set[int]], set[int]]:
@@ -70,12 +95,8 @@ def _claims(engine: Graph, source: Graph, producers: dict[str, int]) -> tuple[li
     named = {node.name: at for at, node in enumerate(source.nodes) if node.name}
     claims, open_ended = [], set()
     for at, node in enumerate(engine.nodes):
-        stem = _SUFFIX.sub("", node.name)
         exact = {producers[tensor] for tensor in node.outputs if tensor in producers}
-        known = next(
-            (found[key] for key in (stem, stem.rpartition("/")[0]) for found in (named, producers) if key in found),
-            None,
-        )
+        known = next((found[key] for key in _stems(node.name) for found in (named, producers) if key in found), None)
         claimed = exact if known is None else exact | {known}
         if node.op in LAYOUT:  # it carries the name of a tensor that another node made
             claimed = {other for other in claimed if source.nodes[other].op == node.op}
@@ -83,6 +104,14 @@ def _claims(engine: Graph, source: Graph, producers: dict[str, int]) -> tuple[li
             open_ended.add(at)
         claims.append(claimed)
     return claims, open_ended
+
+
+def _stems(name: str) -> Iterator[str]:
+    """What a name may come from: without the layout's suffix, then without the parts that fusions add after a slash."""
+    stem = _SUFFIX.sub("", name)
+    while stem:
+        yield stem
+        stem = stem.rpartition("/")[0]
 
 
 def _follow(source: Graph, producers: dict[str, int], owner: dict[int, int], open_ended: set[int]) -> None:
@@ -107,7 +136,7 @@ def _precede(source: Graph, producers: dict[str, int], owner: dict[int, int], at
 
 def _ordered(source: Graph, group: set[int]) -> list[int]:
     kept = [at for at in sorted(group) if source.nodes[at].op not in ROUNDING] or sorted(group)
-    return sorted(kept, key=lambda at: source.nodes[at].op not in _COMPUTE)
+    return sorted(kept, key=lambda at: source.nodes[at].op not in COMPUTE)
 
 
 def _with_neighbours(engine: Graph, own: list[str]) -> list[str]:

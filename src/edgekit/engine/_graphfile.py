@@ -6,7 +6,7 @@ Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekit.core.errors import ModelError
@@ -18,8 +18,8 @@ MODULE_KEY = "edgekit.module"
 
 _GRAPH = 7
 _NODE, _INITIALIZER = 1, 5
-_INPUT, _OUTPUT, _NAME, _OP_TYPE, _ATTRIBUTE, _METADATA = 1, 2, 3, 4, 5, 9
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR = 1, 3, 5
+_INPUT, _OUTPUT, _NAME, _OP_TYPE, _DOMAIN, _ATTRIBUTE, _METADATA = 1, 2, 3, 4, 7, 5, 9
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_INTS = 1, 3, 5, 8
 _DIMS, _DATA_TYPE, _TENSOR_NAME = 1, 2, 8
 _KEY, _VALUE = 1, 2
 _PACKED = 2
@@ -43,7 +43,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the main graph; ``attributes`` holds the integers only."""
+    """A node of the main graph; ``attributes`` holds the integers, ``lists`` the lists of integers."""
 
     name: str
     op: str
@@ -51,6 +51,8 @@ class Node:
     outputs: tuple[str, ...]
     module: str = ""
     attributes: Mapping[str, int] = field(default_factory=dict)
+    domain: str = ""
+    lists: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def _graph(fields: list[Field]) -> Graph:
 
 
 def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
-    texts: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: [], _OP_TYPE: []}
+    texts: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: [], _OP_TYPE: [], _DOMAIN: []}
     attributes: dict[str, int] = {}
+    lists: dict[str, tuple[int, ...]] = {}
     module, value = "", None
     for number, _, body in _fields(message):
         if number in texts:
@@ -106,11 +109,14 @@ def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
             tensors = [part for n, _, part in inner if n == _ATTRIBUTE_TENSOR]
             value = _tensor(tensors[0])[1] if tensors else value
             attributes.update((_text(inner, _ATTRIBUTE_NAME), _integer(f)) for n, f, _ in inner if n == _ATTRIBUTE_INT)
+            if values := [v for n, f, b in inner if n == _ATTRIBUTE_INTS for v in _integers(f, b)]:
+                lists[_text(inner, _ATTRIBUTE_NAME)] = tuple(values)
         elif number == _METADATA:
             entry = list(_fields(body))
             module = _text(entry, _VALUE) if _text(entry, _KEY) == MODULE_KEY else module
     name, operator = "".join(texts[_NAME]), "".join(texts[_OP_TYPE])
     node = Node(name, operator, tuple(texts[_INPUT]), tuple(texts[_OUTPUT]), module, attributes)
+    node = replace(node, domain="".join(texts[_DOMAIN]), lists=lists)
     return node, value if operator == "Constant" else None
 
 

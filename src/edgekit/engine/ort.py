@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,11 +28,13 @@ from edgekit.engine import (
     Engine,
     EngineConfig,
     LayerEvent,
+    Part,
     Probe,
     _graphfile,
     _names,
     _ort_arena,
     _ort_layers,
+    _ort_parts,
     _ort_peaks,
 )
 
@@ -130,6 +132,23 @@ def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:
     if optimised and not path.name.endswith(SUFFIX):
         raise BundleError(f"{path}: not an engine of the ort backend (expected a name ending in {SUFFIX})")
     return OrtEngine(path, config)
+
+
+def parts(path: Path, source: Path, config: Config, frames: Sequence[Arrays]) -> Iterator[Part]:
+    """Every layer of the engine in ``path`` on its own, fed with the tensors of ``source``, its typed model.
+
+    Raises:
+        ModelError: one of the files is no ONNX model, or ONNX Runtime refuses it.
+        TensorError: a layer does not run.
+    """
+
+    def opened(model: bytes) -> Any:
+        options = _options(config)
+        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        return _session(model, options, config)
+
+    with _translated(f"{path.name}: a layer does not run", TensorError):
+        yield from _ort_parts.parts(path, source, frames, opened)
 
 
 def probe() -> list[Probe]:
@@ -302,6 +321,7 @@ def _options(config: Config) -> Any:
     options.log_severity_level = 3
     # A pattern learnt in the first query takes all activations again, in one block, beside what that query left.
     options.enable_mem_pattern = False
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
     if config.pin[1:]:
         # The calling thread is the first worker; the runtime counts processors from 1.

@@ -14,7 +14,7 @@ from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
 from edgekit.core.golden import read_arrays, specs_of
 from edgekit.core.progress import Progress
-from edgekit.core.spec import Spec
+from edgekit.core.spec import ParityLimits, Spec
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig
@@ -22,10 +22,11 @@ from edgekit.preprocess import Preprocess
 from edgekit.stages import prove
 from edgekit.stages.compressed import RECORD, Compressed
 from edgekit.stages.tools import tool_versions
+from edgekit.verification.agreement import Judge
 
 
 def build_engines(
-    target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
+    spec: Spec, target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
 ) -> Stage:
     """Engines of the wanted precision and of its control, each proven against golden where they run."""
     module = remote.backend(config, progress)
@@ -45,11 +46,16 @@ def build_engines(
         "device": module.fingerprint(config),
         "runs": not unrunnable,
         "proofs": prove.VERSION,
+        "parity": spec.parity.model_dump(mode="json"),
+        "task": spec.task.model_dump(mode="json"),
+        "preprocess": {name: config.model_dump(mode="json") for name, config in spec.preprocess.items()},
+        "frames": spec.data.calibration.open().fingerprint(),
     }
 
     def fill(folder: Path) -> None:
         models = {precision: compressed.models[precision] for precision in precisions}
-        make_engines(module, config, models, read_arrays(compressed.golden), folder, progress)
+        judge = None if unrunnable else _judge(spec, compressed)
+        make_engines(module, config, models, read_arrays(compressed.golden), folder, progress, spec.parity, judge)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
@@ -61,6 +67,8 @@ def make_engines(
     golden: Mapping[str, Array],
     folder: Path,
     progress: Progress,
+    limits: ParityLimits | None = None,
+    judge: Judge | None = None,
 ) -> None:
     """Build engines into ``folder`` as ``<precision><SUFFIX>``, prove each, and write ``parity.json``.
 
@@ -71,6 +79,8 @@ def make_engines(
         golden: see :func:`edgekit.verification.parity.compare`.
         folder: empty; it holds the result, and what the backend keeps beside its engines.
         progress: shows the steps.
+        limits: the spec's, of the parity check.
+        judge: the second judge of the candidate; None: it is not asked.
 
     Raises:
         CheckFailed: an engine does not compute what its typed model says.
@@ -80,10 +90,17 @@ def make_engines(
     engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in models}
     for precision, file in engines.items():
         module.build(models[precision], file, config, progress)
-        reports.append(prove.prove(module, config, (file, models[precision]), precision, golden, unrunnable, progress))
+        made, asked = (file, models[precision]), None if reports else judge
+        reports.append(prove.prove(module, config, made, precision, golden, unrunnable, progress, limits, asked))
     found = None if unrunnable else prove.race(module, config, engines, golden, progress)
     reports[0]["race"] = None if found is None else found.to_dict()
     write_json(folder / "parity.json", reports)
+
+
+def _judge(spec: Spec, compressed: Compressed) -> Judge:
+    """The second judge over calibration frames: FP32 is the model as it was exported."""
+    task, preprocess = spec.task.create(), Preprocess(spec.preprocess)
+    return prove.judge_of(task, preprocess, spec.data.calibration.open(), compressed.models["fp32"], spec.parity)
 
 
 def publish_bundle(
@@ -132,6 +149,7 @@ def publish_bundle(
         task=spec.task,
         evaluation=spec.data.evaluation,
         kpis=spec.kpis,
+        parity=spec.parity,
         engine=remote.on_target(config),
         candidate=roles[wanted],
         control=roles[control] if wanted != control else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,20 @@ from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.golden import feeds_of
 from edgekit.core.progress import Progress
-from edgekit.core.reports import Race
+from edgekit.core.reports import Agreement, Departure, Race
+from edgekit.core.spec import ParityLimits
 from edgekit.core.tensors import Array
-from edgekit.engine import EngineConfig, in_turn, layers_path
+from edgekit.data import Dataset
+from edgekit.engine import Engine, EngineConfig, in_turn, layers_path
+from edgekit.preprocess import Preprocess
+from edgekit.tasks import Task
 from edgekit.verification import bisect
-from edgekit.verification.parity import LIMITS, compare, require
+from edgekit.verification.agreement import Frame, Judge
+from edgekit.verification.limits import Limits, limits_of
+from edgekit.verification.parity import Proven, check, require
 
 QUERIES, WARMUP = 200, 20
-VERSION = 2
+VERSION = 3
 """Of what is found out: engines of which less is known are built again."""
 
 
@@ -36,6 +42,8 @@ def prove(
     golden: Mapping[str, Array],
     unrunnable: str,
     progress: Progress,
+    chosen: ParityLimits | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """What ``parity.json`` says of one engine.
 
@@ -47,6 +55,8 @@ def prove(
         golden: see :func:`edgekit.verification.parity.compare`.
         unrunnable: why the engine does not run while it is built; empty: it does.
         progress: shows the step.
+        chosen: the spec's limits.
+        judge: the second judge; None: it is not asked.
 
     Returns:
         The parity report, or that it was not run and why; ``achieved`` is the backend's comparison of the engine's
@@ -59,13 +69,16 @@ def prove(
     if unrunnable:
         report: dict[str, Any] = {"engine": precision, "verdict": NOT_RUN, "reason": unrunnable}
     else:
-        with progress.track(f"verify {precision}"), module.open(engine, config) as opened:
-            found = compare(opened, golden, precision)
+        limits = limits_of(precision, chosen)
+        proven = Proven(engine, model, precision, golden)
+        with module.open(engine, config) as opened:
+            agreement = None if judge is None else _asked(judge, opened, model, precision, limits, progress)
             listed = opened.layer_list()
-        if found.verdict != "pass":
+        with progress.track(f"verify {precision}"):
+            found = check(module, config, proven, limits, agreement)
+        if found.verdict != "pass" and found.layers is not None and found.layers.mode == "outputs only":
             with suppress(MissingRequirement):  # a board cannot say which layer it is; that one departs, it can
-                blamed = bisect.find(module, config, model, golden, LIMITS[precision], progress)
-                found = replace(found, departure=blamed)
+                found = replace(found, departure=_blamed(module, config, proven, limits, progress))
         require(found)
         if listed is not None:
             write_bytes(layers_path(engine), listed.encode())
@@ -73,6 +86,43 @@ def prove(
     ask = getattr(plugins.load("engine", config.engine), "achieved", None)
     achieved = None if ask is None else ask(engine, model, precision, config)
     return report | {"achieved": None if achieved is None else achieved.to_dict()}
+
+
+def judge_of(
+    task: Task, preprocess: Preprocess, frames: Dataset, fp32: Path, limits: ParityLimits | None = None
+) -> Judge:
+    """The second judge over evenly spread ``frames``."""
+    count = min((limits or ParityLimits()).frames, len(frames))
+    return Judge(task, Spread(preprocess, frames, count), fp32)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """``count`` frames of a dataset, evenly spread, prepared when they are read."""
+
+    preprocess: Preprocess
+    frames: Dataset
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Frame:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        prepared = self.preprocess(self.frames[index * len(self.frames) // self.count].images)
+        return prepared.feeds, prepared.geometry
+
+
+def _asked(judge: Judge, engine: Engine, model: Path, precision: str, limits: Limits, progress: Progress) -> Agreement:
+    with progress.track(f"compare {precision} with its typed model", len(judge.frames)) as advance:
+        return judge.ask(engine, model, limits, advance)
+
+
+def _blamed(module: Any, config: EngineConfig, proven: Proven, limits: Limits, progress: Progress) -> Departure | None:
+    """The first layer that departs in engines that show one more tensor each, where outputs can be searched for it."""
+    limit = limits.output_rel_l2
+    return bisect.find(module, config, proven.model, proven.golden, limit, progress)
 
 
 def race(

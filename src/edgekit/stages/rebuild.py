@@ -86,7 +86,7 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
     with tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
         made = Path(scratch) / "engines"
         made.mkdir()
-        make_engines(module, config, models, bundle.golden(), made, progress)
+        make_engines(module, config, models, bundle.golden(), made, progress, contents.parity)
         renamed = {p: role.model_copy(update={"file": f"engines/{p}{module.SUFFIX}"}) for p, role in roles.items()}
         control = contents.control and renamed[contents.control.precision]
         anew = contents.model_copy(update={"candidate": renamed[contents.candidate.precision], "control": control})

@@ -20,6 +20,7 @@ from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
 from edgekit.tasks import _drawing
+from edgekit.tasks._agreement import apart
 from edgekit.tasks._weights import checked, checked_rows
 
 __all__ = ["Accumulator", "Labelled", "Task", "TaskConfig", "checked", "checked_rows"]
@@ -160,6 +161,14 @@ class Task(ABC):
             DataError: the two cannot be frames of one sequence.
         """
         return None
+
+    disagreement_of: ClassVar[str] = "of the outputs' values differ"
+    """What :meth:`disagreement` counts, as it stands after a percentage."""
+
+    def disagreement(self, one: Any, other: Any) -> float:
+        """How far two predictions of one frame are apart, 0..1: by default :meth:`change`, else part by part."""
+        changed = self.change(one, other)
+        return apart(one, other) if changed is None else changed
 
     def excess(self, before: Labelled, after: Labelled) -> float | None:
         """Of what truly stayed the same, the share whose prediction changed, 0..1; None when nothing stayed.

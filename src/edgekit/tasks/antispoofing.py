@@ -153,6 +153,8 @@ class AntiSpoofing(Task):
         text = f"{verdict}: liveness {self.liveness(prediction):.2f} {sign} {self.config.threshold:.2f}"
         return Line(text, self.liveness(prediction), colour)
 
+    disagreement_of = "frames of another verdict"
+
     def change(self, before: ClassScores, after: ClassScores) -> float:
         """1 when the verdict changed, else 0."""
         return float(self.is_bona_fide(before) != self.is_bona_fide(after))

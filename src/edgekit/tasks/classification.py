@@ -127,6 +127,8 @@ class Classification(Task):
             lines.append(Line(f"{share:.2f} {self.classes[i]}", share, colour))
         return lines
 
+    disagreement_of = "frames of another class"
+
     def change(self, before: ClassScores, after: ClassScores) -> float:
         """1 when the most probable class changed, else 0."""
         return changed_class(before, after)

@@ -315,6 +315,8 @@ class Detection(Task):
         table = colours(self.classes[:256])[shown.labels % 256]
         return boxed(image, shown.boxes[order], table[order], [texts[i] for i in order], text_scale(height))
 
+    disagreement_of = "boxes without partner"
+
     def change(self, before: Detections, after: Detections) -> float:
         """The share of confident boxes of either frame that the other does not have."""
         return changed_boxes(before, after, self.confidence)

@@ -158,6 +158,12 @@ class MultiTask(Task):
         legends = [found for task in self.tasks.values() if (found := task.legend(width, scale)) is not None]
         return stacked(legends) if legends else None
 
+    disagreement_of = "of what one of the tasks finds differs"
+
+    def disagreement(self, one: Predictions, other: Predictions) -> float:
+        """That of the task that differs most."""
+        return max(task.disagreement(one[name], other[name]) for name, task in self.tasks.items())
+
     def flicker(self, before: Labelled, after: Labelled) -> dict[str, float]:
         """The flicker of every task that has one, as ``<name>/flicker`` and ``<name>/flicker_excess``."""
         true_before, true_after = (parts_of(truth, self.truths) for _, truth in (before, after))

@@ -196,6 +196,8 @@ class Segmentation(Task):
         painted = [i for i in range(len(self.classes)) if i not in self._clear]
         return legend(width, [self.classes[i] for i in painted], colours(self.classes)[painted], scale)
 
+    disagreement_of = "pixels of another class"
+
     def change(self, before: LabelMap, after: LabelMap) -> float:
         """The share of pixels whose class changed."""
         return float(_differ(before.labels, after.labels).mean())
