@@ -28,6 +28,8 @@ class CountingBench:
     measured: list[bytes] = field(default_factory=list)
     slower: float = 0.0
     """Milliseconds that every model with integers takes in addition."""
+    refused: str = ""
+    """What the parity check says of every engine."""
 
     def accuracy(self, model: bytes) -> float:
         self.measured.append(model)
@@ -40,6 +42,9 @@ class CountingBench:
 
     def size_mib(self, model: bytes) -> float:
         return len(model) / 2**20
+
+    def departs(self, model: bytes, precision: str) -> str:
+        return self.refused
 
     def _run(self, model: bytes) -> np.ndarray:
         options = onnxruntime.SessionOptions()

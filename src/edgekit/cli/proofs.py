@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgekit.cli.console import print_table
+from edgekit.core.reports import LayerParity, VerifyReport
 
 _COUNTS = {
     "missed_layers": "wider than asked",
@@ -15,6 +16,43 @@ _COUNTS = {
     "dla_fallbacks": "left to the GPU",
 }
 _NAMED = 3
+
+
+def show_parity(report: VerifyReport) -> None:
+    """Outputs, layers and the second judge's word: why an engine is, or is not, its typed model."""
+    rows = [
+        (o.output, o.kind, _number(o.max_abs), f"{o.distance:.3g}", f"{o.limit:.3g}", f"{o.noise:.3g}", o.verdict)
+        for o in report.outputs
+    ]
+    header = ("output", "compared as", "max abs", "distance", "limit", "noise of the model", "verdict")
+    print_table(f"{report.bundle}: {report.engine} on {report.frames} golden frames", header, rows)
+    layers = report.layers
+    if layers is not None and layers.mode == "outputs only":
+        print(f"outputs only: {layers.reason}")
+    elif layers is not None:
+        shown = layers.departed or layers.worst[:_NAMED]
+        worst = [
+            (x.nodes[0] if x.nodes else x.layer, x.op, x.tensor, _steps(x), f"{x.limit:g}", x.verdict) for x in shown
+        ]
+        title = f"{layers.compared} layers on the typed model's own tensors: {layers.verdict}; the worst"
+        print_table(title, ("layer", "op", "tensor", "steps", "limit", "verdict"), worst)
+    if report.agreement is not None:
+        seen = report.agreement
+        print(
+            f"what the task makes of engine and typed model: {seen.disagreement:.2%} {seen.measure} on {seen.frames} "
+            f"frames when it was built (limit {seen.limit:.2%}; of the typed model against FP32 {seen.noise:.2%}): "
+            f"{seen.verdict}"
+        )
+    if report.verdict == "pass" and any(o.verdict == "fail" for o in report.outputs):
+        print("an output is over its limit and no layer is: roundings add up, and the KPIs on accuracy judge them")
+
+
+def _steps(layer: LayerParity) -> str:
+    return f"{layer.steps:.4g}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def show_summary(report: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table, single
+from edgekit.cli.console import Bars, BundleArgument, JsonOption, VerboseOption, print_json, single
+from edgekit.cli.proofs import show_parity
 
 
 def verify(
@@ -28,12 +29,7 @@ def verify(
     if as_json:
         print_json(report.to_dict())
     else:
-        rows = [
-            (o.output, f"{o.max_abs:.3g}", f"{o.rel_l2:.3g}", f"{o.limit_rel_l2:g}", f"{o.rel_l2_fp32:.3g}", o.verdict)
-            for o in report.outputs
-        ]
-        header = ("output", "max abs", "rel L2", "limit", "rel L2 to PyTorch", "verdict")
-        print_table(f"{report.bundle}: {report.engine} on {report.frames} golden frames", header, rows)
+        show_parity(report)
         if bisect:
             found = report.departure
             print(f"first layer that departs: {found}" if found else "no layer departs: all outputs hold the limit")

@@ -67,6 +67,9 @@ class Bench(Protocol):
     def size_mib(self, model: bytes) -> float:
         """Size of the engine built from ``model``."""
 
+    def departs(self, model: bytes, precision: str) -> str:
+        """Why the build would refuse the engine of ``model`` as not computing what it says; empty: it would not."""
+
 
 @dataclass(frozen=True)
 class Job:

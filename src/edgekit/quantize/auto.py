@@ -174,6 +174,8 @@ class _Ladder:
             reasons.append(f"loses {drop:.4f} {self.bench.metric.name}, allowed {self.config.max_drop:g}")
         if speedup < MARGIN * self._control_speedup():
             reasons.append(f"not faster than the control ({speedup:.2f}x of FP32)")
+        if not reasons and (departs := self.bench.departs(made.model, made.precision)):
+            reasons.append(departs)
         size = self.bench.size_mib(made.model)
         verdict: Literal["meets", "rejected"] = "rejected" if reasons else "meets"
         settings = made.record.get("config", {})

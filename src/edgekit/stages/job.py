@@ -22,6 +22,7 @@ from edgekit.engine import Engine, not_here
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job, TechniqueConfig
+from edgekit.stages.asking import Asking
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,6 +75,7 @@ class TargetBench:
     ) -> None:
         self.target = target
         self._source = source
+        self._spec = spec
         self._config = spec.targets[target]
         self._module = plugins.load("engine", self._config.engine)
         self._preprocess = Preprocess(spec.preprocess)
@@ -110,6 +112,12 @@ class TargetBench:
 
     def size_mib(self, model: bytes) -> float:
         return self._built(model).stat().st_size / 2**20
+
+    def departs(self, model: bytes, precision: str) -> str:
+        source = self._folder / "asked.onnx"
+        source.write_bytes(model)
+        asking = Asking(self._spec, self._source, self._spec.data.calibration.open())
+        return asking.departs(self._module, self._config, self._built(model), source, precision)
 
     def _engine(self, model: bytes) -> Engine:
         engine: Engine = self._module.open(self._built(model), self._config)

@@ -158,7 +158,7 @@ def require(report: VerifyReport) -> None:
             how = "relative L2" if output.kind == "dense" else f"share of the {output.kind} that differs"
             raise CheckFailed(
                 f"engine {report.engine}: output {output.output!r} is {output.distance:.2g} ({how}) "
-                f"from its typed ONNX; the limit is {output.limit:g}{first}; "
+                f"from its typed ONNX; the limit is {output.limit:.3g}{first}; "
                 "build again, and report the model if it stays"
             )
 
@@ -216,10 +216,10 @@ def _judged(
     worst = max(apart(each.result, each.typed) for each in frames)
     noise = max(apart(each.typed, each.fp32) for each in frames)
     floor = limits.output_rel_l2 if kind == "dense" else limits.output_share
-    limit = floor if not np.isfinite(noise) else max(floor, limits.output_noise * noise if floor >= 0 else floor)
+    limit = _relative(floor, noise, limits)
     if worst > limit and shaken is not None:
         noise = shaken.noise(output, apart)
-        limit = max(floor, limits.output_noise * noise) if np.isfinite(noise) else floor
+        limit = _relative(floor, noise, limits)
     alike = all(each.result.shape == each.typed.shape == each.fp32.shape for each in frames)
     numbers = alike and all(each.typed.dtype.kind != "b" for each in frames)
     return OutputParity(
@@ -234,6 +234,11 @@ def _judged(
         noise,
         limit,
     )
+
+
+def _relative(floor: float, noise: float, limits: Limits) -> float:
+    """In proportion to the model's own noise; one that is farther from FP32 than FP32 is long says nothing more."""
+    return floor if floor < 0 or not np.isfinite(noise) else max(floor, limits.output_noise * min(noise, 1.0))
 
 
 def _require_frames(golden: Mapping[str, Array]) -> int:

@@ -1,0 +1,74 @@
+"""Asked before a technique chooses: would the build refuse the engine of this model?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import CheckFailed
+from edgekit.core.spec import Spec
+from edgekit.core.tensors import Array
+from edgekit.data import Dataset
+from edgekit.engine import EngineConfig
+from edgekit.preprocess import Preprocess
+from edgekit.stages.prove import Spread, judge_of
+from edgekit.verification.limits import limits_of
+from edgekit.verification.parity import Proven, check, require
+
+GOLDEN_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The build's own questions, on the same frames.
+
+    Args:
+        spec: names task, preprocessing and limits.
+        source: the FP32 ONNX file.
+        frames: calibration frames.
+    """
+
+    spec: Spec
+    source: Path
+    frames: Dataset
+
+    def departs(self, module: Any, config: EngineConfig, engine: Path, model: Path, precision: str) -> str:
+        """Why ``engine`` is not ``model``, in the words of the build; empty: it is.
+
+        Args:
+            module: the backend.
+            config: the target.
+            engine: built from ``model``.
+            model: a typed ONNX file.
+            precision: of both.
+        """
+        limits = limits_of(precision, self.spec.parity)
+        judge = judge_of(
+            self.spec.task.create(), Preprocess(self.spec.preprocess), self.frames, self.source, self.spec.parity
+        )
+        with module.open(engine, config) as opened:
+            agreement = judge.ask(opened, model, limits)
+        report = check(
+            module, config, Proven(engine, model, precision, self._golden(model, precision)), limits, agreement
+        )
+        try:
+            require(report)
+        except CheckFailed as problem:
+            return str(problem)
+        return ""
+
+    def _golden(self, model: Path, precision: str) -> dict[str, Array]:
+        """As the build has them; the FP32 outputs are those of the ONNX file, which stands for PyTorch here."""
+        from edgekit.engine import ort
+
+        count = min(GOLDEN_FRAMES, len(self.frames))
+        spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
+        golden: dict[str, Array] = {}
+        for kind, file in {"output": self.source, precision: model}.items():
+            with ort.open(file, ort.Config(engine="ort"), optimised=False) as engine:
+                for frame in range(count):
+                    feeds = spread[frame][0]
+                    golden |= {f"input.{frame}.{name}": array for name, array in feeds.items()}
+                    golden |= {f"{kind}.{frame}.{name}": array.copy() for name, array in engine.infer(feeds).items()}
+        return golden
