@@ -31,13 +31,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgekit.agreement import Agreed, agreed
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.reports import Agreement
 from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, ParityLimits, TaskSection
 from edgekit.core.tensors import Array, TensorSpec
-from edgekit.data import DataConfig, Dataset
+from edgekit.data import Dataset
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
@@ -98,16 +99,15 @@ class EvaluationData:
     dataset_hash: str
 
     @classmethod
-    def of(cls, config: DataConfig) -> EvaluationData:
-        """Read from the data.
+    def of(cls, name: str, dataset: Dataset) -> EvaluationData:
+        """Of data in the format ``name``.
 
         Raises:
             DataError: they cannot be read, or are empty.
         """
-        dataset = config.open()
         if len(dataset) == 0:
             raise DataError("the evaluation set is empty; give data.evaluation at least one frame")
-        return cls(config.format, len(dataset), dataset.fingerprint())
+        return cls(name, len(dataset), dataset.fingerprint())
 
     def differs(self, frames: int, dataset_hash: str) -> str:
         """What is different about the frames that were found; empty when they are the ones."""
@@ -192,15 +192,22 @@ class Bundle:
         task: Task = self.contents.task.create()
         return task
 
-    def dataset(self, root: Path | None = None) -> Dataset:
-        """The evaluation data; ``root`` replaces the folder it was on when the bundle was made."""
+    def judged(self, root: Path | None = None) -> Agreed:
+        """The evaluation data, whose truths carry the task's class ids, and the task that judges them.
+
+        ``root`` replaces the folder that the data were in when the bundle was made.
+
+        Raises:
+            DataError: it has no such data, they cannot be used, or share no class name with the task.
+        """
         config = self.contents.evaluation
         if config is None:
             raise DataError(f"{self.path}: the spec named no data.evaluation; add it and run edgekit build again")
-        if root is not None:
-            config = config.relocated(root)
-        dataset: Dataset = config.open()
-        return dataset
+        return agreed(config if root is None else config.relocated(root), self.task())
+
+    def dataset(self, root: Path | None = None) -> Dataset:
+        """The evaluation data of :meth:`judged`."""
+        return self.judged(root).dataset
 
     @property
     def evaluation_data(self) -> EvaluationData | None:

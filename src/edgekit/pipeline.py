@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit import __version__, remote
-from edgekit.bundle import Bundle, EvaluationData, open_bundle
+from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
@@ -30,7 +30,7 @@ from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names
 from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
-from edgekit.stages import judge, measure
+from edgekit.stages import judge, labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
 from edgekit.stages.compressed import Compressed
@@ -70,6 +70,9 @@ def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> 
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = export.calibration_data(spec)
+    if spec.compress and spec.compress[0].quantize.measures:
+        for role in ("validation", "training"):
+            labels.check(spec, role, workspace, progress)
     exported = export.export_model(spec, workspace, frames, progress)
     export.check_task(spec, exported)
     quantized = compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
@@ -122,10 +125,10 @@ def build(
         spec = remote.on_host(spec, _target(spec, target), host)
     config = spec.targets[_target(spec, target)]
     remote.backend(config, progress).require(config)  # no work for an engine that is not here
-    judged_on = None if spec.data.evaluation is None else EvaluationData.of(spec.data.evaluation)
+    workspace = Workspace(spec.base / ".edgekit")
     with alone(spec.base):
+        judged_on = labels.judged_on(spec, workspace, progress)  # before time goes into anything else
         compressed = _compress(spec, target, out, progress)
-        workspace = Workspace(spec.base / ".edgekit")
         built = build_engines(spec, target, config, compressed, workspace, progress)
         final = _out(spec, out) / f"{spec.name}-{target}"
         return publish_bundle(spec, target, final, compressed, built, judged_on, export.origins(spec))
@@ -206,11 +209,12 @@ def report(
     profiled = profiled or profile(bundle, Timing(load_of(None), root), progress)
     gated = gated or gate(bundle, evaluated, profiled, Judging(root, needs_baseline=False), progress)
     task = bundle.task()
+    judged = bundle.judged(root) if pictures and evaluated.worst else None
     drawn: tuple[Picture, ...] = ()
-    if pictures and evaluated.worst:
+    if judged is not None:
         ids = [frame.id for frame in evaluated.worst]
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
-            drawn = draw_frames(ids, engine, bundle.preprocess(), task, bundle.dataset(root), advance)
+            drawn = draw_frames(ids, engine, bundle.preprocess(), judged.task, judged.dataset, advance)
     told = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
     told["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)

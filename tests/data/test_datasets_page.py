@@ -12,10 +12,12 @@ from ruamel.yaml import YAML
 
 from edgekit.core import plugins
 from edgekit.core.spec import DataSection
+from edgekit.data import NamedConfig
 from edgekit.data._objects import ObjectsConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
+NAMES = PAGE.split("## Classes agree by name")[1].split("\n## ")[0]
 SHARED = PAGE.split("## What all formats with boxes share")[1].split("\n## ")[0]
 
 
@@ -41,7 +43,12 @@ def test_the_example_is_a_section_of_a_spec_and_shows_every_key(name: str) -> No
 
 
 def test_shared_keys_and_their_defaults() -> None:
-    for key in ObjectsConfig.model_fields.keys() - {"format"}:
-        (row,) = [line for line in SHARED.splitlines() if line.startswith(f"| `{key}` |")]
-        default = ObjectsConfig.model_fields[key].default
-        assert default is None or f"| `{default}` |" in row
+    for config, section in ((NamedConfig, NAMES), (ObjectsConfig, SHARED)):
+        for key in (
+            config.model_fields.keys()
+            - {"format"}
+            - (NamedConfig.model_fields.keys() if config is ObjectsConfig else set())
+        ):
+            (row,) = [line for line in section.splitlines() if line.startswith(f"| `{key}` |")]
+            default = config.model_fields[key].get_default(call_default_factory=True)
+            assert not default or f"| `{default}` |" in row

@@ -66,6 +66,52 @@ def test_names_and_classes(root: Path) -> None:
         opened(root, names=["red", "red"])
 
 
+@pytest.mark.parametrize(
+    "names", [{0: "red", 1: "green"}, {"0": "red", "1": "green"}, {1: "green", 0: "red"}], ids=["ids", "texts", "order"]
+)
+def test_names_as_a_mapping(root: Path, names: Any) -> None:
+    dataset = opened(root, names=names)
+    assert dataset.classes == ("red", "green")
+    assert dataset.fingerprint() == opened(root).fingerprint()
+
+
+def test_names_from_the_yaml_of_the_data_set(root: Path) -> None:
+    (root / "data.yaml").write_text("path: .\nnames:\n  0: red\n  1: green\nnc: 2\n")
+    assert opened(root, names=str(root / "data.yaml")).classes == ("red", "green")
+    assert opened(root, "7 0.5 0.5 0.25 0.5", names={2: "red", 7: "green"})[0].truth.labels.tolist() == [1]
+    with pytest.raises(DataError, match="the class is '3'; expected a whole number 2, 7, the places"):
+        opened(root, "3 0.5 0.5 0.25 0.5", names={2: "red", 7: "green"})[0]
+
+
+@pytest.mark.parametrize("names", [{"x": "red"}, {0: 3}, {}, [], "absent.yaml", {-1: "red"}, {0: " "}])
+def test_names_that_are_none(root: Path, names: Any) -> None:
+    with pytest.raises(ValidationError, match=r"expected|absent\.yaml"):
+        opened(root, names=names)
+
+
+def test_outlines_become_their_bounding_boxes(root: Path) -> None:
+    triangle = "1.0 0.375 0.25 0.625 0.25 0.5 0.75"
+    square = "0 0.375 0.25 0.625 0.25 0.625 0.75 0.375 0.75"
+    truth = opened(root, f"{triangle}\n{square}\n{CENTRED}")[0].truth
+    assert truth.boxes.tolist() == [[18, 8, 30, 24]] * 3
+    assert truth.labels.tolist() == [1, 0, 1]
+
+
+def test_keypoints_are_kept(root: Path) -> None:
+    with_seen = f"{CENTRED} 0.5 0.25 2 0.25 0.5 1 0 0 0"
+    dataset = opened(
+        root, f"{with_seen}\n1 0.5 0.5 0 0.5 0 0 0 0 0 0 0 0 0", keypoints=("a", "b", "c"), invalid_boxes="drop"
+    )
+    assert dataset.keypoints == ("a", "b", "c")
+    truth = dataset[0].truth
+    assert truth.boxes.tolist() == [[18, 8, 30, 24]]
+    assert truth.keypoints.tolist() == [[[24, 8, 2], [12, 16, 1], [0, 0, 0]]]
+    plain = opened(root, f"{CENTRED} 0.5 0.25 0.25 0.5", keypoints=("a", "b"))
+    assert plain[0].truth.keypoints.tolist() == [[[24, 8, 2], [12, 16, 2]]]
+    with pytest.raises(DataError, match=r"has 8 columns; expected 9 or 11: .*the 2 keypoints"):
+        opened(root, f"{CENTRED} 0.5 0.25 2", keypoints=("a", "b"))[0]
+
+
 def test_an_image_without_labels(root: Path) -> None:
     (root / "labels/f1.txt").unlink()
     with pytest.raises(DataError, match=r"images/f1\.png: has no labels of that stem in .*labels; .*unlabelled: empty"):
@@ -92,10 +138,12 @@ def test_labels_without_image(root: Path) -> None:
     [
         ("1 0.5 0.5 0.25", r"has 4 columns; expected 5: class cx cy w h$"),
         (f"{CENTRED} 0.9", "has 6 columns; expected 5: class cx cy w h; 6 are predictions, with scores"),
-        ("1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "has 9 columns; .*; outlines are not boxes"),
+        ("1 0.1 0.1 0.2 0.1 0.2 0.2 0.1", "has 8 columns; .*or the corners of an outline, .*keypoints: "),
+        ("1 0.1 0.1 0.2 0.1 0.2 2", "y of corner 3 is 2; expected a share"),
         ("2 0.5 0.5 0.25 0.5", r"the class is '2'; expected a whole number 0\.\.1, the places of 'names'"),
         ("-1 0.5 0.5 0.25 0.5", "the class is '-1'"),
-        ("1.0 0.5 0.5 0.25 0.5", r"the class is '1\.0'"),
+        ("1.5 0.5 0.5 0.25 0.5", r"the class is '1\.5'"),
+        ("2.0 0.5 0.5 0.25 0.5", r"the class is '2\.0'"),
         ("car 0.5 0.5 0.25 0.5", "the class is 'car'"),
         ("1 0.5 nan 0.25 0.5", "cy is 'nan'; expected a finite number"),
         ("1 0,5 0.5 0.25 0.5", "cx is '0,5'; expected a finite number"),

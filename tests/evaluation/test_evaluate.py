@@ -13,6 +13,7 @@ import pytest
 
 import edgekit
 from edgekit import evaluation
+from edgekit.agreement import Agreed
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.predictions import LabelMap
@@ -219,7 +220,7 @@ def test_a_kpi_on_flicker(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     bundle = open_bundle(tiny_bundle)
     plain, original = edgekit.evaluate(bundle), bundle.dataset()
     assert not any("flicker" in name for name in plain.metrics)
-    monkeypatch.setattr(Bundle, "dataset", lambda self, root=None: Drive(original))
+    monkeypatch.setattr(Bundle, "judged", lambda self, root=None: Agreed(Drive(original), self.task(), ()))
     report = edgekit.evaluate(bundle)
     assert report.control is not None
     preprocess, task, labels = bundle.preprocess(), bundle.task(), []

@@ -73,7 +73,7 @@ def test_the_data_may_move(built: Path, tmp_path: Path) -> None:
     config = bundle.contents.evaluation.model_copy(
         update={"images": tmp_path / "elsewhere" / "images", "masks": tmp_path / "elsewhere" / "masks"}
     )
-    assert EvaluationData.of(config) == bundle.evaluation_data
+    assert EvaluationData.of(config.format, config.open()) == bundle.evaluation_data
 
 
 def test_a_bundle_from_before_is_judged_with_a_warning(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,8 @@ def _show(report: EvaluateReport) -> None:
     print_table(f"{report.bundle} on {report.frames} frames", header, rows)
     for warning in report.warnings:
         print(f"warning: {warning}")
+    for note in report.notes:
+        print(f"note: {note}")
     if report.slices:
         _show_slices(report)
     if report.bootstrap is not None:

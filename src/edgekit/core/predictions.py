@@ -67,15 +67,21 @@ class Objects:
     ``boxes`` and ``labels`` as in :class:`Detections`; ``crowd`` bool ``(N,)`` marks regions of many
     objects (COCO's ``iscrowd``), in which detections count neither as right nor as wrong; ``areas``
     float32 ``(N,)`` in square pixels decide the size class: of the object's mask where the data set
-    has one, else of the box.
+    has one, else of the box.  ``keypoints`` float32 ``(N, K, 3)``, where the data set has some, are x and y in pixels
+    and whether it is labelled: 0 not, 1 hidden, 2 visible (COCO's ``v``).
     """
 
     boxes: Array
     labels: Array
     crowd: Array
     areas: Array
+    keypoints: Array | None = None
 
     def __post_init__(self) -> None:
+        points = self.keypoints
+        if points is not None and (points.ndim != 3 or points.shape[::2] != (len(self.boxes), 3)):
+            found = f"{points.dtype}{list(points.shape)}"
+            raise TensorError(f"objects: keypoints are {found}; expected float32[{len(self.boxes)}, K, 3]")
         columns = {"labels": (self.labels, "int64"), "crowd": (self.crowd, "bool"), "areas": (self.areas, "float32")}
         _check_boxes("objects", self.boxes, columns)
 

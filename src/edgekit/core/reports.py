@@ -121,7 +121,8 @@ class EvaluateReport(Document):
 
     ``control_engine`` is the control's file, empty in documents from before it was kept.  ``intervals`` and
     ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two reports must share to be
-    compared.  ``warnings`` say why the numbers are not what the bundle was built to show.
+    compared.  ``warnings`` say why the numbers are not what the bundle was built to show, ``notes`` how the labels were
+    taken: class names that one side lacks, classes whose predictions were ignored.
     """
 
     bundle: str
@@ -138,6 +139,7 @@ class EvaluateReport(Document):
     dataset_hash: str = ""
     preprocess_hash: str = ""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     control_engine: str = ""
     schema_version: int = SCHEMA_VERSION
 

@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
+from edgekit.core.classes import NameChanges
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 
@@ -65,6 +66,33 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """Hex SHA-256 over everything that decides the samples' content."""
 
+    one_class: bool = False
+    """Whether a truth is the name of one class, or its id, which costs nothing to know."""
+    keypoints: tuple[str, ...] | None = None
+    """Names of the keypoints of objects, in their order; None: there are none."""
+    made: ClassVar[bool] = False
+    """Whether frames and truth are computed, so that there are no labels to check before a build."""
+    voids: ClassVar[frozenset[str]] = frozenset()
+    """Class names that a task without a class of that name leaves out, as the benchmark of the data set does."""
+    identifiers: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    """Columns of the metadata whose values are names, even where they look like numbers."""
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        """Names of the class ids in the truth, or in its ``part`` where it is a mapping, after the key ``map``.
+
+        The labels of a class whose name is None are left out.  None alone: the class ids have no names.
+        """
+        return None
+
+    def label(self, index: int) -> tuple[str, Any]:
+        """Id and truth of frame ``index``, with its checks, and without reading its image where that can be.
+
+        Raises:
+            IndexError, DataError: as ``dataset[index]``.
+        """
+        sample = self[index]
+        return sample.id, sample.truth
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
 
@@ -93,6 +121,40 @@ class DataConfig(BaseModel):
             raise DataError(f"--root: the dataset format {self.format!r} reads no folder; leave --root out")
         return self.model_copy(update={"root": root})
 
+    @property
+    def label_keys(self) -> dict[str, Any]:
+        """Keys that decide how labels are read, where they are not the default: they are part of the fingerprint."""
+        return {}
+
     def open(self) -> Dataset:
         """The dataset; raises :class:`~edgekit.core.errors.DataError` when it cannot be used."""
         raise TypeError(f"{type(self).__module__}.Config does not define open()")
+
+
+UnlabelledClasses = Literal["ignore", "count"]
+
+
+class NamedConfig(DataConfig):
+    """Keys of every format whose labels are classes.
+
+    The classes of the data set and of the task agree by name.  ``map`` renames the data set's, several to one if need
+    be, and leaves out those that become null.
+    """
+
+    map: NameChanges = Field(
+        default_factory=dict, description="the data set's class names to the task's; null leaves a class out"
+    )
+    unlabelled_classes: UnlabelledClasses = Field(
+        "ignore",
+        description="classes of the task that the data set does not have: what is predicted of them is no mistake "
+        "of such a class, or is one",
+    )
+    unlisted: Literal["refuse", "drop"] = Field(
+        "refuse", description="labels of classes that are not among the task's: an error, or left out"
+    )
+
+    @property
+    def label_keys(self) -> dict[str, Any]:
+        """As :attr:`DataConfig.label_keys`."""
+        defaults = {"map": {}, "unlabelled_classes": "ignore", "unlisted": "refuse"}
+        return {key: value for key, default in defaults.items() if (value := getattr(self, key)) != default}

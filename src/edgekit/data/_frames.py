@@ -37,6 +37,7 @@ class FrameFiles(Dataset):
     """
 
     name: str
+    classes: tuple[str, ...] = ()
 
     def __init__(self, root: Path, frames: Sequence[Frame], limit: int | None, settings: Mapping[str, Any]) -> None:
         self.root = root
@@ -63,6 +64,16 @@ class FrameFiles(Dataset):
     @abstractmethod
     def labels(self) -> str:
         """Hex SHA-256 over the files that decide the chosen frames' truth."""
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        return dict(enumerate(self.classes)) or None
+
+    def label(self, index: int) -> tuple[str, Any]:
+        """As :meth:`Dataset.label`; the image is not read where the labels say its size."""
+        if not 0 <= index < len(self.frames) or self.frames[index].size is None:
+            return super().label(index)
+        frame = self.frames[index]
+        return frame.id, self.truth(frame, frame.size or (0, 0))[0]
 
     def __len__(self) -> int:
         return len(self.frames)

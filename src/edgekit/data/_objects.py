@@ -6,30 +6,33 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
-from edgekit.core import plugins
+from edgekit.core import naming, plugins
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
-from edgekit.data import DataConfig
+from edgekit.data import NamedConfig
 
 Where = Callable[[int], str]
 """Names the place that a box comes from, for a message."""
 
 
-class ObjectsConfig(DataConfig):
+class ObjectsConfig(NamedConfig):
     """Keys of every format with boxes; ``limit`` takes that many frames, evenly spaced."""
 
     classes: tuple[str, ...] | dict[str, str] | None = Field(
         None,
-        description="names in the order of the class ids; or a mapping from the data set's names to them, so that "
-        "several may become one; default: the format's own names and order",
+        description="the names to take, after map; or a mapping from the data set's names to them, so that several "
+        "may become one, and those that it lacks are unlisted; default: the format's own names",
     )
-    unlisted: Literal["refuse", "drop"] = Field("refuse", description="objects whose name is not in classes")
+    unlisted: Literal["refuse", "drop"] = Field(
+        "refuse", description="objects whose name is not in classes, or not among the task's"
+    )
     invalid_boxes: Literal["refuse", "drop"] = Field(
         "refuse", description="boxes without size, or wholly outside the image"
     )
@@ -48,45 +51,79 @@ class ObjectsConfig(DataConfig):
             raise ValueError(f"the class name {twice!r} is there twice; each class has a name of its own")
         return value
 
+    @property
+    def label_keys(self) -> dict[str, Any]:
+        """As :attr:`DataConfig.label_keys`; unlisted is among the settings of the formats."""
+        return {key: value for key, value in super().label_keys.items() if key != "unlisted"}
+
+    @model_validator(mode="after")
+    def _one_mapping(self) -> Self:
+        if self.map and isinstance(self.classes, dict):
+            raise ValueError("map and classes both rename; give classes as a list, or leave map out")
+        return self
+
 
 @dataclass(frozen=True)
 class Classes:
-    """``names`` of the class ids 0..C-1; ``ids`` maps the data set's own names to them."""
+    """``names`` of the class ids 0..C-1; ``ids`` maps the data set's own names to them, None: they are left out."""
 
     names: tuple[str, ...]
-    ids: Mapping[str, int]
+    ids: Mapping[str, int | None]
     drop: bool
 
     @classmethod
     def of(cls, config: ObjectsConfig, own: Sequence[str], where: str, complete: bool = False) -> Classes:
-        """The classes that a config asks for; without ``classes`` the data set's ``own``.
+        """The classes that a config asks for; without ``classes`` the data set's ``own``, renamed by ``map``.
+
+        ``complete``: the data set has no other names than ``own``.
 
         Raises:
-            DataError: ``own`` is ``complete`` and lacks a name of the config.
+            DataError: ``own`` is ``complete`` and lacks a name of the config, or no class is left.
         """
-        asked = tuple(own) if config.classes is None else config.classes
-        mapping = dict(asked) if isinstance(asked, dict) else {name: name for name in asked}
-        for name in mapping:
-            if complete and name not in own:
+        if complete:
+            naming.check_map(config.map, own, where)
+        else:  # labels may hold further names, which map then tells of
+            own = (*own, *(name for name in config.map if naming.place(name, own) is None))
+        if isinstance(config.classes, dict):
+            became: dict[str, str | None] = dict(config.classes)
+            asked: Sequence[str] = tuple(config.classes)
+            known = own
+        else:
+            became = {name: naming.renamed(name, config.map) for name in own}
+            known = tuple(dict.fromkeys(name for name in became.values() if name is not None))
+            asked = known if config.classes is None else config.classes
+        for name in asked:
+            if complete and name not in known:
                 raise DataError(
-                    f"{where}: has no category {name!r}, which classes lists; {plugins.allowed(name, tuple(own))}"
+                    f"{where}: has no category {name!r}, which classes lists; {plugins.allowed(name, tuple(known))}"
                 )
-        names = tuple(dict.fromkeys(mapping.values()))
-        return cls(names, {own: names.index(name) for own, name in mapping.items()}, config.unlisted == "drop")
+        if not isinstance(config.classes, dict):
+            became |= {name: name for name in asked if name not in known}
+            became = {name: new for name, new in became.items() if new is None or new in asked}
+        names = tuple(asked) if not isinstance(config.classes, dict) else tuple(dict.fromkeys(config.classes.values()))
+        if not names:
+            raise DataError(f"{where}: map leaves out every class; keep at least one")
+        ids = {name: None if new is None else names.index(new) for name, new in became.items()}
+        return cls(names, ids, config.unlisted == "drop")
 
     def find(self, category: str, where: str) -> int | None:
-        """The class id, or None for an object that is dropped.
+        """The class id, or None for an object that is left out.
 
         Raises:
             DataError: the name is unknown.
         """
-        found = self.ids.get(category)
-        if found is None and not self.drop:
-            raise DataError(
-                f"{where}: the category {category!r} is not in classes; {plugins.allowed(category, tuple(self.ids))}. "
-                "Add it to classes, or set unlisted: drop to leave such objects out"
-            )
-        return found
+        if category in self.ids:
+            return self.ids[category]
+        near = naming.place(category, tuple(self.ids))
+        if near is not None:
+            return tuple(self.ids.values())[near]
+        if self.drop:
+            return None
+        raise DataError(
+            f"{where}: the category {category!r} is not in classes; {plugins.allowed(category, tuple(self.ids))}. "
+            f"Say what it is with map: {{{category}: ...}} (null leaves it out), add it to classes, or set "
+            "unlisted: drop to leave such objects out"
+        )
 
 
 @dataclass(frozen=True)

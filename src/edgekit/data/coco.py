@@ -65,7 +65,7 @@ class Coco(FrameFiles):
             _records.field(document, key, list, str(path)) for key in ("images", "annotations", "categories")
         )
         names = _categories(categories, path)
-        classes = Classes.of(config, tuple(names.values()), str(path), complete=True)
+        classes = Classes.of(config, tuple(dict.fromkeys(names.values())), str(path), complete=True)
         self.classes = classes.names
         frames, rows = _images(images, config, root)
         self._objects, self._starts = _objects(annotations, frames, rows, names, classes, config)
@@ -90,15 +90,14 @@ def _identity(entry: dict[str, Any], where: str) -> int | str:
 
 
 def _categories(table: list[Any], path: Path) -> dict[int, str]:
-    """Names by category id, in the order of the ids."""
+    """Names by category id, in the order of the ids; categories of one name are one class."""
     names: dict[int, str] = {}
     for place, value in enumerate(table):
         where = f"{path}: categories[{place}]"
         entry = _records.record(value, where)
         number, name = _records.field(entry, "id", int, where), _records.field(entry, "name", str, where)
-        if number in names or name in names.values():
-            twice = f"id {number}" if number in names else f"name {name!r}"
-            raise DataError(f"{where}: the {twice} is there twice; each category has its own")
+        if number in names:
+            raise DataError(f"{where}: the id {number} is there twice; each category has its own")
         names[number] = name
     if not names:
         raise DataError(f"{path}: lists no category; expected at least one in 'categories'")

@@ -5,23 +5,25 @@ root/<folder>/<stem>.jpg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from edgekit.core import naming
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.classes import ManyClassNames
 from edgekit.core.errors import DataError
 from edgekit.core.plugins import allowed
 from edgekit.core.spec import SpecPath
-from edgekit.data import DataConfig, Dataset, Sample, _files
+from edgekit.data import Dataset, NamedConfig, Sample, _files
 
 
-class Config(DataConfig):
+class Config(NamedConfig):
     """The folders in ``root``, and the images in each, both sorted by name.
 
-    Truth is the name of the folder, or, with ``classes``, its place among these names of folders (a
+    Truth is the name of the folder, or what ``map`` makes of it; with ``classes``, its place among these names (a
     list, or a JSON file with one).  ``limit`` takes that many images, evenly spaced.
     """
 
@@ -31,31 +33,61 @@ class Config(DataConfig):
     limit: int | None = Field(default=None, ge=1)
 
     def open(self) -> ImageFolder:
-        return ImageFolder(self.root, self.classes, self.limit)
+        return ImageFolder(self.root, self.classes, self.limit, self.map)
 
 
 class ImageFolder(Dataset):
     """Frames ``image`` ``(H, W, 3)`` uint8 RGB; truth an int class id, or the folder's name as text.
 
-    The id is ``<folder>_<stem>``; ``metadata["class"]`` is the folder's name.
+    The id is ``<folder>_<stem>``; ``metadata["class"]`` is the folder's name, or what ``changes`` make of it: of a
+    folder that becomes None no image is read.
 
     Raises:
         DataError: the root or a folder is missing or holds no image, an image or a folder lies where
             none belongs, a folder is not in ``classes``, or two images would get one id.
     """
 
-    def __init__(self, root: Path, classes: tuple[str, ...] | None = None, limit: int | None = None) -> None:
+    one_class = True
+    identifiers: ClassVar[frozenset[str]] = frozenset({"class", "sequence"})
+
+    def __init__(
+        self,
+        root: Path,
+        classes: tuple[str, ...] | None = None,
+        limit: int | None = None,
+        changes: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.root, self.classes = root, classes
-        frames: dict[str, Path] = {}
-        for folder in _folders(root):
-            if classes is not None and folder.name not in classes:
-                raise DataError(f"{folder}: {folder.name!r} is none of the classes; {allowed(folder.name, classes)}")
+        folders = _folders(root)
+        self.changes = dict(changes or {})
+        naming.check_map(self.changes, [folder.name for folder in folders], str(root))
+        frames: dict[str, tuple[Path, str]] = {}
+        for folder in folders:
+            name = naming.renamed(folder.name, self.changes)
+            if name is None:
+                continue
+            if classes is not None and name not in classes:
+                raise DataError(f"{folder}: {name!r} is none of the classes; {allowed(name, classes)}")
             for path in _files.list_images(folder, "root"):
-                name = f"{folder.name}_{path.stem}"
-                if name in frames:
-                    raise DataError(f"{path}: gets the id {name!r} of {frames[name]}; rename one of the two")
-                frames[name] = path
-        self.frames = _files.evenly_spaced(list(frames.items()), limit)
+                identity = f"{folder.name}_{path.stem}"
+                if identity in frames:
+                    raise DataError(f"{path}: gets the id {identity!r} of {frames[identity][0]}; rename one of the two")
+                frames[identity] = path, name
+        self.kinds = classes or tuple(dict.fromkeys(name for _, name in frames.values()))
+        self.frames = _files.evenly_spaced([(name, *found) for name, found in frames.items()], limit)
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None]:
+        return dict(enumerate(self.kinds))
+
+    def label(self, index: int) -> tuple[str, Any]:
+        """As :meth:`Dataset.label`; no image is read."""
+        name, _, kind = self._frame(index)
+        return name, kind if self.classes is None else self.classes.index(kind)
+
+    def _frame(self, index: int) -> tuple[str, Path, str]:
+        if not 0 <= index < len(self.frames):
+            raise IndexError(f"image_folder: index {index} is not in 0..{len(self.frames) - 1}")
+        return self.frames[index]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,16 +99,12 @@ class ImageFolder(Dataset):
             DataError: the image is damaged.
             IndexError: ``index`` is not in 0 .. len - 1.
         """
-        if not 0 <= index < len(self.frames):
-            raise IndexError(f"image_folder: index {index} is not in 0..{len(self.frames) - 1}")
-        name, path = self.frames[index]
-        folder = path.parent.name
-        truth = folder if self.classes is None else self.classes.index(folder)
-        return Sample(name, {"image": _files.read_image(path)}, truth, {"class": folder})
+        name, path, kind = self._frame(index)
+        return Sample(name, {"image": _files.read_image(path)}, self.label(index)[1], {"class": kind})
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the classes, and the names and contents of the chosen files."""
-        files = _files.fingerprint("image_folder", self.root, (path for _, path in self.frames))
+        files = _files.fingerprint("image_folder", self.root, (path for _, path, _ in self.frames))
         return sha256_of({"classes": self.classes, "files": files})
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edgekit.core import naming
 from edgekit.core.errors import DataError
-from edgekit.data import DataConfig, Dataset, Sample, _canvas, _render_camera, _render_traffic, _scenes
+from edgekit.data import Dataset, NamedConfig, Sample, _canvas, _render_camera, _render_traffic, _scenes
 from edgekit.data._canvas import Scene
 from edgekit.data._render_engine import HEIGHT, WIDTH, panda3d, renderer
 from edgekit.data._render_odd import NUMBERS, SCENES, VOCABULARY, crowding, describe
@@ -57,7 +59,7 @@ Truth = Literal["mask", "boxes", "depth", "lanes", "all"]
 _LOCK = threading.Lock()
 
 
-class Config(DataConfig):
+class Config(NamedConfig):
     """``count`` frames; another ``seed`` gives other scenes."""
 
     format: Literal["rendered"] = "rendered"
@@ -75,7 +77,7 @@ class Config(DataConfig):
         return self.scenes == "hard"
 
     def open(self) -> RenderedScenes:
-        return RenderedScenes(self.count, self.seed, self.scenes, self.truth, self.sequence_length)
+        return RenderedScenes(self.count, self.seed, self.scenes, self.truth, self.sequence_length, self.map)
 
 
 class RenderedScenes(Dataset):
@@ -89,7 +91,13 @@ class RenderedScenes(Dataset):
     """
 
     def __init__(
-        self, count: int, seed: int = 0, scenes: Scenes = "classic", truth: Truth = "mask", sequence_length: int = 1
+        self,
+        count: int,
+        seed: int = 0,
+        scenes: Scenes = "classic",
+        truth: Truth = "mask",
+        sequence_length: int = 1,
+        changes: Mapping[str, str | None] | None = None,
     ) -> None:
         if count <= 0 or seed < 0:
             raise DataError(f"rendered scenes: count {count}, seed {seed}; count must be 1 or more, seed 0 or more")
@@ -99,6 +107,8 @@ class RenderedScenes(Dataset):
         self.seed = seed
         self.scenes = scenes
         self.truth = truth
+        self.changes = dict(changes or {})
+        naming.check_map(self.changes, (*CLASSES, *OBJECT_CLASSES), "rendered scenes")
         self.sequence_length = sequence_length
 
     def __len__(self) -> int:
@@ -122,6 +132,12 @@ class RenderedScenes(Dataset):
             metadata["sequence"] = f"{self.seed:04d}-{number:05d}"
         truth = frame.truths if self.truth == "all" else frame.truths[self.truth]
         return Sample(f"{self.seed:04d}-{index:05d}", {"image": frame.image}, truth, metadata)
+
+    made = True
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        kinds = {"mask": CLASSES, "boxes": OBJECT_CLASSES}.get(part or self.truth)
+        return None if kinds is None else {i: naming.renamed(name, self.changes) for i, name in enumerate(kinds)}
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the frames."""

@@ -24,6 +24,7 @@ from edgekit.data import Dataset
 from edgekit.engine import Engine, control_of
 from edgekit.quantize import Job
 from edgekit.stages import job as jobs
+from edgekit.stages import labels
 from edgekit.stages.compressed import RECORD, Compressed
 from edgekit.stages.export import preprocess_of
 from edgekit.stages.tools import tool_versions
@@ -103,14 +104,14 @@ def _measured_inputs(spec: Spec, target: str) -> dict[str, Any]:
     engine = spec.targets[target]
     module = plugins.load("engine", engine.engine)
     module.require(engine)
-    chosen = {"validation": spec.data.validation, "training": spec.data.training}
+    chosen = [role for role in ("validation", "training") if getattr(spec.data, role) is not None]
     return {
         "target": target,
         "engine": engine.model_dump(mode="json"),
         "device": module.fingerprint(engine),
         "task": spec.task.model_dump(mode="json"),
         "seed": spec.seed,
-    } | {name: data.open().fingerprint() for name, data in chosen.items() if data is not None}
+    } | {role: labels.of(spec, role).dataset.fingerprint() for role in chosen}
 
 
 def analyse_layers(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluation, profiling
+from edgekit.agreement import Agreed
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.progress import Progress
@@ -22,6 +23,7 @@ from edgekit.engine import Engine, not_here
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job, TechniqueConfig
+from edgekit.stages import labels
 from edgekit.stages.asking import Asking
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class TargetBench:
     """
 
     def __init__(
-        self, spec: Spec, target: str, source: Path, validation: Dataset, folder: Path, metric: str | None
+        self, spec: Spec, target: str, source: Path, validation: Agreed, folder: Path, metric: str | None
     ) -> None:
         self.target = target
         self._source = source
@@ -79,8 +81,7 @@ class TargetBench:
         self._config = spec.targets[target]
         self._module = plugins.load("engine", self._config.engine)
         self._preprocess = Preprocess(spec.preprocess)
-        self._task = spec.task.create()
-        self._validation = validation
+        self._task, self._validation = validation.task, validation.dataset
         self._folder = folder
         self._accuracies: dict[str, float] = {}
         known = {m.name: m for m in (*self._task.metrics, *self._task.sequence_metrics)}
@@ -161,7 +162,7 @@ def job(
             profile=target_profile(spec, target),
             network=None if spec.model.onnx else lambda: _network(spec),
             export=None if spec.model.onnx else lambda module: _exported(spec, module),
-            examples=LabelledFeeds(preprocess, spec.data.training.open()) if spec.data.training else None,
+            examples=LabelledFeeds(preprocess, labels.of(spec, "training").dataset) if spec.data.training else None,
             loss=_loss(spec),
             bench=_bench(spec, target, source, config, Path(folder)) if measured else None,
             scratch=scratch,
@@ -189,7 +190,7 @@ def _bench(spec: Spec, target: str, source: Path, config: TechniqueConfig, folde
             f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
         )
     metric = getattr(config, "metric", None)
-    return TargetBench(spec, target, source, spec.data.validation.open(), folder, metric)
+    return TargetBench(spec, target, source, labels.of(spec, "validation"), folder, metric)
 
 
 def _network(spec: Spec) -> nn.Module:

@@ -133,8 +133,8 @@ def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing
 
 
 def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | None = None) -> EvaluateReport:
-    dataset = bundle.dataset(how.root)
-    fingerprint = dataset.fingerprint()
+    judged = bundle.judged(how.root)
+    fingerprint = judged.dataset.fingerprint()
     report = evaluation.report(
         found,
         candidate or _candidate(bundle),
@@ -146,7 +146,7 @@ def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | 
         most_worst=how.worst,
     )
     control = next((name for name in found.scores if name != report.engine), "")
-    return replace(report, warnings=_warnings(bundle, report), control_engine=control)
+    return replace(report, warnings=_warnings(bundle, report), notes=judged.notes, control_engine=control)
 
 
 def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
@@ -160,10 +160,10 @@ def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
 
 def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, progress: Progress) -> Measurement:
     table = None if how.table is None else evaluation.read_table(how.table)  # a mistake in it costs no run
-    dataset = bundle.dataset(how.root)
+    judged = bundle.judged(how.root)
     control = bundle.contents.control or bundle.contents.candidate  # what needs no control is its own
-    with progress.track("evaluate", len(dataset)) as advance:
-        found = evaluation.measure(engines, bundle.preprocess(), bundle.task(), dataset, advance, control.file)
+    with progress.track("evaluate", len(judged.dataset)) as advance:
+        found = evaluation.measure(engines, bundle.preprocess(), judged.task, judged.dataset, advance, control.file)
     return found if table is None else evaluation.joined(found, table)
 
 

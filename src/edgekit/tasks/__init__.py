@@ -122,6 +122,36 @@ class Task(ABC):
         """
         return given
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the class ids in a truth, in their order, by which data sets agree with it; None: it has none."""
+        return None
+
+    @property
+    def keypoint_names(self) -> tuple[str, ...] | None:
+        """Names of the keypoints of true objects, in the order that the task wants them; None: any."""
+        return None
+
+    @property
+    def void(self) -> int | None:
+        """The class id in a true mask that counts nowhere."""
+        return None
+
+    def check_truth(self, truth: Any, sample_id: str) -> None:  # noqa: B027 (a task may have nothing to check)
+        """Raise :class:`~edgekit.core.errors.DataError` when no prediction could be judged on this truth.
+
+        What can only be seen beside a prediction, such as another size, is left to the accumulator.
+        """
+
+    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Task:
+        """This task on data without labels of the classes ``unlabelled``.
+
+        Predictions of such a class are no mistake of that class, which has no part in a mean; when they are
+        ``counted``, each is one: the data would show such objects if there were some.  A true object that was taken
+        for one of them is missed either way.
+        """
+        return self
+
     covers: ClassVar[bool] = False
     """Whether :meth:`paint` colours whole areas, which would hide the marks of a task painted before it."""
 

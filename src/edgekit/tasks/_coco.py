@@ -63,11 +63,13 @@ class CocoMetrics(Accumulator):
     """Average precision and recall over frames, whose order does not matter.
 
     With weights, the detections and the objects of a frame count as often as the frame does.  Of equal scores in
-    one frame, each counts so often before the next begins.
+    one frame, each counts so often before the next begins.  Of the classes ``mistaken``, which no frame can show, every
+    detection is a mistake: their average precision is 0 as soon as there is one.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], mistaken: Collection[int] = ()) -> None:
         self.classes = tuple(classes)
+        self.mistaken = tuple(sorted(mistaken))
         self._frames: dict[str, NDArray[np.void]] = {}
         self._objects: list[NDArray[np.void]] = []
         self._waiting: dict[str, _Frame] = {}
@@ -117,28 +119,11 @@ class CocoMetrics(Accumulator):
 
     def _check(self, prediction: Detections, truth: Any, sample_id: str) -> None:
         where, count = f"sample {sample_id!r}", len(self.classes)
-        if not isinstance(truth, Objects):
-            found = "missing" if truth is None else f"{type(truth).__name__}, no objects"
-            raise DataError(f"{where}: truth is {found}; evaluate on a dataset with boxes, such as the format coco")
+        check_objects(truth, count, sample_id)
         if sample_id in self._frames or sample_id in self._waiting:
             raise DataError(f"{where}: was added before; every frame needs a name of its own")
-        for what, labels, error in (
-            ("truth", truth.labels, DataError), ("the prediction", prediction.labels, TensorError),
-        ):  # fmt: skip
-            if len(labels) and not 0 <= labels.min() <= labels.max() < count:
-                wrong = labels[(labels < 0) | (labels >= count)][0]
-                raise error(
-                    f"{where}: {what} has the class id {wrong}; allowed: 0..{count - 1}; correct task.classes "
-                    "or the classes of the dataset, which must be the same in the same order"
-                )
-        sizes = truth.boxes[:, 2:] - truth.boxes[:, :2]
-        bad = ~(np.isfinite(truth.boxes).all(axis=1) & (sizes >= 0).all(axis=1) & (truth.areas >= 0))
-        if bad.any():
-            i = int(bad.argmax())
-            raise DataError(
-                f"{where}: true object {i} has the box {truth.boxes[i].tolist()} and the area {truth.areas[i]}; "
-                "expected left <= right, top <= bottom, an area of 0 or more; correct the labels"
-            )
+        if (wrong := _outside_classes(prediction.labels, count)) is not None:
+            raise TensorError(f"{where}: the prediction has the class id {wrong}; {_allowed_ids(count)}")
 
     def compute(self, weights: Array | None = None) -> dict[str, float]:
         """The twelve numbers of :data:`NAMES` and ``ap/<class>``, over all frames so far.
@@ -160,7 +145,10 @@ class CocoMetrics(Accumulator):
         self._sorted = self._sorted or self._in_order()
         by_size = names is None or any(name.endswith(tuple(filter(None, SIZES))) for name in names)
         kept = np.flatnonzero(rows.any(axis=0))
-        precision, recall = scores(np.take(rows, kept, axis=1), self._sorted.part(kept), by_size)
+        weighed, part = np.take(rows, kept, axis=1), self._sorted.part(kept)
+        precision, recall = scores(weighed, part, by_size)
+        for label in self.mistaken:
+            precision[weighed[:, part.frames[part.labels == label]].any(axis=1), label, 0] = 0
         by_class = precision[:, :, 0].mean(axis=2)
         found = {"map": mean(by_class), "ap50": mean(precision[:, :, 0, 0]), "ap75": mean(precision[:, :, 0, 5])}
         for i, suffix in enumerate(SIZES):
@@ -173,7 +161,7 @@ class CocoMetrics(Accumulator):
 
     def alone(self, name: str) -> Array:
         """As :meth:`Accumulator.alone`; ``map`` of all frames at once."""
-        if name != "map":
+        if name != "map" or self.mistaken:
             return super().alone(name)
         self._sorted = self._sorted or self._in_order()
         places = np.split(np.arange(len(self)), range(_FRAMES, len(self), _FRAMES))
@@ -191,6 +179,33 @@ class CocoMetrics(Accumulator):
             np.add.at(own, found["label"], found["sizes"])
         labels, ranks = records["label"].copy(), records["rank"].copy()  # views would keep the scores too
         return Sorted(frames, labels, ranks, np.ascontiguousarray(records["bits"].T), objects)
+
+
+def check_objects(truth: Any, count: int, sample_id: str) -> None:
+    """Raise :class:`DataError` unless ``truth`` is objects of ``count`` classes with boxes and areas."""
+    where = f"sample {sample_id!r}"
+    if not isinstance(truth, Objects):
+        found = "missing" if truth is None else f"{type(truth).__name__}, no objects"
+        raise DataError(f"{where}: truth is {found}; evaluate on a dataset with boxes, such as the format coco")
+    if (wrong := _outside_classes(truth.labels, count)) is not None:
+        raise DataError(f"{where}: truth has the class id {wrong}; {_allowed_ids(count)}")
+    sizes = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    bad = ~(np.isfinite(truth.boxes).all(axis=1) & (sizes >= 0).all(axis=1) & (truth.areas >= 0))
+    if bad.any():
+        i = int(bad.argmax())
+        raise DataError(
+            f"{where}: true object {i} has the box {truth.boxes[i].tolist()} and the area {truth.areas[i]}; "
+            "expected left <= right, top <= bottom, an area of 0 or more; correct the labels"
+        )
+
+
+def _outside_classes(labels: Array, count: int) -> int | None:
+    bad = (labels < 0) | (labels >= count)
+    return int(labels[bad][0]) if bad.any() else None
+
+
+def _allowed_ids(count: int) -> str:
+    return f"allowed: 0..{count - 1}; correct task.classes, or give the data set the names of its classes"
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -118,6 +118,9 @@ class AntiSpoofing(Task):
         """Whether the frame is taken for a live person."""
         return self.liveness(prediction) >= self.config.threshold
 
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        presentation(truth, self.config, sample_id)
+
     def accumulator(self) -> AntiSpoofingScores:
         return AntiSpoofingScores(self.config)
 

@@ -7,6 +7,7 @@ modern neural networks", ICML 2017), which says how far probabilities are from h
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
@@ -68,6 +69,19 @@ class Classification(Task):
         self.classes = tuple(classes)
         self.activation = activation
         self.top_k = top_k
+        self.unlabelled: tuple[int, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        class_id(truth, self.classes, sample_id)
+
+    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Classification:
+        made = copy.copy(self)
+        made.unlabelled = () if counted else tuple(unlabelled)
+        return made
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -92,7 +106,7 @@ class Classification(Task):
         return ClassScores(found.astype(np.float32))
 
     def accumulator(self) -> ClassificationScores:
-        return ClassificationScores(self.classes, self.top_k)
+        return ClassificationScores(self.classes, self.top_k, self.unlabelled)
 
     def paint(self, image: Array, shown: Any) -> Array:
         """The class on the upper left corner: the predicted one with its probability, or the true one.
@@ -170,12 +184,13 @@ class ClassificationScores(Accumulator):
 
     Bin i of the calibration error takes probabilities from i / 15 up to, not including, (i + 1) / 15;
     a probability of exactly 1 has a bin of its own.  This is what torchmetrics does; the paper's bins
-    include the upper border instead.
+    include the upper border instead.  Classes ``unlabelled`` have neither precision nor a part in ``macro_f1``.
     """
 
-    def __init__(self, classes: Sequence[str], top_k: int) -> None:
+    def __init__(self, classes: Sequence[str], top_k: int, unlabelled: Sequence[int] = ()) -> None:
         self.classes = tuple(classes)
         self.top_k = top_k
+        self.unlabelled = list(unlabelled)
         self.records = Records(_RECORD)
 
     def __len__(self) -> int:
@@ -220,7 +235,9 @@ class ClassificationScores(Accumulator):
         true, found = (grouped(rows, records[what], count) for what in ("truth", "found"))
         both = grouped(rows[:, right], records["truth"][right], count)
         total = rows.sum(axis=1)
-        recall, precision = ratio(both, true), ratio(both, found)
+        recall, precision, f1 = ratio(both, true), ratio(both, found), ratio(2 * both, true + found)
+        for by_class in (precision, f1):
+            by_class[:, self.unlabelled] = np.nan
         places = np.clip(np.searchsorted(_BORDERS, records["confidence"], "right") - 1, 0, BINS)
         # Of a bin's frames, so already weighted by its size.
         gaps = np.abs(grouped(rows * (right - records["confidence"].astype(np.float64)), places, BINS + 1))
@@ -228,7 +245,7 @@ class ClassificationScores(Accumulator):
             "top1": ratio(both.sum(axis=1), total),
             f"top{self.top_k}": ratio(rows @ records["hit"], total),
             "balanced_accuracy": mean(recall),
-            "macro_f1": mean(ratio(2 * both, true + found)),
+            "macro_f1": mean(f1),
             "ece": ratio(gaps.sum(axis=1), total),
             **{f"recall/{name}": recall[:, i] for i, name in enumerate(self.classes)},
             **{f"precision/{name}": precision[:, i] for i, name in enumerate(self.classes)},

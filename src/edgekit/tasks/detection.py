@@ -6,9 +6,10 @@ can be given (see :class:`edgekit.tasks._boxes.Family`).  Metrics are COCO's (:m
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,7 +40,7 @@ from edgekit.tasks import Labelled, Task, TaskConfig
 from edgekit.tasks import _boxes as boxes_
 from edgekit.tasks._boxes import CODINGS, FAMILIES, Family
 from edgekit.tasks._classes import ObjectNames
-from edgekit.tasks._coco import NAMES, CocoMetrics
+from edgekit.tasks._coco import NAMES, CocoMetrics, check_objects
 from edgekit.tasks._drawing import boxed, colours, text_scale
 from edgekit.tasks._heads import Candidates, Head
 from edgekit.tasks._nms import suppress
@@ -237,7 +238,9 @@ class Detection(Task):
     """Outputs to :class:`~edgekit.core.predictions.Detections` in pixels of the original image."""
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         self.classes = config.classes
+        self.mistaken: frozenset[int] = frozenset()
         self.family = config.resolved()
         self.head = Head(self.family, len(config.classes), config.parts, config.priors or ())
         self.score_threshold = config.score_threshold
@@ -283,8 +286,21 @@ class Detection(Task):
         labels = found.labels[kept].astype(np.int64)
         return Detections(boxes[kept], scores.astype(np.float32), labels, geometry.original)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        check_objects(truth, len(self.classes), sample_id)
+
+    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Detection:
+        """As :meth:`Task.judged_on`: a class without objects has no average precision anyway."""
+        made = copy.copy(self)
+        made.mistaken = frozenset(unlabelled) if counted else frozenset()
+        return made
+
     def accumulator(self) -> CocoMetrics:
-        return CocoMetrics(self.classes)
+        return CocoMetrics(self.classes, self.mistaken)
 
     def paint(self, image: Array, shown: Any) -> Array:
         """Boxes with class and, for predictions, confidence over ``image`` uint8 RGB ``(H, W, 3)``.

@@ -119,6 +119,9 @@ class EmbeddingTask(Task):
             raise TensorError(f"output {self.output!r} is all zeros, which has no direction; run: edgekit verify")
         return Embedding((unit(vector[None])[0] if self.normalise else vector).astype(np.float32))
 
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        text_truth(truth, sample_id, _SUBJECT)
+
     def accumulator(self) -> EmbeddingScores:
         return EmbeddingScores(self.far, self.enrol)
 

@@ -134,6 +134,24 @@ class MultiTask(Task):
                 predictions[name] = task.decode(outputs, geometry)
         return predictions
 
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        """As every task; see :meth:`Task.check_truth`."""
+        for name, part in self.labels(truth, sample_id).items():
+            with _of(name):
+                self.tasks[name].check_truth(part, sample_id)
+
+    def labels(self, given: Any, sample_id: str) -> dict[str, Any]:
+        """The part of a frame's truth of each task that needs labels, by the task's name.
+
+        Raises:
+            DataError: the truth lacks a part.
+        """
+        own = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
+        try:
+            return parts_of(self._by_part(given), own)
+        except DataError as error:
+            raise DataError(f"sample {sample_id!r}: {error}") from error
+
     def accumulator(self) -> MultiAccumulator:
         return MultiAccumulator({name: task.accumulator() for name, task in self.tasks.items()}, self.truths)
 

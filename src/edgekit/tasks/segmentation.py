@@ -8,6 +8,7 @@ index; Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 201
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -101,6 +102,25 @@ class Segmentation(Task):
         self.classes = tuple(classes)
         self.ignore_index = ignore_index
         self.threshold = threshold
+        self.unlabelled: tuple[int, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def void(self) -> int | None:
+        return self.ignore_index
+
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        mask = _mask(truth, sample_id)
+        pixels = np.bincount(mask.reshape(-1), minlength=256)
+        _check_ids(pixels, len(self.classes), self.ignore_index, sample_id)
+
+    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Segmentation:
+        made = copy.copy(self)
+        made.unlabelled = () if counted else tuple(unlabelled)
+        return made
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -172,7 +192,7 @@ class Segmentation(Task):
         return LabelMap(labels)
 
     def accumulator(self) -> PixelCounts:
-        return PixelCounts(self.classes, self.ignore_index)
+        return PixelCounts(self.classes, self.ignore_index, self.unlabelled)
 
     covers = True
 
@@ -258,6 +278,29 @@ def _above(plane: Array, threshold: float) -> NDArray[np.uint8] | None:
     return None if np.isnan(plane.max()) else np.asarray(plane > threshold).view(np.uint8)
 
 
+def _mask(truth: Any, sample_id: str) -> NDArray[np.uint8]:
+    """A truth that is a mask of class ids, uint8 ``(H, W)``; else a :class:`DataError`."""
+    if truth is None:
+        raise DataError(f"sample {sample_id!r}: has no truth; evaluate on a dataset with masks")
+    if not isinstance(truth, np.ndarray) or truth.dtype != np.uint8 or truth.ndim != 2:
+        found = f"{truth.dtype}{list(truth.shape)}" if isinstance(truth, np.ndarray) else type(truth).__name__
+        raise DataError(f"sample {sample_id!r}: truth is {found}; expected a mask uint8[H, W]")
+    return truth
+
+
+def _check_ids(pixels: Array, count: int, void: int | None, sample_id: str) -> None:
+    """Raise :class:`DataError` when true ``pixels`` ``(256,)`` by id have one that is neither class nor void."""
+    wrong = np.flatnonzero(pixels[count:]) + count
+    wrong = wrong[wrong != void] if void is not None else wrong
+    if len(wrong):
+        value = int(wrong[0])
+        told = "ignore_index is not set" if void is None else f"ignore_index {void}"
+        raise DataError(
+            f"sample {sample_id!r}: truth has the class id {value} in {pixels[value]} pixels; allowed: "
+            f"0..{count - 1} ({told}); correct the mask, task.classes or task.ignore_index"
+        )
+
+
 class PixelCounts(Accumulator):
     """Right, predicted and true pixels of each class, uint32 ``(3, C)`` a frame; ignored pixels are left out.
 
@@ -265,9 +308,10 @@ class PixelCounts(Accumulator):
     ``JaccardIndex(task="multiclass", average="macro")`` does: neither is part of the mean.
     """
 
-    def __init__(self, classes: Sequence[str], ignore_index: int | None = None) -> None:
+    def __init__(self, classes: Sequence[str], ignore_index: int | None = None, unlabelled: Sequence[int] = ()) -> None:
         self.classes = tuple(classes)
         self.ignore_index = ignore_index
+        self.unlabelled = list(unlabelled)
         self.counts = Records(np.uint32, (3, len(classes)))
 
     def __len__(self) -> int:
@@ -281,11 +325,7 @@ class PixelCounts(Accumulator):
             TensorError: the prediction holds an id that is no class.
         """
         count = len(self.classes)
-        if truth is None:
-            raise DataError(f"sample {sample_id!r}: has no truth; evaluate on a dataset with masks")
-        if not isinstance(truth, np.ndarray) or truth.dtype != np.uint8 or truth.ndim != 2:
-            found = f"{truth.dtype}{list(truth.shape)}" if isinstance(truth, np.ndarray) else type(truth).__name__
-            raise DataError(f"sample {sample_id!r}: truth is {found}; expected a mask uint8[H, W]")
+        truth = _mask(truth, sample_id)
         if truth.shape != prediction.labels.shape:
             raise DataError(
                 f"sample {sample_id!r}: truth is {list(truth.shape)}, but the prediction is "
@@ -327,14 +367,7 @@ class PixelCounts(Accumulator):
         joint = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
         if self.ignore_index is not None:
             joint[self.ignore_index] = 0
-        in_truth = joint.sum(axis=1)
-        if in_truth[count:].any():
-            value = count + int(in_truth[count:].argmax())
-            void = "ignore_index is not set" if self.ignore_index is None else f"ignore_index {self.ignore_index}"
-            raise DataError(
-                f"sample {sample_id!r}: truth has the class id {value} in {in_truth[value]} pixels; allowed: "
-                f"0..{count - 1} ({void}); correct the mask, task.classes or task.ignore_index"
-            )
+        _check_ids(joint.sum(axis=1), count, self.ignore_index, sample_id)
         if joint[:, count:].any():
             raise TensorError(f"sample {sample_id!r}: the prediction has an id outside 0..{count - 1}")
         return joint
@@ -366,6 +399,7 @@ class PixelCounts(Accumulator):
         """The metrics of right, predicted and true pixels of each class, float64 ``(R, 3 * C)``."""
         right, predicted, true = sums.reshape(len(sums), 3, len(self.classes)).swapaxes(0, 1)
         iou = ratio(right, predicted + true - right)
+        iou[:, self.unlabelled] = np.nan
         scored = [i for i in range(len(self.classes)) if i != self.ignore_index]
         by_class = {f"iou/{self.classes[i]}": iou[:, i] for i in scored}
         accuracy = ratio(right.sum(axis=1), true.sum(axis=1))
