@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekit.cli.heartbeat import Heartbeat
 from edgekit.core.errors import EdgekitError, InputError, SpecError
 
 _WIDEST = 10_000
@@ -27,7 +27,19 @@ def _there(root: Path | None) -> Path | None:
     return root
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+def _reserved(as_json: bool) -> bool:
+    """``--json`` as given; from here on nothing but the document gets to stdout."""
+    if as_json:
+        from edgekit.cli.streams import reserve_stdout
+
+        reserve_stdout()
+    return as_json
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", callback=_reserved, help="One JSON document on stdout; everything else on stderr."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results; default: artifacts beside the spec.")]
 RootOption = Annotated[
@@ -54,10 +66,13 @@ def single(function: Callable[..., None]) -> typer.Typer:
 
 
 class Bars:
-    """Progress bars on stderr for a person, nothing for a pipe; ``-v`` logs instead."""
+    """Progress bars on stderr for a person, a line a minute for a pipe; ``-v`` logs instead."""
 
-    def __init__(self, verbose: bool = False) -> None:
+    def __init__(self, verbose: bool = False, every_s: float = 60.0) -> None:
         self.verbose = verbose
+        self._every_s = every_s
+        self._stream = sys.stderr
+        self._running: list[Heartbeat] = []
         if verbose:
             logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
             logging.getLogger("edgekit").setLevel(logging.INFO)
@@ -80,7 +95,8 @@ class Bars:
         self._log.info("%s%s", title, f" ({total})" if total else "")
         console = Console(stderr=True)
         if not console.is_terminal or self.verbose:
-            yield lambda: None
+            with Heartbeat(title, total, self._stream, self._running, self._every_s) as step:
+                yield step.advance
             return
         counted = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total else (SpinnerColumn(),)
         columns = (TextColumn("{task.description:<22}"), *counted, TimeElapsedColumn())
@@ -105,16 +121,9 @@ def print_json(document: Any) -> None:
     Raises:
         OutputError: it cannot be written: what stdout leads to is full.
     """
-    from edgekit.core.artifacts import translated_writes
+    from edgekit.cli.streams import write_document
 
-    with translated_writes(Path("standard output")):
-        try:
-            sys.stdout.write(json.dumps(document, indent=2) + "\n")
-            sys.stdout.flush()
-        except OSError as error:
-            if error.errno != errno.EPIPE:  # what is left in the buffer would be written again at exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise
+    write_document(json.dumps(document, indent=2) + "\n")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], words: str = "") -> None:

@@ -1,0 +1,115 @@
+"""What users' code and its children write never gets between a reader and the one JSON document; long steps tell so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.projects import MODEL
+from tests.shell import edgekit
+
+from edgekit.cli.console import Bars
+
+NOISE = """
+import ctypes, os, subprocess, sys
+
+
+def noise(place):
+    print("python", place)
+    print("unflushed", place, end="")
+    os.write(1, f"descriptor {place}\\n".encode())
+    subprocess.run(["echo", "child", place], check=True)
+    ctypes.CDLL(None).printf(f"libc {place}\\n".encode())  # stays in libc's buffer until the process ends
+    sys.__stdout__.write(f"original {place}\\n")
+    with open("/dev/stdout", "w") as stream:
+        stream.write(f"device {place}\\n")
+
+
+noise("import")
+"""
+WRITERS = ("python", "unflushed", "descriptor", "child", "libc", "original", "device")
+
+
+@pytest.fixture
+def noisy(tiny_project: Path) -> Path:
+    """A project whose code writes to stdout in every way, at import, in the factory and in forward."""
+    code = MODEL.replace("def forward(self, image):", "def forward(self, image):\n        noise('forward')")
+    code = code.replace("    return Net(channels)", "    noise('factory')\n    return Net(channels)")
+    (tiny_project / "model.py").write_text(NOISE + code)
+    return tiny_project
+
+
+def test_json_stays_one_document(noisy: Path) -> None:
+    done = edgekit("compress", noisy, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["target"] == "cpu"
+    for writer in WRITERS:
+        assert f"{writer} import" in done.stderr
+        assert f"{writer} factory" in done.stderr
+
+
+def test_an_error_leaves_stdout_empty(noisy: Path) -> None:
+    (noisy / "model.py").write_text((noisy / "model.py").read_text() + "\nraise ValueError('odd')\n")
+    done = edgekit("compress", noisy, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ValueError: odd" in done.stderr
+
+
+def test_a_closed_stderr_keeps_the_document(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "edgekit", "init", str(tmp_path / "new"), "--json"]
+    done = subprocess.run(["bash", "-c", '"$@" 2>&-', "bash", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)
+
+
+# --- a line a minute ---------------------------------------------------------------
+
+
+def wait_for(capsys: pytest.CaptureFixture[str], text: str, seen: str = "") -> str:
+    """Everything on stderr until ``text`` is in it."""
+    for _ in range(2000):
+        seen += capsys.readouterr().err
+        if text in seen:
+            return seen
+        time.sleep(0.01)
+    raise AssertionError(f"{text!r} never came: {seen!r}")
+
+
+def test_a_long_step_tells_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars(every_s=0.02)
+    with bars.track("calibrate", 3200) as advance:
+        for _ in range(340):
+            advance()
+        wait_for(capsys, "calibrate: 340 of 3200 after 0 s\n")
+    with bars.track("export to ONNX"):
+        wait_for(capsys, "export to ONNX: after 0 s\n")
+
+
+def test_of_steps_inside_each_other_the_innermost_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars(every_s=0.02)
+    with bars.track("ladder", 7):
+        with bars.track("build"):
+            wait_for(capsys, "build: ")
+            capsys.readouterr()
+            assert "ladder" not in wait_for(capsys, "build: ")
+        wait_for(capsys, "ladder: 0 of 7")
+
+
+def test_users_code_that_replaces_stderr_does_not_silence_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = Bars(every_s=0.02)
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr("rich.console.Console.is_terminal", False)
+    with bars.track("export to ONNX"):
+        wait_for(capsys, "export to ONNX: after")
+
+
+def test_a_short_step_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars().track("calibrate", 3):
+        pass
+    assert capsys.readouterr().err == ""
