@@ -65,6 +65,10 @@ class Preprocess:
             made[name], geometry = one.array, geometry or one.geometry
         return Prepared({name: made[name] for name in self._inputs}, geometry or _as_it_is(images))
 
+    def aliasing(self, images: Mapping[str, Array]) -> tuple[str, ...]:
+        """What resizing this frame loses without anybody's choice: a sentence an input, with the way out."""
+        return tuple(text for one in self._inputs.values() if (text := one.aliasing(images)))
+
     def tensor_specs(self) -> tuple[TensorSpec, ...]:
         """Name, shape and dtype of every array in ``Prepared.feeds``, in order."""
         return tuple(one.spec for one in self._inputs.values())

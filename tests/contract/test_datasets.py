@@ -70,6 +70,14 @@ def _image_values(root: Path) -> dict[str, Any]:
     return {"format": "image_values", "root": str(root), "labels": str(root / "angles.csv")}
 
 
+def _joined(root: Path) -> dict[str, Any]:
+    write_frames(root, COUNT)
+    write_frames(root / "spare", COUNT)
+    frames = {"format": "images", "root": str(root / "images")}
+    beside = {"right": {"files": str(root / "spare" / "images")}, "last": {"before": 1, "sequence": None}}
+    return {"format": "joined", "frames": frames, "beside": beside}
+
+
 def _noise(root: Path) -> dict[str, Any]:
     return {"format": "noise", "count": COUNT, "size": [32, 48]}
 
@@ -81,12 +89,13 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "image_mask": _image_mask,
     "image_values": _image_values,
     "images": _images,
+    "joined": _joined,
     "noise": _noise,
     "rendered": _rendered,
     **LABELLED,
 }
 PICTURES = (".png", ".jpg")
-SPARE = {"made", "masks", "labels"}
+SPARE = {"made", "masks", "labels", "spare"}
 STREAMS = {"video"}  # several frames share one file: tests/data/test_video.py
 # Formats whose frames are files below the root, so that a test can change one.
 GENERATED = {"noise": {"seed": 4}, "rendered": {"seed": 4}}
@@ -221,7 +230,7 @@ class TestFingerprint:
             assert changed.fingerprint() != before
             return
         used = [p for p in (tmp_path / "data").rglob("f1.*") if p.suffix in PICTURES and "made" not in p.parts]
-        if name == "images":
+        if name in ("images", "joined"):
             used = [p for p in used if "masks" not in p.parts]
         assert used
         for file in used:

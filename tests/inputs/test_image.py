@@ -227,3 +227,25 @@ def test_the_record_of_a_section_without_new_keys_is_as_it_was() -> None:
     }
     changed = SECTION.dump_python(fitted([1, 3, 8, 8], resize=(8, 8), antialias=True), mode="json")
     assert changed["antialias"] is True
+
+
+@pytest.mark.parametrize(
+    ("size", "keys", "told"),
+    [
+        ((40, 61), {}, True),
+        ((41, 60), {"interpolation": "nearest"}, True),
+        ((40, 60), {}, False),
+        ((400, 600), {"antialias": True}, False),
+        ((400, 600), {"antialias": False}, False),
+        ((400, 600), {"interpolation": "area"}, False),
+        ((41, 61), {"mode": "letterbox"}, True),
+        ((41, 61), {"mode": "crop"}, False),
+    ],
+)
+def test_a_reduction_that_skips_pixels_is_told(size: tuple[int, int], keys: dict[str, Any], told: bool) -> None:
+    preprocess = Preprocess({"x": fitted([1, 3, 20, 30], resize=(20, 30), **keys)})
+    found = preprocess.aliasing({"image": frame(*size)})
+    assert len(found) == told
+    if told:
+        assert found[0].startswith(f"preprocess.x: frames of {size[0]}x{size[1]} become 2.")
+        assert "antialias: true as Pillow and torchvision do" in found[0]

@@ -12,8 +12,10 @@ import edgekit
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.reports import CompressReport
 from edgekit.data.images import Config as Images
+from edgekit.data.noise import Config as Noise
+from edgekit.inputs.image import Config as Image
 from edgekit.preprocess import Preprocess
-from edgekit.stages.job import LabelledFeeds
+from edgekit.stages.job import Feeds, LabelledFeeds
 from tests import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
@@ -147,3 +149,13 @@ class TestCommandLine:
         refused = shell.edgekit("compress", tiny_project, "--target", "cpus")
         assert refused.returncode == 2
         assert "no target 'cpus' in the spec; did you mean 'cpu'?" in refused.stderr
+
+
+def test_a_large_reduction_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    frames = Noise(format="noise", count=3, size=(97, 48)).open()
+    preprocess = Preprocess({"image": Image(resize=(32, 48))})
+    for _ in range(2):
+        assert len(list(Feeds(preprocess, frames))) == 3
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert told[0].startswith("warning: preprocess.image: frames of 97x48 become 3.0 times smaller, and bilinear skips")

@@ -53,6 +53,10 @@ class Input(ABC):
             TensorError: an image has another type, shape or dtype.
         """
 
+    def aliasing(self, images: Mapping[str, Array]) -> str:
+        """What is lost when this frame is resized and nobody chose it, with the way out; empty: nothing."""
+        return ""
+
 
 class InputConfig(Section):
     """Base of every kind's ``Config``."""
@@ -101,6 +105,6 @@ def take(images: Mapping[str, Array], source: str, name: str) -> Array:
         given = ", ".join(map(repr, images)) or "no image"
         raise DataError(
             f"preprocess.{name}: the sample has no image {source!r}, it has {given}; "
-            f"set preprocess.{name}.source to one of its images"
+            f"set preprocess.{name}.source to one of its images, or bring more with data of format: joined"
         )
     return images[source]

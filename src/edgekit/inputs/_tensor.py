@@ -81,6 +81,8 @@ class Part:
     normalised: Normalised
     pad_value: float
     backwards: bool
+    chosen: bool
+    """Whether the spec says itself that the image may alias."""
 
     @property
     def channels(self) -> int:
@@ -158,6 +160,20 @@ class Images(Input):
             made.append(part.write(image, planes[at : at + part.channels], rows))
             at += part.channels
         return Made(tensor, made[0])
+
+    def aliasing(self, images: Mapping[str, Array]) -> str:
+        """A reduction that skips pixels, unless the spec says ``antialias`` itself."""
+        for part in self.parts:
+            height, width = take(images, part.source, self.spec.name).shape[:2]
+            times = 0.0 if part.chosen else part.placing.aliases((height, width))
+            if times:
+                return (
+                    f"preprocess.{self.spec.name}: frames of {height}x{width} become {times:.1f} times smaller, and "
+                    f"{part.placing.interpolation} skips pixels then (aliasing). Resize as the network was trained: "
+                    "antialias: true as Pillow and torchvision do, interpolation: area as OpenCV averages, or "
+                    "antialias: false to leave it so"
+                )
+        return ""
 
     def _check(self, part: Part, image: object) -> None:
         expected = f"image {part.source!r}: expected a {part.pixels} RGB array (height, width, 3)"

@@ -204,6 +204,7 @@ class Config(InputConfig):
                 ),
                 pad_value=self.pad_value,
                 backwards=self.color == "bgr",
+                chosen="antialias" in self.model_fields_set,
             )
             for i, source in enumerate(self.sources)
         )
