@@ -195,7 +195,7 @@ class Images(Input):
             )
         if image.dtype.name not in (*_VALUES, "float32"):
             return DataError(f"{found}; {key}.pixels takes uint8, uint16 and float32: write the frames in one of them")
-        full = "1.52590219e-05, 1 / 65535," if image.dtype == np.uint16 else "1"
+        full = "1.52590219e-05, which is 1 / 65535" if image.dtype == np.uint16 else "1"
         return DataError(
             f"{found}, but {key}.pixels is {part.pixels}: set pixels: {image.dtype}, which takes the values as they "
             f"are, with the scale, mean and std that the network was trained with (such as scale: {full}); "

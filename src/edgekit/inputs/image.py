@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
@@ -21,7 +22,7 @@ from edgekit.inputs._tensor import Images, Normalised, Part, Placing
 _LARGEST = {"uint8": 255, "uint16": 65535}
 _ALWAYS = ("source", "resize", "mode", "color", "scale", "mean", "std", "pad_value", "layout")
 _FLOAT16 = 65504.0
-_NORMALISING = ("scale", "mean", "std")
+_NORMALISING = {"scale": 1.0, "mean": 0.0, "std": 1.0}
 
 
 def _pair(value: Any) -> Any:
@@ -158,7 +159,7 @@ class Config(InputConfig):
             raise Misfit("scale", f"{self.pixels} pixels become {self._largest():g}, beyond what float16 can hold")
         if self.dtype in ("float32", "float16"):
             return
-        given = [key for key in _NORMALISING if getattr(self, key) != type(self).model_fields[key].default]
+        given = [key for key, plain in _NORMALISING.items() if set(np.ravel(getattr(self, key))) != {plain}]
         if given:
             raise Misfit(
                 given[0],
