@@ -58,6 +58,7 @@ def agreed(config: DataConfig, task: Task) -> Agreed:
         DataError: the data cannot be used, share no class name with the task, or ``map`` has a name that neither has.
     """
     dataset, many = config.open(), task if isinstance(task, MultiTask) else None
+    config = config.labelled_by
     tasks = {name: one for name, one in many.tasks.items() if one.labelled} if many else {"": task}
     _check_targets(config, tasks)
     tables = {name: _Table.of(config, dataset, many.truths[name] if many else "", one) for name, one in tasks.items()}

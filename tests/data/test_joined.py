@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from edgekit.agreement import agreed
 from edgekit.core.errors import DataError
 from edgekit.core.spec import DataSection
 from edgekit.data import Dataset
 from edgekit.preprocess import Preprocess
+from edgekit.tasks.classification import Config as Classification
 
 SECTION: TypeAdapter[Any] = TypeAdapter(DataSection)
 
@@ -139,6 +141,20 @@ def test_moves_as_a_whole(folder: Path) -> None:
     again = config.relocated(moved)
     assert again.open().fingerprint() == before
     assert SECTION.validate_python(json.loads(json.dumps(again.model_dump(mode="json")))) == again
+
+
+def test_labels_agree_with_the_task_as_those_of_the_frames_do(folder: Path) -> None:
+    for kind in ("truck", "person"):
+        (folder / "kinds" / kind).mkdir(parents=True)
+        cv2.imwrite(str(folder / "kinds" / kind / "f.png"), np.zeros((4, 6, 3), np.uint8))
+    frames = {"format": "image_folder", "root": str(folder / "kinds"), "map": {"truck": "car"}}
+    keys = {"format": "joined", "frames": frames, "beside": {"last": {"before": 1, "sequence": None}}}
+    config = SECTION.validate_python(keys)
+    task = Classification(output="y", classes=("car", "person")).create()
+    found = agreed(config, task)
+    assert [sample.truth for sample in found.dataset] == [1, 0]
+    assert [found.dataset.label(i) for i in range(2)] == [("person_f", 1), ("truck_f", 0)]
+    assert found.dataset.fingerprint() != config.open().fingerprint()  # the key decides how labels are read
 
 
 def test_noise_beside_noise_is_not_real(folder: Path) -> None:

@@ -122,6 +122,11 @@ class DataConfig(BaseModel):
         return self.model_copy(update={"root": root})
 
     @property
+    def labelled_by(self) -> DataConfig:
+        """The section whose keys say how labels are read: this one, unless it takes them from another."""
+        return self
+
+    @property
     def label_keys(self) -> dict[str, Any]:
         """Keys that decide how labels are read, where they are not the default: they are part of the fingerprint."""
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,6 +78,12 @@ class Config(DataConfig):
     def evaluation_only(self) -> bool:
         return bool(self.frames.evaluation_only)
 
+    @property
+    def labelled_by(self) -> DataConfig:
+        """The frames' own section, whose labels these are."""
+        labelled: DataConfig = self.frames.labelled_by
+        return labelled
+
     def relocated(self, root: Path) -> Self:
         """All folders and files below ``root``, as they lie to each other now."""
         paths = {name: value for name, value in self.frames if isinstance(value, Path)}
@@ -111,6 +118,37 @@ class Joined(Dataset):
             if one.files is not None
         }
 
+    @property
+    def one_class(self) -> bool:  # type: ignore[override]
+        return self.frames.one_class
+
+    @property
+    def keypoints(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        return self.frames.keypoints
+
+    @property
+    def made(self) -> bool:  # type: ignore[override]
+        return self.frames.made
+
+    @property
+    def voids(self) -> frozenset[str]:  # type: ignore[override]
+        return self.frames.voids
+
+    @property
+    def identifiers(self) -> frozenset[str]:  # type: ignore[override]
+        return self.frames.identifiers
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        return self.frames.class_names(part)
+
+    def label(self, index: int) -> tuple[str, Any]:
+        return self.frames.label(self._at(index))
+
+    def _at(self, index: int) -> int:
+        if not 0 <= index < len(self.chosen):
+            raise IndexError(f"joined: index {index} is not in 0..{len(self.chosen) - 1}")
+        return self.chosen[index]
+
     def __len__(self) -> int:
         return len(self.chosen)
 
@@ -121,9 +159,7 @@ class Joined(Dataset):
             IndexError: ``index`` is not in 0 .. len - 1.
             DataError: a file beside the frame is missing or damaged, or the frames name no sequence.
         """
-        if not 0 <= index < len(self.chosen):
-            raise IndexError(f"joined: index {index} is not in 0..{len(self.chosen) - 1}")
-        at = self.chosen[index]
+        at = self._at(index)
         sample = self.frames[at]
         more = {name: self._beside(name, one, at, sample) for name, one in self.config.beside.items()}
         taken = sorted(more.keys() & sample.images.keys())
