@@ -153,6 +153,37 @@ class TestLandmarks:
         assert not picture[80, 150].any()
 
 
+class TestJudges:
+    def test_labels_are_checked_before_a_build(self) -> None:
+        made = task(components=["a"])
+        made.check_truth({"a": 1, "b": 2}, "f")
+        with pytest.raises(DataError, match="'f': no label 'a'"):
+            made.check_truth({"b": 2}, "f")
+        landmarks = task(points=["p", "q"], coordinates="original", normalise="box")
+        with pytest.raises(DataError, match="'f': the box of the labels is 0"):
+            landmarks.check_truth({"p_x": 1, "p_y": 1, "q_x": 1, "q_y": 5}, "f")
+
+    def test_predictions_apart_go_the_shorter_way_round(self) -> None:
+        made = task(components=["yaw", "pitch"], period={"yaw": 360})
+        one, other = (made.decode({"y": np.float32([values])}, GEOMETRY) for values in ([-179, 0], [179, 0]))
+        assert made.disagreement(one, other) == pytest.approx(2 / 179)
+        assert made.disagreement(one, one) == 0
+
+    def test_beside_a_task_without_labels(self) -> None:
+        from edgekit.tasks import multitask
+
+        parts = {
+            "pose": {"kind": "regression", "output": "y", "components": ["yaw"]},
+            "rest": {"kind": "outputs", "output": "z"},
+        }
+        both = multitask.Config.model_validate({"tasks": parts}).create()
+        outputs = {"y": np.float32([[3]]), "z": np.float32([[1, 2]])}
+        found, total = both.decode(outputs, GEOMETRY), both.accumulator()
+        total.update(found, both.truth({"yaw": 1.0}, found), "f")
+        assert (total.compute()["pose/mae"], total.compute()["rest/rel_l2"]) == (2, 0)
+        both.check_truth({"yaw": 1.0}, "f")
+
+
 class TestConfig:
     def test_survives_the_bundle(self, tmp_path: Path) -> None:
         (tmp_path / "points.json").write_text('["a", "b"]')

@@ -96,9 +96,9 @@ class MultiTask(Task):
         return {**(given or {}), **held}
 
     def _by_part(self, given: Any) -> Any:
-        """A truth by its parts: one that is no mapping is that of the only task with labels, if there is one."""
+        """A truth by its parts: one without is that of the only task with labels, if there is one."""
         own = [self.truths[name] for name, task in self.tasks.items() if task.labelled]
-        alone = len(own) == 1 and given is not None and not isinstance(given, Mapping)
+        alone = len(own) == 1 and given is not None and not (isinstance(given, Mapping) and own[0] in given)
         return {own[0]: given} if alone else given
 
     @property

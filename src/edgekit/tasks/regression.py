@@ -197,15 +197,33 @@ class Regression(Task):
             DataError: the truth lacks a name, a label is no number, or the size to divide by is zero or not labelled.
         """
         true = self._labels(truth, sample_id)
-        gap = prediction.values - true
+        gap = self._gap(prediction.values, true)
         if self.config.points:
             far = np.hypot(gap[0::2], gap[1::2])
             return far if self.config.normalise is None else far / self._size(true.reshape(-1, 2), sample_id)
-        circles = np.isfinite(self.period)
-        half = self.period[circles] / 2
-        gap[circles] = (gap[circles] + half) % (2 * half) - half  # the shorter way round
         far = np.abs(gap)
         return far / self.config.normalise if isinstance(self.config.normalise, float) else far
+
+    def _gap(self, values: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Differences, the shorter way round where a value goes in a circle."""
+        gap = values - other
+        circles = np.flatnonzero(np.isfinite(self.period))
+        half = self.period[circles] / 2
+        gap[circles] = (gap[circles] + half) % (2 * half) - half
+        return gap
+
+    def check_truth(self, truth: Any, sample_id: str) -> None:
+        """Raise :class:`DataError` as :meth:`errors` does."""
+        true = self._labels(truth, sample_id)
+        if self.config.points and self.config.normalise is not None:
+            self._size(true.reshape(-1, 2), sample_id)
+
+    disagreement_of = "of the values' length differs"
+
+    def disagreement(self, one: Values, other: Values) -> float:
+        """The length of the difference over that of ``one``, at most 1; angles the shorter way round."""
+        gap, norm = np.linalg.norm(self._gap(other.values, one.values)), np.linalg.norm(one.values)
+        return min(1.0, float(gap / norm)) if norm > 0 else float(gap > 0)
 
     def _labels(self, truth: Any, sample_id: str) -> NDArray[np.float64]:
         if not isinstance(truth, Mapping):
