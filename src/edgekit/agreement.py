@@ -144,7 +144,8 @@ class _Table:
     def _lookup(self) -> NDArray[np.int64]:
         """Class id of the task, or what becomes of it, by class id of the data set."""
         assert self.join is not None
-        table = np.full(max(256, max((*self.join.own, *self.join.omitted)) + 1), _REFUSED, np.int64)
+        count = max(255, *self.join.own, *self.join.omitted) + 1
+        table = np.full(count, _LEFT_OUT if self.drop else _REFUSED, np.int64)
         for number, name in self.join.foreign.items():
             if self.drop or name in self.voids:
                 table[number] = _LEFT_OUT
@@ -282,15 +283,11 @@ class _Joined(Dataset):
         self, inner: Dataset, tables: Mapping[str, _Table], keys: Mapping[str, Any], many: MultiTask | None
     ) -> None:
         self.inner, self.tables, self.keys, self.many = inner, dict(tables), dict(keys), many
-        self.kept = self._kept()
+        self.identifiers, self.kept = inner.identifiers, self._kept()
 
     @property
     def made(self) -> bool:  # type: ignore[override]
         return self.inner.made
-
-    @property
-    def identifiers(self) -> frozenset[str]:  # type: ignore[override]
-        return self.inner.identifiers
 
     def _kept(self) -> list[int]:
         every = list(range(len(self.inner)))

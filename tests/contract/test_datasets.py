@@ -37,6 +37,16 @@ def _camvid(root: Path) -> dict[str, Any]:
     return {"format": "camvid", "root": str(root), "split": "test"}
 
 
+def _cityscapes(root: Path) -> dict[str, Any]:
+    write_frames(root / "made", COUNT)
+    for i in range(COUNT):
+        for made, folder, ending in (("images", "leftImg8bit", ""), ("masks", "gtFine", "_gtFine_labelIds")):
+            target = root / folder / "val" / "bonn" / f"f{i}{ending}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (root / "made" / made / f"f{i}.png").rename(target)
+    return {"format": "cityscapes", "root": str(root)}
+
+
 def _image_mask(root: Path) -> dict[str, Any]:
     write_frames(root, COUNT)
     return {"format": "image_mask", "images": str(root / "images"), "masks": str(root / "masks")}
@@ -85,6 +95,7 @@ def _noise(root: Path) -> dict[str, Any]:
 # Writes COUNT frames and gives the section of a spec; a new format adds a line.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "camvid": _camvid,
+    "cityscapes": _cityscapes,
     "image_folder": _image_folder,
     "image_mask": _image_mask,
     "image_values": _image_values,

@@ -235,6 +235,26 @@ class TestSlices:
         made = measurement(HALF, one=["a"] * 60, each=[f"v{i}" for i in range(60)], unknown=[None] * 60)
         assert not list(slices(made))
 
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [f"{i:05d}" for i in range(12)],  # folders of classes
+            [f"{i}e{i}" for i in range(12)],  # parts of hashes
+            [f"{i}_{i}" for i in range(10, 22)],
+        ],
+    )
+    def test_what_only_looks_like_a_number_is_a_name(self, values: list[str]) -> None:
+        made = measurement([True] * 24, **{"class": values * 2})
+        assert [value for _, value, _ in slices(made)] == sorted(values)
+        assert all(frames.sum() == 2 for _, _, frames in slices(made))
+
+    def test_names_of_the_dataset_are_no_numbers(self) -> None:
+        values = [str(i) for i in range(12)]
+        made = measurement([True] * 12, **{"class": values, "speed": values})
+        named = replace(made, identifiers=frozenset({"class"}))
+        assert [value for column, value, _ in slices(named) if column == "class"] == sorted(values, key=int)
+        assert len([1 for column, _, _ in slices(named) if column == "speed"]) == 4
+
     def test_numbers_are_cut_into_quartiles(self) -> None:
         made = measurement(HALF, speed=[str(i / 2) for i in range(60)], lanes=[str(i % 3) for i in range(60)])
         found = [(column, value, int(frames.sum())) for column, value, frames in slices(made)]

@@ -74,7 +74,7 @@ class Dataset(ABC):
     """Whether frames and truth are computed, so that there are no labels to check before a build."""
     voids: ClassVar[frozenset[str]] = frozenset()
     """Class names that a task without a class of that name leaves out, as the benchmark of the data set does."""
-    identifiers: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    identifiers: frozenset[str] = frozenset({"sequence"})
     """Columns of the metadata whose values are names, even where they look like numbers."""
 
     def class_names(self, part: str = "") -> Mapping[int, str | None] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from edgekit.data._exif import SWAPPING, as_stored, has_pages, is_tiff, orientat
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff")
 LOSSLESS = (".png", ".bmp", ".pgm", ".tif", ".tiff")
+LOSSLESS_COLOURS = (*LOSSLESS, ".ppm", ".pnm")
 UNREADABLE = (
     *(".avif", ".cr2", ".cr3", ".arw", ".nef", ".dng", ".raw", ".dcm", ".exr", ".gif", ".hdr", ".heic", ".heif"),
     *(".jp2", ".j2k", ".jxl", ".pam", ".pfm", ".svg", ".tga"),
@@ -162,6 +163,25 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return _read_mask(path)[0]
 
 
+def _read_colours(path: Path) -> tuple[Array, int]:
+    """The colours of a mask as uint8 RGB ``(H, W, 3)``, of a palette too, and the orientation that was followed."""
+    import cv2
+
+    if path.suffix.lower() not in LOSSLESS_COLOURS:
+        raise DataError(f"{path}: {path.suffix} is a lossy format, which changes colours; save the mask as PNG")
+    content = _content(path, "mask")
+    with _quietly():
+        pixels = _decode(path, as_stored(content) if is_tiff(content) else content, cv2.IMREAD_UNCHANGED)
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"{path}: the mask is {pixels.dtype}; expected colours of 8 bits a channel: save it as such a PNG"
+        )
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    turned = orientation(content)
+    return upright(np.ascontiguousarray(pixels[..., 2::-1]), turned), turned
+
+
 def _read_mask(path: Path) -> tuple[NDArray[np.uint8], int]:
     import cv2
 
@@ -185,15 +205,21 @@ def _read_mask(path: Path) -> tuple[NDArray[np.uint8], int]:
     return np.asarray(upright(mask, turned), np.uint8), turned
 
 
-def read_pair(image: Path, mask: Path) -> tuple[Array, NDArray[np.uint8]]:
+def read_pair(
+    image: Path, mask: Path, ids: Callable[[Path, Array], NDArray[np.uint8]] | None = None
+) -> tuple[Array, NDArray[np.uint8]]:
     """An image and its mask, both as they are to be seen: each turned as its own EXIF orientation says.
+
+    ``ids`` makes class ids ``(H, W)`` of a mask of colours, uint8 RGB ``(H, W, 3)``.
 
     A mask without one, beside an image that has one, is of the upright or of the stored image: its size tells.
 
     Raises:
         DataError: one of them cannot be read, their sizes differ, or the mask may be of either.
     """
-    (pixels, turned), (labels, own) = _read_image(image), _read_mask(mask)
+    (pixels, turned), (labels, own) = _read_image(image), _read_mask(mask) if ids is None else _read_colours(mask)
+    if ids is not None:
+        labels = ids(mask, labels)
     if turned != 1 and own == 1:
         labels = _turned_with(image, pixels.shape[:2], turned, mask, labels)
     if pixels.shape[:2] != labels.shape:

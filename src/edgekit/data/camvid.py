@@ -10,19 +10,30 @@ truth database", Pattern Recognition Letters 2009.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from edgekit.core.errors import DataError
 from edgekit.core.spec import SpecPath
 from edgekit.core.textfile import read_text
-from edgekit.data import DataConfig, Dataset, Sample, _files
+from edgekit.data import Dataset, Sample, _files
+from edgekit.data._masks import ALL_IDS, Kinds, MasksConfig
+
+NAMES = (
+    "Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
+    "void",
+)  # fmt: skip
+"""The ids of the tutorial's masks."""
 
 
-class Config(DataConfig):
-    """One split; ``limit`` takes that many frames, evenly spaced over it."""
+class Config(MasksConfig):
+    """One split; ``limit`` takes that many frames, evenly spaced over it.
+
+    Without ``names`` or ``colours`` the ids are the tutorial's eleven classes and ``void``.
+    """
 
     format: Literal["camvid"] = "camvid"
     root: SpecPath
@@ -30,7 +41,7 @@ class Config(DataConfig):
     limit: int | None = Field(default=None, ge=1)
 
     def open(self) -> CamVid:
-        return CamVid(self.root, self.split, self.limit)
+        return CamVid(self.root, self.split, self.limit, self.kinds(dict(enumerate(NAMES))))
 
 
 class CamVid(Dataset):
@@ -41,7 +52,11 @@ class CamVid(Dataset):
             one whose image or label is missing.
     """
 
-    def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
+    voids: ClassVar[frozenset[str]] = frozenset({"void"})
+    identifiers = frozenset({"drive", "sequence"})
+
+    def __init__(self, root: Path, split: str, limit: int | None = None, kinds: Kinds = ALL_IDS) -> None:
+        self.kinds = kinds
         self.root = _files.require_folder(root, "root")
         self.split = split
         stems = self._listed(root / f"{split}.txt")
@@ -72,6 +87,9 @@ class CamVid(Dataset):
     def _paths(self, stem: str) -> tuple[Path, Path]:
         return self.root / "images" / self.split / f"{stem}.jpg", self.root / "labels" / self.split / f"{stem}.png"
 
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        return self.kinds.names
+
     def __len__(self) -> int:
         return len(self.stems)
 
@@ -85,7 +103,7 @@ class CamVid(Dataset):
         if not 0 <= index < len(self.stems):
             raise IndexError(f"camvid {self.split}: index {index} is not in 0..{len(self.stems) - 1}")
         stem = self.stems[index]
-        image, mask = _files.read_pair(*self._paths(stem))
+        image, mask = _files.read_pair(*self._paths(stem), self.kinds.reader)
         return Sample(id=stem, images={"image": image}, truth=mask, metadata={"drive": stem.split("_")[0]})
 
     def fingerprint(self) -> str:

@@ -68,6 +68,7 @@ class Coco(FrameFiles):
         classes = Classes.of(config, tuple(dict.fromkeys(names.values())), str(path), complete=True)
         self.classes = classes.names
         frames, rows = _images(images, config, root)
+        self.identifiers = frozenset({"sequence", *(key for key in config.metadata if _are_texts(images, key))})
         self._objects, self._starts = _objects(annotations, frames, rows, names, classes, config)
         settings = config.model_dump(mode="json", include={"classes", "unlisted", "invalid_boxes"})
         super().__init__(root, frames, config.limit, settings)
@@ -80,6 +81,11 @@ class Coco(FrameFiles):
 
     def labels(self) -> str:
         return _files.fingerprint("labels", self.annotations.parent, [self.annotations])
+
+
+def _are_texts(images: list[dict[str, Any]], key: str) -> bool:
+    """Whether a field is a text wherever it is: one that looks like a number is then a name."""
+    return all(isinstance(image[key], str) for image in images)
 
 
 def _identity(entry: dict[str, Any], where: str) -> int | str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -48,7 +48,7 @@ class ImageFolder(Dataset):
     """
 
     one_class = True
-    identifiers: ClassVar[frozenset[str]] = frozenset({"class", "sequence"})
+    identifiers = frozenset({"class", "sequence"})
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,15 @@ from typing_extensions import Self
 
 from edgekit.core.errors import DataError
 from edgekit.core.spec import SpecPath
-from edgekit.data import DataConfig, Dataset, Sample, _files
+from edgekit.data import Dataset, Sample, _files
+from edgekit.data._masks import ALL_IDS, Kinds, MasksConfig
 
 
-class Config(DataConfig):
-    """Images and their masks, sorted by name; ``limit`` takes that many pairs, evenly spaced."""
+class Config(MasksConfig):
+    """Images and their masks, sorted by name; ``limit`` takes that many pairs, evenly spaced.
+
+    Without ``names`` or ``colours`` the ids of the masks are those of the task's classes.
+    """
 
     format: Literal["image_mask"] = "image_mask"
     images: SpecPath
@@ -26,7 +31,7 @@ class Config(DataConfig):
         return self.model_copy(update={"images": root / self.images.name, "masks": root / self.masks.name})
 
     def open(self) -> ImageMask:
-        return ImageMask(self.images, self.masks, self.limit)
+        return ImageMask(self.images, self.masks, self.limit, self.kinds())
 
 
 class ImageMask(Dataset):
@@ -37,13 +42,16 @@ class ImageMask(Dataset):
             has no mask or a mask no image.
     """
 
-    def __init__(self, images: Path, masks: Path, limit: int | None = None) -> None:
-        self.images, self.masks = images, masks
+    def __init__(self, images: Path, masks: Path, limit: int | None = None, kinds: Kinds = ALL_IDS) -> None:
+        self.images, self.masks, self.kinds = images, masks, kinds
         pictures = {path.stem: path for path in _files.list_images(images, "images")}
         labels = {path.stem: path for path in _files.list_images(masks, "masks")}
         _same_stems(pictures, labels, f"has no mask of that stem in {masks}; add it or remove the image")
         _same_stems(labels, pictures, f"has no image of that stem in {images}; add it or remove the mask")
         self.pairs = _files.evenly_spaced([(path, labels[stem]) for stem, path in pictures.items()], limit)
+
+    def class_names(self, part: str = "") -> Mapping[int, str | None] | None:
+        return self.kinds.names
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -58,7 +66,7 @@ class ImageMask(Dataset):
         if not 0 <= index < len(self.pairs):
             raise IndexError(f"image_mask: index {index} is not in 0..{len(self.pairs) - 1}")
         path, label = self.pairs[index]
-        image, mask = _files.read_pair(path, label)
+        image, mask = _files.read_pair(path, label, self.kinds.reader)
         return Sample(id=path.stem, images={"image": image}, truth=mask)
 
     def fingerprint(self) -> str:

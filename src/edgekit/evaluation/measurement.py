@@ -57,13 +57,15 @@ class Score:
 class Measurement:
     """The scores of every engine by its name, on ``frames`` (their ids), and the frames' metadata by column.
 
-    ``metrics`` are all that the task may give, the headline first.
+    ``metrics`` are all that the task may give, the headline first.  ``identifiers`` are the columns whose values are
+    names even where they look like numbers.
     """
 
     scores: Mapping[str, Score]
     frames: tuple[str, ...]
     columns: Mapping[str, Column]
     metrics: tuple[Metric, ...]
+    identifiers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name, values in self.columns.items():
@@ -127,4 +129,5 @@ def measure(
         frames.append(sample.id)
         advance()
     filled = {name: (*own, *[None] * (len(frames) - len(own))) for name, own in columns.items()}
-    return Measurement(scores, tuple(frames), filled, (*task.metrics, *task.sequence_metrics))
+    metrics = (*task.metrics, *task.sequence_metrics)
+    return Measurement(scores, tuple(frames), filled, metrics, dataset.identifiers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgekit.evaluation.measurement import Column, Measurement
 
 MOST_VALUES = 50
 """Distinct values of a column that still makes slices."""
+_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])(0|[1-9][0-9]{0,14})?(\.[0-9]*)?([eE][+-][0-9]{1,3})?")
+"""As programs and people write numbers: no leading zeros, no exponent without a sign, no digits of other scripts."""
 MOST_NUMBERS = 8
 """Distinct numbers that are each a slice; of more, quartiles are."""
 
@@ -25,10 +28,12 @@ def slices(measurement: Measurement) -> Iterator[tuple[str, str, NDArray[np.bool
     """Column, value and the frames that have it, bool ``(frames,)``, for every column with 2 to 50 values.
 
     A column of more than eight distinct numbers (distance, speed) is cut at its quartiles, and a slice is named by the
-    range of its numbers.  A frame without a value is in no slice of the column.
+    range of its numbers.  What the dataset calls a name (a class, a drive) is none, whatever it looks like, and neither
+    is a text that no one would write for a number (``00017``, ``1e5``).  A frame without a value is in no slice of
+    the column.
     """
     for column, values in sorted(measurement.columns.items()):
-        named = _binned(values)
+        named = values if column in measurement.identifiers else _binned(values)
         distinct = sorted({value for value in named if value is not None}, key=_place)
         if 2 <= len(distinct) <= MOST_VALUES:
             for value in distinct:
@@ -36,11 +41,8 @@ def slices(measurement: Measurement) -> Iterator[tuple[str, str, NDArray[np.bool
 
 
 def _number(text: str | None) -> float | None:
-    """The finite number that a text is, or None."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
+    """The finite number that a text is, or None: ids with leading zeros and the like are names."""
+    value = float(text) if text and _NUMBER.fullmatch(text) else np.inf
     return value if np.isfinite(value) else None
 
 
