@@ -99,6 +99,16 @@ def test_archives_of_arrays(folder: Path) -> None:
         opened(folder, {"pose": {"files": files, "array": "poses"}})[0]
 
 
+def test_folders_in_the_folder_are_parts_of_the_id(folder: Path) -> None:
+    for kind in ("car", "person"):
+        for root in ("kinds", "depth"):
+            (folder / root / kind).mkdir(parents=True)
+            cv2.imwrite(str(folder / root / kind / "f.png"), np.full((4, 6, 3), len(kind), np.uint8))
+    frames = {"format": "image_folder", "root": str(folder / "kinds")}
+    samples = list(opened(folder, {"depth": {"files": str(folder / "depth")}}, frames))
+    assert [sample.images["depth"].flat[0] for sample in samples] == [3, 6]
+
+
 def test_arrays_that_cannot_be_read(folder: Path) -> None:
     first = sorted((folder / "points").iterdir())[0]
     np.save(first, np.array([{"a": 1}], dtype=object), allow_pickle=True)

@@ -118,6 +118,13 @@ def test_float_values_are_taken_as_they_are() -> None:
     assert (made(padded, image)[0, 0, 0] == -1.5).all()
 
 
+def test_pixels_that_are_no_numbers_are_refused() -> None:
+    image = np.zeros((4, 4, 3), np.float32)
+    image[1, 1] = np.nan
+    with pytest.raises(DataError, match=r"preprocess\.x: the image 'image' holds NaN or infinity, and a resize"):
+        made(fitted([1, 3, 4, 4], resize=(4, 4), pixels="float32"), image)
+
+
 @pytest.mark.parametrize(
     ("pixels", "given", "said"),
     [

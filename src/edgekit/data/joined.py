@@ -22,6 +22,7 @@ from edgekit.core.plugins import allowed
 from edgekit.core.spec import PluginSection, Section, SpecPath
 from edgekit.core.tensors import Array
 from edgekit.data import DataConfig, Dataset, Sample, _files
+from edgekit.data._frames import frame_id
 
 ARRAYS = (".npy", ".npz")
 _ENDINGS = (*_files.SUFFIXES, *ARRAYS)
@@ -217,13 +218,15 @@ class Joined(Dataset):
 
 
 def _by_stem(folder: Path, key: str) -> dict[str, Path]:
+    """The files in and below ``folder`` by the ids that frames at the same place have."""
     _files.require_folder(folder, key)
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in _ENDINGS and not path.name.startswith("."):
-            if path.stem in found:
-                raise DataError(f"{path}: has the same stem as {found[path.stem].name}; rename one")
-            found[path.stem] = path
+            name = frame_id(folder, path)
+            if name in found:
+                raise DataError(f"{path}: belongs to the same frame as {found[name]}; rename one")
+            found[name] = path
     if not found:
         raise DataError(f"{folder}: holds no file that ends in {', '.join(_ENDINGS)}; correct the key '{key}'")
     return found

@@ -185,6 +185,11 @@ class Images(Input):
             raise TensorError(f"{expected}, found an empty image of shape {list(image.shape)}")
         if image.dtype != part.pixels:
             raise self._other_pixels(part, image)
+        if part.pixels == "float32" and not np.isfinite(image).all():
+            raise DataError(
+                f"preprocess.{self.spec.name}: the image {part.source!r} holds NaN or infinity, and a resize "
+                "spreads them: fill such pixels with the value that the network was trained with"
+            )
 
     def _other_pixels(self, part: Part, image: Array) -> DataError:
         key = f"preprocess.{self.spec.name}"
