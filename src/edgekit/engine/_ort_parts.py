@@ -182,7 +182,7 @@ def _cut_of(match: Match, shown: Array, values: Mapping[str, Array]) -> Cut:
 
 
 def _magnitude(array: Array) -> float:
-    if array.dtype.kind not in "fiu" or not array.size:
+    if array.dtype.kind != "f" or not array.size:  # integers are exact, and in steps of a grid
         return 0.0
     largest = float(np.abs(array.astype(np.float64)).max())
     return largest if np.isfinite(largest) else 0.0

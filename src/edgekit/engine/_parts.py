@@ -23,7 +23,7 @@ class Part:
         expected: the result of the typed model.
         found: that of the layer, laid out as in the typed model.
         exact: where ``expected`` is rounded to a grid, what was rounded, in steps of the grid, float64.
-        magnitude: the largest absolute value that goes in: rounding errors of floats are in proportion to it.
+        magnitude: the largest absolute float that goes in: rounding errors of floats are in proportion to it.
         frame: number of the frame.
     """
 
@@ -57,7 +57,7 @@ class Part:
     def _float_steps(self) -> float:
         found, expected = self.found.astype(np.float64), self.expected.astype(np.float64)
         same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-        error = float(np.abs(found - expected, where=~same, out=np.zeros(found.shape)).max())
+        error = float(np.abs(np.subtract(found, expected, where=~same, out=np.zeros(found.shape))).max())
         if error == 0:
             return 0.0
         finite = expected[np.isfinite(expected)]

@@ -1,0 +1,267 @@
+"""Does the parity check find wrong engines, and name the layer, and does it leave right ones alone?
+
+    python benchmarks/parity_faults.py faults --count 200 --compressed yolox_nano=artifacts/yolox-compressed
+    python benchmarks/parity_faults.py builds --subsets 20
+
+``faults`` plants a fault into an engine of one of the reference networks of the tests (or of a folder that ``edgekit
+compress`` wrote) and asks the parity check.  A fault counts when it moves the output of its own layer by more than one
+INT8 step on the golden frames; the others are counted apart.  ``builds`` asks it of healthy engines, over networks,
+Q/DQ profiles, calibrators and calibration subsets.  Both go on where an interrupted run ended, and need one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from benchmarks import parity_mutations as mutations  # noqa: E402
+from tests.reference_models import MODELS, reference  # noqa: E402
+
+from edgekit.core.artifacts import write_json  # noqa: E402
+from edgekit.core.errors import EdgekitError  # noqa: E402
+from edgekit.core.golden import feeds_of, read_arrays  # noqa: E402
+from edgekit.engine import _graphfile, ort  # noqa: E402
+from edgekit.engine._fusion import members  # noqa: E402
+from edgekit.profiling import machine  # noqa: E402
+from edgekit.quantize import Job, ptq  # noqa: E402
+from edgekit.quantize._profiles import PROFILES  # noqa: E402
+from edgekit.verification.limits import limits_of  # noqa: E402
+from edgekit.verification.parity import Proven, check  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "parity_faults.json"
+CPU = ort.Config(engine="ort")
+CALIBRATORS = ("percentile", "minmax", "entropy", "mse")
+FRAMES, OTHERS = 2, 100
+"""Golden frames, and the seed of the first: frames that calibration does not see."""
+DRAWS = 60
+"""Faults of one kind that are drawn at most until one counts."""
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """An engine as it should be."""
+
+    name: str
+    precision: str
+    engine: Path
+    typed: Path
+    golden: dict[str, np.ndarray]
+
+    @property
+    def frames(self) -> list[dict[str, np.ndarray]]:
+        return [feeds_of(self.golden, frame) for frame in range(FRAMES)]
+
+    def proven(self, engine: Path | None = None) -> Proven:
+        return Proven(engine or self.engine, self.typed, self.precision, self.golden)
+
+
+def golden_of(fp32: Path, typed: Path, precision: str, frames: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """As a build writes them."""
+    golden = {f"input.{i}.{name}": array for i, feeds in enumerate(frames) for name, array in feeds.items()}
+    for kind, file in {"output": fp32, precision: typed}.items():
+        with ort.open(file, CPU, optimised=False) as engine:
+            for i, feeds in enumerate(frames):
+                golden |= {f"{kind}.{i}.{name}": array.copy() for name, array in engine.infer(feeds).items()}
+    return golden
+
+
+def healthy(name: str, precision: str, folder: Path, profile: str = "ort-x86", **how: Any) -> Healthy:
+    """An engine of a reference network; ``how`` goes to PTQ, and ``first`` to the calibration frames."""
+    source = reference(name).write(folder)
+    typed, first = source, how.pop("first", 0)
+    if precision == "int8":
+        config = ptq.Config(method="ptq", **how)
+        typed = folder / f"{name}.typed.onnx"
+        typed.write_bytes(ptq.apply(Job(source, reference(name).frames(first=first), profile), config).model)
+    engine = folder / f"{name}.{precision}{ort.SUFFIX}"
+    ort.build(typed, engine, CPU)
+    frames = list(reference(name).frames(FRAMES, OTHERS))
+    return Healthy(name, precision, engine, typed, golden_of(source, typed, precision, frames))
+
+
+def compressed(name: str, folder: Path, scratch: Path) -> Healthy:
+    """An engine of what ``edgekit compress`` wrote."""
+    engine = scratch / f"{name}{ort.SUFFIX}"
+    ort.build(folder / "int8.onnx", engine, CPU)
+    return Healthy(name, "int8", engine, folder / "int8.onnx", read_arrays(folder / "golden.npz"))
+
+
+def plant(it: Healthy, kind: str, seed: int, scratch: Path) -> tuple[mutations.Fault, float, int] | None:
+    """A fault that counts, how far it moves its layer, and how many were drawn that do not count."""
+    whole = onnx.load(it.engine)
+    inner = inner_of(it)
+    mutations.learn_types(it.frames, inner)
+    random = np.random.default_rng([seed, mutations.KINDS.index(kind), *it.name.encode(), *it.precision.encode()])
+    for apart in range(DRAWS):
+        try:
+            fault = mutations.draw(whole, kind, random)
+            if fault is None:
+                return None
+            moved = mutations.moves(whole, fault, it.frames, inner)
+        except Exception as problem:
+            if not type(problem).__module__.startswith("onnxruntime"):
+                raise
+            continue
+        if moved > 1:
+            (scratch / f"fault{ort.SUFFIX}").write_bytes(fault.model.SerializeToString())
+            return fault, moved, apart
+    return None
+
+
+@cache
+def _inner(engine: Path, frames: int) -> list[dict[str, np.ndarray]]:
+    return []
+
+
+def inner_of(it: Healthy) -> list[dict[str, np.ndarray]]:
+    """Every tensor of the healthy engine, kept for the last one asked for."""
+    kept = _inner(it.engine, FRAMES)
+    if not kept:
+        kept += mutations.tensors_of(onnx.load(it.engine), it.frames)
+    return kept
+
+
+def judge(it: Healthy, fault: mutations.Fault, scratch: Path) -> dict[str, Any]:
+    """What the parity check says of a faulty engine."""
+    file = scratch / f"fault{ort.SUFFIX}"
+    engine, source = _graphfile.read(it.engine), _graphfile.read(it.typed)
+    groups = members(engine, source)
+    guilty = {engine.nodes[at].name for at in fault.nodes}
+    guilty |= {source.nodes[node].name for at in fault.nodes for node in groups[at]}
+    try:
+        report = check(ort, CPU, it.proven(file), limits_of(it.precision))
+    except EdgekitError as problem:
+        return {"found": True, "named": False, "by": "error", "said": str(problem)[:200]}
+    first = report.layers.departed[0] if report.layers is not None and report.layers.departed else None
+    named = first is not None and bool(guilty & {first.layer, *first.nodes})
+    by = "layers" if first is not None else "outputs"
+    return {
+        "found": report.verdict == "fail",
+        "named": named,
+        "by": by,
+        "said": str(first),
+        "guilty": sorted(guilty)[:4],
+    }
+
+
+def run_faults(count: int, folders: dict[str, Path], store: Path) -> None:
+    done = _stored(store)
+    names = [(name, "int8") for name in (*folders, *MODELS)] + [(name, "fp32") for name in MODELS]
+    seen = {(f["network"], f["precision"], f["kind"], f["seed"]) for f in (*done["faults"], *done["none"])}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, made = Path(folder), {}
+        for seed, kind, (name, precision) in product(range(1000), mutations.KINDS, names):
+            if len(done["faults"]) >= count:
+                break
+            if (name, precision, kind, seed) in seen or ((name, precision, kind, 0) in _empty(done) and seed > 0):
+                continue
+            key = (name, precision)
+            if key not in made:
+                own = scratch / f"{name}-{precision}"
+                own.mkdir()
+                made[key] = compressed(name, folders[name], own) if name in folders else healthy(name, precision, own)
+            it = made[key]
+            label = {"network": name, "precision": precision, "kind": kind, "seed": seed}
+            planted = plant(it, kind, seed, scratch)
+            if planted is None:
+                done["none"].append(label)
+            else:
+                fault, moved, apart = planted
+                done["faults"].append(
+                    {**label, "steps": min(moved, 1e9), "drawn_apart": apart, **judge(it, fault, scratch)}
+                )
+            _write(store, done)
+
+
+def _empty(done: dict[str, Any]) -> set[tuple[str, str, str, int]]:
+    return {(f["network"], f["precision"], f["kind"], f["seed"]) for f in done["none"]}
+
+
+def run_builds(subsets: int, store: Path, most: int) -> None:
+    done = _stored(store)
+    seen = {tuple(b["of"]) for b in done["builds"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for subset, calibrator, profile, name in product(range(subsets), CALIBRATORS, PROFILES, MODELS):
+            of = (name, profile, calibrator, subset)
+            if of in seen:
+                continue
+            if len(done["builds"]) >= most:
+                break
+            try:
+                it = healthy(name, "int8", Path(folder), profile, calibrator=calibrator, first=1000 + 7 * subset)
+                report = check(ort, CPU, it.proven(), limits_of("int8"))
+                verdict, worst = report.verdict, report.layers.worst[0].steps if report.layers else None
+            except EdgekitError as problem:
+                verdict, worst = f"not built: {str(problem)[:80]}", None
+            done["builds"].append({"of": of, "verdict": verdict, "worst_steps": worst})
+            if len(done["builds"]) % 10 == 0:
+                _write(store, done)
+    _write(store, done)
+
+
+def summary(done: dict[str, Any]) -> dict[str, Any]:
+    """Counts of what was run."""
+    faults, builds = done["faults"], done["builds"]
+    ran = [b for b in builds if not b["verdict"].startswith("not built")]
+    return {
+        "faults": len(faults),
+        "networks": sorted({f["network"] for f in faults}),
+        "found": sum(f["found"] for f in faults),
+        "named": sum(f["named"] for f in faults),
+        "counted_apart": sum(f["drawn_apart"] for f in faults),
+        "kinds": dict(Counter(f["kind"] for f in faults)),
+        "missed": [f for f in faults if not f["found"]],
+        "builds": len(ran),
+        "not_built": len(builds) - len(ran),
+        "refused": [b for b in ran if b["verdict"] != "pass"],
+        "worst_steps": max((b["worst_steps"] for b in ran if b["worst_steps"] is not None), default=None),
+    }
+
+
+def _stored(store: Path) -> dict[str, Any]:
+    empty: dict[str, Any] = {"faults": [], "none": [], "builds": []}
+    if not store.is_file():
+        return empty
+    found = json.loads(store.read_text())
+    found["builds"] = [{**b, "of": tuple(b["of"])} for b in found["builds"]]
+    return empty | {key: found[key] for key in empty}
+
+
+def _write(store: Path, done: dict[str, Any]) -> None:
+    write_json(store, {"summary": summary(done), "machine": machine(), "date": time.strftime("%Y-%m-%d"), **done})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("faults", "builds"))
+    parser.add_argument("--count", type=int, default=200, help="faults that count")
+    parser.add_argument("--subsets", type=int, default=20, help="calibration subsets")
+    parser.add_argument("--most", type=int, default=10**6, help="builds in all")
+    parser.add_argument("--compressed", action="append", default=[], help="NAME=FOLDER of edgekit compress")
+    parser.add_argument("--store", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    if args.what == "faults":
+        folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in args.compressed)}
+        run_faults(args.count, folders, args.store)
+    else:
+        run_builds(args.subsets, args.store, args.most)
+    print(json.dumps({k: v for k, v in summary(_stored(args.store)).items() if k != "missed"}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Every layer of an engine on its own: wrong ones are named, right ones are half a step from the typed model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgekit.core.errors import CheckFailed
+from edgekit.core.reports import VerifyReport
+from edgekit.engine import Part, _graphedit, _graphfile, ort
+from edgekit.quantize import Job, ptq
+from edgekit.quantize._profiles import PROFILES
+from edgekit.verification.layers import check_layers, judge_parts
+from edgekit.verification.limits import limits_of
+from edgekit.verification.parity import require
+from tests.graphs import node, normal, write
+from tests.reference_models import reference
+
+CPU = ort.Config(engine="ort")
+INT8 = limits_of("int8")
+
+
+def quantized(name: str, folder: Path, profile: str = "ort-x86") -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """An INT8 engine of a reference network, its typed model and two golden frames."""
+    source = reference(name).write(folder)
+    typed, engine = folder / "typed.onnx", folder / f"engine{ort.SUFFIX}"
+    typed.write_bytes(ptq.apply(Job(source, reference(name).frames(), profile), ptq.Config(method="ptq")).model)
+    ort.build(typed, engine, CPU)
+    frames = reference(name).frames(2, 100)
+    golden = {f"input.{i}.{key}": array for i, feeds in enumerate(frames) for key, array in feeds.items()}
+    return engine, typed, golden
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_right_engine_rounds_and_nothing_else(profile: str, tmp_path: Path) -> None:
+    engine, typed, golden = quantized("yolox", tmp_path, profile)
+    report = check_layers(ort, CPU, engine, typed, golden, INT8)
+    assert (report.mode, report.verdict, report.departed) == ("layers", "pass", ())
+    assert 0.4 < report.worst[0].steps <= 0.51
+    made = sum(len(n.outputs) for n in _graphfile.read(engine).nodes)
+    assert report.compared >= 0.9 * made
+
+
+@pytest.mark.parametrize("name", ["yolox", "vit"])
+def test_float_layers_differ_in_their_last_digits(name: str, tmp_path: Path) -> None:
+    """In blocked and in turned layouts, and with names that are of another tensor by now."""
+    source, engine = reference(name).write(tmp_path), tmp_path / f"e{ort.SUFFIX}"
+    ort.build(source, engine, CPU)
+    golden = {"input.0.x": next(iter(reference(name).frames(1)))["x"]}
+    report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
+    assert report.verdict == "pass"
+    assert report.worst[0].steps < 0.01
+    assert report.compared >= 30
+
+
+def test_a_wrong_bias_is_found_and_named_where_it_is(tmp_path: Path) -> None:
+    engine, typed, golden = quantized("yolox", tmp_path)
+    model = onnx.load(engine)
+    convs = [n for n in model.graph.node if n.op_type == "QLinearConv"]
+    wrong = convs[4]
+    for tensor in model.graph.initializer:
+        if tensor.name == wrong.input[8]:
+            value = numpy_helper.to_array(tensor).copy()
+            value[0] += 400
+            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    engine.write_bytes(model.SerializeToString())
+    report = check_layers(ort, CPU, engine, typed, golden, INT8)
+    assert [layer.layer for layer in report.departed] == [wrong.name]  # what follows from it is right
+    assert report.departed[0].steps > 1
+    found = VerifyReport("", "int8", 2, (), "fail", layers=report)
+    with pytest.raises(CheckFailed, match=r"engine int8: a layer does not compute .* QLinearConv 'node_.*allowed 0.55"):
+        require(found)
+
+
+def test_layers_that_changed_places_are_two(tmp_path: Path) -> None:
+    source, engine = tmp_path / "m.onnx", tmp_path / f"e{ort.SUFFIX}"
+    nodes = [
+        node("Conv", "x wa", "a", pads=[1] * 4),
+        node("Sigmoid", "a", "s"),
+        node("Conv", "s wb", "y", pads=[1] * 4),
+    ]
+    weights = {"wa": normal(1, 8, 8, 3, 3), "wb": normal(2, 8, 8, 3, 3)}
+    value = (1, 8, 8, 8), "float32"
+    write(source, nodes, [("x", *value)], [("y", *value)], weights)
+    swapped = tmp_path / "swapped.onnx"
+    write(swapped, nodes, [("x", *value)], [("y", *value)], {"wa": weights["wb"], "wb": weights["wa"]})
+    ort.build(swapped, engine, CPU)
+    golden = {"input.0.x": normal(3, 1, 8, 8, 8)}
+    report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
+    assert {name for layer in report.departed for name in layer.nodes} >= {"Conv_a", "Conv_y"}
+
+
+def test_a_backend_that_shows_nothing(tmp_path: Path) -> None:
+    report = check_layers(SimpleNamespace(), CPU, tmp_path / "e", tmp_path / "m", {}, INT8)
+    assert (report.mode, report.verdict) == ("outputs only", "pass")
+    assert "no inner tensors" in report.reason
+
+
+def part(expected: np.ndarray, found: np.ndarray, exact: np.ndarray | None = None, magnitude: float = 0.0) -> Part:
+    return Part("l", "Conv", ("l",), ("n",), "", "t", expected, found, exact, magnitude, 0)
+
+
+class TestSteps:
+    def test_integers_are_held_against_what_was_rounded(self) -> None:
+        exact = np.array([1.49, 2.0, 7.6])
+        assert part(np.array([1, 2, 8], np.uint8), np.array([2, 2, 8], np.uint8), exact).steps() == pytest.approx(0.51)
+        assert part(np.array([1, 2, 8], np.uint8), np.array([1, 1, 8], np.uint8), exact).steps() == 1
+        # Any fault that moves a number by more than a step is more than half a step from where it was.
+        for moved in np.linspace(-3, 3, 61):
+            if abs(moved) > 1:
+                found = np.round(exact + moved).clip(0, 255).astype(np.uint8)
+                wanted = np.clip(np.abs(np.round(exact + moved) - exact).max(), 0, 255)
+                assert part(np.round(exact).astype(np.uint8), found, exact).steps() > 0.55 or wanted <= 0.55
+
+    def test_floats_in_steps_of_their_span(self) -> None:
+        wanted = np.array([0.0, 255.0], np.float32)
+        assert part(wanted, wanted + np.float32(0.5)).steps() == pytest.approx(0.5)
+        assert part(wanted, np.array([np.nan, 255], np.float32)).steps() == np.inf
+        assert part(np.array([-np.inf, 0, 1]), np.array([-np.inf, 0, 1])).steps() == 0
+
+    def test_what_cancels_keeps_the_rounding_of_what_went_in(self) -> None:
+        nothing, rest = np.zeros(3, np.float32), np.full(3, 3e-5, np.float32)
+        assert part(nothing, rest).steps() == np.inf
+        assert part(nothing, rest, magnitude=1000.0).steps() < 0.001
+
+    def test_other_shapes_and_kinds(self) -> None:
+        assert part(np.zeros(3), np.zeros(4)).steps() == np.inf
+        assert part(np.zeros(3), np.zeros(3, np.int32)).steps() == np.inf
+        assert part(np.zeros(3, np.int8), np.zeros(3, np.int32)).steps() == 0
+        assert part(np.zeros((0, 4)), np.zeros((0, 4))).steps() == 0
+
+    def test_the_worst_frame_counts(self) -> None:
+        one = part(np.zeros(2, np.uint8), np.ones(2, np.uint8))
+        report = judge_parts([replace(one, found=one.expected), replace(one, frame=1)], INT8)
+        assert (report.verdict, report.worst[0].frame, report.compared) == ("fail", 1, 1)
+
+
+def test_a_cut_file_starts_anew_at_every_cut(tmp_path: Path) -> None:
+    model = write(
+        tmp_path / "m.onnx", [node("Relu", "x", "a"), node("Neg", "a", "b"), node("Exp", "b", "y")],
+        [("x", (2,), "float32")], [("y", (2,), "float32")],
+    )  # fmt: skip
+    cuts = [_graphedit.Cut(n, _graphfile.LayerTensor("float32", (2,))) for n in ("a", "b", "y")]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(_graphedit.cut(model.read_bytes(), cuts))
+    feeds = {"x": [-1, 1], "a": [5, 6], "b": [0, 0], "y": [9, 9]}
+    known = {value.name for value in session.get_inputs()}
+    found = session.run(None, {k: np.array(v, np.float32) for k, v in feeds.items() if k in known})
+    assert [list(array) for array in found] == [[0, 1], [-5, -6], [1, 1]]
