@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -101,39 +100,46 @@ def compressed(name: str, folder: Path, scratch: Path) -> Healthy:
     return Healthy(name, "int8", engine, folder / "int8.onnx", read_arrays(folder / "golden.npz"))
 
 
-def plant(it: Healthy, kind: str, seed: int, scratch: Path) -> tuple[mutations.Fault, float, int] | None:
-    """A fault that counts, how far it moves its layer, and how many were drawn that do not count."""
+def plant(it: Healthy, kind: str, seed: int, scratch: Path) -> tuple[mutations.Fault, float, dict[str, int]] | None:
+    """A fault that counts, how far it moves its layer, and how many were drawn that do not count.
+
+    Those move nothing by more than a step, or give an engine that the runtime refuses, which no check has to find.
+    """
     whole = onnx.load(it.engine)
     inner = inner_of(it)
     mutations.learn_types(it.frames, inner)
     random = np.random.default_rng([seed, mutations.KINDS.index(kind), *it.name.encode(), *it.precision.encode()])
-    for apart in range(DRAWS):
+    apart = broken = 0
+    for _ in range(DRAWS):
         try:
             fault = mutations.draw(whole, kind, random)
             if fault is None:
                 return None
             moved = mutations.moves(whole, fault, it.frames, inner)
+            session = mutations.opened(fault.model)
+            for feeds in it.frames:
+                session.run(None, feeds)
         except Exception as problem:
             if not type(problem).__module__.startswith("onnxruntime"):
                 raise
+            broken += 1
             continue
         if moved > 1:
             (scratch / f"fault{ort.SUFFIX}").write_bytes(fault.model.SerializeToString())
-            return fault, moved, apart
+            return fault, moved, {"drawn_apart": apart, "does_not_run": broken}
+        apart += 1
     return None
 
 
-@cache
-def _inner(engine: Path, frames: int) -> list[dict[str, np.ndarray]]:
-    return []
+_KEPT: dict[Path, list[dict[str, np.ndarray]]] = {}
 
 
 def inner_of(it: Healthy) -> list[dict[str, np.ndarray]]:
     """Every tensor of the healthy engine, kept for the last one asked for."""
-    kept = _inner(it.engine, FRAMES)
-    if not kept:
-        kept += mutations.tensors_of(onnx.load(it.engine), it.frames)
-    return kept
+    if it.engine not in _KEPT:
+        _KEPT.clear()
+        _KEPT[it.engine] = mutations.tensors_of(onnx.load(it.engine), it.frames)
+    return _KEPT[it.engine]
 
 
 def judge(it: Healthy, fault: mutations.Fault, scratch: Path) -> dict[str, Any]:
@@ -182,9 +188,7 @@ def run_faults(count: int, folders: dict[str, Path], store: Path) -> None:
                 done["none"].append(label)
             else:
                 fault, moved, apart = planted
-                done["faults"].append(
-                    {**label, "steps": min(moved, 1e9), "drawn_apart": apart, **judge(it, fault, scratch)}
-                )
+                done["faults"].append({**label, "steps": min(moved, 1e9), **apart, **judge(it, fault, scratch)})
             _write(store, done)
 
 
@@ -224,6 +228,7 @@ def summary(done: dict[str, Any]) -> dict[str, Any]:
         "found": sum(f["found"] for f in faults),
         "named": sum(f["named"] for f in faults),
         "counted_apart": sum(f["drawn_apart"] for f in faults),
+        "does_not_run": sum(f["does_not_run"] for f in faults),
         "kinds": dict(Counter(f["kind"] for f in faults)),
         "missed": [f for f in faults if not f["found"]],
         "builds": len(ran),

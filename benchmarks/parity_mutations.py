@@ -53,7 +53,8 @@ def draw(engine: onnx.ModelProto, kind: str, random: np.random.Generator) -> Fau
     model = deepcopy(engine)
     values = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
-    places = [at for at, node in enumerate(nodes) if _admits(node, kind, values)]
+    live = _live(model)
+    places = [at for at, node in enumerate(nodes) if at in live and _admits(node, kind, values)]
     if not places:
         return None
     at = int(random.choice(places))
@@ -71,7 +72,7 @@ def draw(engine: onnx.ModelProto, kind: str, random: np.random.Generator) -> Fau
     elif kind == "activation":
         _other_activation(model, nodes[at], values, random)
     else:
-        other = _twin(nodes, at, values, random)
+        other = _twin(nodes, at, values, live, random)
         if other is None:
             return None
         _swap(nodes[at], nodes[other])
@@ -117,6 +118,16 @@ def opened(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     given = str(model) if isinstance(model, Path) else model.SerializeToString()
     return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+
+
+def _live(model: onnx.ModelProto) -> set[int]:
+    """Places of the nodes that an output needs: the runtime leaves some that none does."""
+    needed, live = {value.name for value in model.graph.output}, set()
+    for at, node in reversed(list(enumerate(model.graph.node))):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            live.add(at)
+    return live
 
 
 def _admits(node: Any, kind: str, values: Mapping[str, Any]) -> bool:
@@ -220,12 +231,14 @@ def _other_activation(model: Any, node: Any, values: Mapping[str, Any], random: 
         _replace(model, node, 7, np.asarray(_constant(node, 7, values)) + np.uint8(random.choice([8, 32])))
 
 
-def _twin(nodes: Sequence[Any], at: int, values: Mapping[str, Any], random: np.random.Generator) -> int | None:
+def _twin(
+    nodes: Sequence[Any], at: int, values: Mapping[str, Any], live: set[int], random: np.random.Generator
+) -> int | None:
     op, place = nodes[at].op_type, WEIGHTS[nodes[at].op_type]
     shape = _constant(nodes[at], place, values)
     same = []
     for other, node in enumerate(nodes):
-        weight = _constant(node, place, values) if node.op_type == op and other != at else None
+        weight = _constant(node, place, values) if node.op_type == op and other != at and other in live else None
         if weight is not None and shape is not None and weight.shape == shape.shape:
             same.append(other)
     return int(random.choice(same)) if same else None
