@@ -88,12 +88,20 @@ def _joined(root: Path) -> dict[str, Any]:
     return {"format": "joined", "frames": frames, "beside": beside}
 
 
+def _arrays(root: Path) -> dict[str, Any]:
+    (root / "arrays").mkdir(parents=True)
+    for i in range(COUNT):
+        np.savez(root / "arrays" / f"f{i}.npz", points=np.full((3, 4), i, np.float32))
+    return {"format": "arrays", "root": str(root / "arrays")}
+
+
 def _noise(root: Path) -> dict[str, Any]:
     return {"format": "noise", "count": COUNT, "size": [32, 48]}
 
 
 # Writes COUNT frames and gives the section of a spec; a new format adds a line.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "arrays": _arrays,
     "camvid": _camvid,
     "cityscapes": _cityscapes,
     "image_folder": _image_folder,
@@ -108,6 +116,7 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
 PICTURES = (".png", ".jpg")
 SPARE = {"made", "masks", "labels", "spare"}
 STREAMS = {"video"}  # several frames share one file: tests/data/test_video.py
+NO_IMAGES = {"arrays"}  # tests/data/test_arrays.py
 # Formats whose frames are files below the root, so that a test can change one.
 GENERATED = {"noise": {"seed": 4}, "rendered": {"seed": 4}}
 
@@ -177,7 +186,9 @@ class TestFrames:
     def test_length(self, dataset: Dataset) -> None:
         assert len(dataset) == COUNT
 
-    def test_images_are_rgb_uint8(self, dataset: Dataset) -> None:
+    def test_images_are_rgb_uint8(self, name: str, dataset: Dataset) -> None:
+        if name in NO_IMAGES:
+            pytest.skip("the frames are no images")
         for sample in dataset:
             assert sample.images
             for image in sample.images.values():
@@ -188,7 +199,7 @@ class TestFrames:
 
     def test_colours_are_in_the_order_red_green_blue(self, name: str, dataset: Dataset) -> None:
         """The red squares of tests/projects.py are red."""
-        if name in GENERATED:
+        if name in GENERATED or name in NO_IMAGES:
             pytest.skip("the frames hold no red square")
         for sample in dataset:
             image = sample.images["image"].astype(int)
@@ -232,8 +243,8 @@ class TestFingerprint:
         assert module.Config.model_validate(section).open().fingerprint() == dataset.fingerprint()
 
     def test_follows_the_content(self, name: str, module: ModuleType, tmp_path: Path) -> None:
-        if name in STREAMS:
-            pytest.skip("the frames are no files of their own")
+        if name in STREAMS | NO_IMAGES:
+            pytest.skip("the frames are no image files of their own")
         section = EXAMPLES[name](tmp_path / "data")
         before = module.Config.model_validate(section).open().fingerprint()
         if name in GENERATED:
@@ -275,8 +286,8 @@ class TestMistakes:
     ) -> None:
         if name in GENERATED:
             pytest.skip("the format reads no file")
-        if name in STREAMS:
-            pytest.skip("the frames are no files of their own")
+        if name in STREAMS | NO_IMAGES:
+            pytest.skip("the frames are no image files of their own")
         section = EXAMPLES[name](tmp_path / "data")
         (file,) = [p for p in (tmp_path / "data").rglob("f2.*") if p.suffix in PICTURES and not SPARE & set(p.parts)]
         file.write_bytes(file.read_bytes()[:100])

@@ -7,12 +7,10 @@ an earlier frame of the same sequence.  Each is a source that ``preprocess.<inpu
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
@@ -22,10 +20,10 @@ from edgekit.core.plugins import allowed
 from edgekit.core.spec import PluginSection, Section, SpecPath
 from edgekit.core.tensors import Array
 from edgekit.data import DataConfig, Dataset, Sample, _files
+from edgekit.data._arrays import ENDINGS, read_arrays
 from edgekit.data._frames import frame_id
 
-ARRAYS = (".npy", ".npz")
-_ENDINGS = (*_files.SUFFIXES, *ARRAYS)
+_ENDINGS = (*_files.SUFFIXES, *ENDINGS)
 
 
 class Beside(Section):
@@ -191,7 +189,7 @@ class Joined(Dataset):
                 f"{one.files}: holds no file of the stem {stem!r}, which beside.{name} needs for frame {sample.id!r}; "
                 "add it, or say with replace how the names differ"
             )
-        return _array(path, one.array, name) if path.suffix.lower() in ARRAYS else _files.read_image(path)
+        return _array(path, one.array, name) if path.suffix.lower() in ENDINGS else _files.read_image(path)
 
     def _earlier(self, name: str, one: Beside, at: int, sample: Sample) -> Array:
         own, found = self._sequence(name, one, sample), sample
@@ -202,6 +200,8 @@ class Joined(Dataset):
             if self._sequence(name, one, earlier) != own:
                 break
             found = earlier
+        if "image" not in found.images:
+            raise DataError(f"frame {found.id!r} has no image, which beside.{name}.before takes; leave it out")
         return found.images["image"]
 
     @staticmethod
@@ -233,26 +233,10 @@ def _by_stem(folder: Path, key: str) -> dict[str, Path]:
 
 
 def _array(path: Path, member: str | None, name: str) -> Array:
-    try:
-        with np.load(path, allow_pickle=False) if path.suffix.lower() == ".npz" else _Single(path) as stored:
-            names = tuple(stored)
-            if member is None and len(names) != 1:
-                raise DataError(f"{path}: holds {', '.join(names)}; choose with beside.{name}.array")
-            if member is not None and member not in names:
-                raise DataError(f"{path}: beside.{name}.array: no array {member!r}; {allowed(member, names)}")
-            return np.asarray(stored[member or names[0]])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as an array: {error}; write it with numpy.save or savez") from error
-
-
-class _Single(dict[str, Array]):
-    """A ``.npy`` file as if it were an archive of one array, whatever it is called."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__({"": np.load(path, allow_pickle=False)})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing is open."""
+    arrays = read_arrays(path)
+    names = tuple(arrays)
+    if member is None and len(names) != 1:
+        raise DataError(f"{path}: holds {', '.join(names)}; choose with beside.{name}.array")
+    if member is not None and member not in arrays:
+        raise DataError(f"{path}: beside.{name}.array: no array {member!r}; {allowed(member, names)}")
+    return arrays[member or names[0]]
