@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgekit import __version__, remote
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.core import plugins
+from edgekit.core import plugins, race
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.history import ControlChart
@@ -216,6 +216,8 @@ def report(
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
             drawn = draw_frames(ids, engine, bundle.preprocess(), judged.task, judged.dataset, advance)
     told = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
+    if bundle.race is not None:
+        told["race"] = race.line(bundle.race)
     told["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
     content = Content(gated, evaluated, profiled, compressed, drawn, history, told, metrics)

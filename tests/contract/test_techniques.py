@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from edgekit.core.errors import DataError, ModelError
 from edgekit.core.reports import Latency, Metric
 from edgekit.engine import ort
 from edgekit.quantize import Job, Quantized, TechniqueConfig
+from edgekit.stats.faster import EACH, LOADS
 
 # The smallest compress step for each technique; a new technique adds a line.
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -88,6 +89,9 @@ class Bench:
 
     def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
         return {name: _latency(self.size_mib(model)) for name, model in models.items()}
+
+    def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
+        return {name: [self.size_mib(model)] * (LOADS * EACH) for name, model in models.items()}
 
     def size_mib(self, model: bytes) -> float:
         return kernels(onnx.load_from_string(model)) / 2**20

@@ -388,7 +388,7 @@ class TestProviders:
 
     def test_fingerprint_names_what_an_engine_file_depends_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         found = ort.fingerprint(CONFIG)
-        assert set(found) == {"engine", "onnxruntime", "provider", "machine", "isa"}
+        assert set(found) - {"int8_products"} == {"engine", "onnxruntime", "provider", "machine", "isa"}
         assert found["onnxruntime"] == onnxruntime.__version__
         assert found == ort.fingerprint(ort.Config(engine="ort", threads=2))
         monkeypatch.setattr(

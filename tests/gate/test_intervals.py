@@ -198,7 +198,7 @@ def test_an_exact_bound_is_not_stretched() -> None:
 
 def test_speedup_is_judged_at_the_confidence_asked_for() -> None:
     times = {"e": tuple(10 + i % 7 / 7 for i in range(200)), "c": tuple(20 + i % 5 / 5 for i in range(200))}
-    profile = replace(PROFILE, times_ms=times, control={"engine": "c"})
+    profile = replace(PROFILE, times_ms=times, control={"engine": "c"}, settings={"loads": 10})
     (result,) = judge(
         {"speedup_p50": Kpi(min=1.5, confidence=0.99)}, "cpu", measured(EVALUATION, profile, (MIOU,))
     ).kpis

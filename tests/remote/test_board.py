@@ -22,6 +22,7 @@ from edgekit.core.errors import BundleError, EdgekitError, EnvironmentFault, Mod
 from edgekit.core.progress import Silent
 from edgekit.engine import _interface, _trt_guard, ort, trt
 from edgekit.remote import Board, _board
+from edgekit.stats.faster import EACH, LOADS
 
 VERSIONS = ("10.3.0", "10.16.0", "11.1.0")
 
@@ -238,8 +239,8 @@ class TestEdgekit:
         with ort.open(engine, target) as here, stand_in.open(engine, target) as there:
             np.testing.assert_array_equal(there.infer(feeds)["y"], here.infer(feeds)["y"])
             assert there.describe()["by"] == "edgekit"
-        times, by = stand_in.race({"one": engine}, feeds, 5, 1, target)
-        assert (by, len(times["one"]), min(times["one"]) > 0) == ("edgekit", 5, True)
+        times, by = stand_in.race({"one": engine}, feeds, target)
+        assert (by, len(times["one"]), min(times["one"]) > 0) == ("edgekit", LOADS * EACH, True)
         assert board.left() == []
 
     def test_errors_keep_their_kind(self, board: Loopback, tmp_path: Path) -> None:

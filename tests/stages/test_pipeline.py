@@ -13,6 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 import edgekit
+from edgekit.bundle import open_bundle
 from edgekit.core.artifacts import tree_hashes
 from edgekit.core.errors import CheckFailed, DataError, SpecError, TensorError
 from edgekit.core.reports import DOCUMENTS, CompressReport
@@ -58,7 +59,11 @@ def _change(path: Path, old: str, new: str) -> None:
 
 def test_compress_writes_typed_models_golden_and_calibration(built: Path) -> None:
     folder = built / "artifacts" / "tiny-compressed"
-    assert sorted(p.name for p in folder.iterdir()) == ["calibration.json", "fp32.onnx", "golden.npz", "int8.onnx"]
+    names = ["calibration.json", "export.json", "fp32.onnx", "golden.npz", "int8.onnx"]
+    assert sorted(p.name for p in folder.iterdir()) == names
+    told = json.loads((folder / "export.json").read_text())
+    assert told == {"denormals": {"zeroed": 0, "tensors": 0, "constants": []}}
+    assert open_bundle(built / "artifacts" / "tiny-cpu").manifest["export"] == told
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         assert sorted(golden) == [
             "input.0.image", "input.1.image", "int8.0.logits", "int8.1.logits", "output.0.logits", "output.1.logits",

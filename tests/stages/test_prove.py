@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgekit.core.progress import Silent
 from edgekit.engine import layers_path, trt
@@ -66,34 +64,3 @@ def test_names_alone_are_no_list(bench: Bench, model: Path) -> None:
 def test_what_does_not_run_claims_nothing(model: Path) -> None:
     report = prove((model.with_name("int8.engine"), model), unrunnable="no GPU")
     assert report == {"engine": "int8", "verdict": "not run", "reason": "no GPU", "achieved": None}
-
-
-def test_int8_and_its_control_run_in_turn(bench: Bench) -> None:
-    engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
-    found = proving.race(trt, CONFIG, engines, GOLDEN, Silent())
-    assert found is not None
-    assert (found.by, found.control, found.queries) == ("edgekit", "fp16", proving.QUERIES)
-    assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
-    assert bench.gpu.calls["cudaGraphLaunch"] == 2 * (proving.QUERIES + proving.WARMUP)
-
-
-def test_without_int8_there_is_nothing_to_beat(bench: Bench) -> None:
-    engine = engine_of(bench, "fp16")
-    assert proving.race(trt, CONFIG, {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
-
-
-@given(st.floats(0.1, 100), st.floats(0.1, 100))
-def test_medians_alone_are_taken_as_they_are(ours: float, theirs: float) -> None:
-    found = proving.judged([ours], [theirs], "fp16", "trtexec")
-    assert (found.verdict == "faster") == (theirs / ours > 1)
-    assert (found.interval, found.queries) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("gain", "spread", "verdict"), [(0.5, 0.01, "faster"), (0.0, 0.05, "rejected"), (-0.5, 0.01, "rejected")]
-)
-def test_chance_is_no_gain(gain: float, spread: float, verdict: str) -> None:
-    noise = np.random.default_rng(3).normal(0, spread, (2, 200))
-    found = proving.judged((1 + noise[0]).tolist(), (1 + gain + noise[1]).tolist(), "fp16", "edgekit")
-    assert found.verdict == verdict
-    assert found.interval is not None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
-from edgekit.cli.proofs import race_line, show_summary
+from edgekit.cli.proofs import show_summary
+from edgekit.core import race
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -17,7 +18,8 @@ HostOption = Annotated[
     str | None, typer.Option(help="user@board: build and prove the engines there over SSH; default: the target's host.")
 ]
 AllowSlowerOption = Annotated[
-    bool, typer.Option("--allow-slower", help="An INT8 engine that is not faster than its FP16 control is no failure.")
+    bool,
+    typer.Option("--allow-slower", help="TensorRT: INT8 that is not faster than its FP16 control is no failure."),
 ]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="A name under targets in the spec.")]
 
@@ -33,7 +35,8 @@ def build(
 ) -> None:
     """Build the target's engine and its control, prove both against golden, write the bundle.
 
-    Exit code 1 when INT8 is not faster than the control that it has to beat; the bundle is written all the same.
+    INT8 that is not faster than its control is told with what to try, and exit code 1 where the backend's INT8 has no
+    other use (TensorRT); the bundle is written all the same.
     """
     from edgekit import pipeline
 
@@ -46,12 +49,18 @@ def build(
 
 
 def refuse_slower(bundle: Bundle, allowed: bool) -> None:
-    """Exit code 1 when INT8 is not faster than the control that it has to beat, unless that is ``allowed``."""
-    if bundle.race is not None and bundle.race["verdict"] == "rejected" and not allowed:
+    """Tell when INT8 is not faster than its control; exit code 1 where that is a failure and not ``allowed``."""
+    from edgekit.engine import slower_fails
+
+    if bundle.race is None:
+        return
+    if bundle.race["verdict"] == "rejected" and slower_fails(bundle.contents.engine) and not allowed:
         print(
-            f"rejected: {race_line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
+            f"rejected: {race.line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
         )
         raise SystemExit(1)
+    if advice := race.advice(bundle.race):
+        print(advice, file=sys.stderr)
 
 
 def document(bundle: Bundle) -> dict[str, Any]:
@@ -73,7 +82,7 @@ def show(bundle: Bundle) -> None:
     for report in bundle.proofs:
         show_summary(report)
     if bundle.race is not None:
-        print(race_line(bundle.race))
+        print(race.line(bundle.race))
     proven = "built, not verified here" if bundle.unverified else "parity holds"
     print(f"wrote {bundle.given} ({bundle.contents.candidate.precision}, {bundle.size_mib():.2f} MiB engine, {proven})")
     if bundle.unverified:

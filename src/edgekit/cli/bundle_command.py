@@ -10,7 +10,8 @@ import typer
 
 from edgekit.cli.build_command import AllowSlowerOption, document, refuse_slower, show
 from edgekit.cli.console import APP_OPTIONS, Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table
-from edgekit.cli.proofs import race_line, show_layers
+from edgekit.cli.proofs import show_layers
+from edgekit.core import race
 
 if TYPE_CHECKING:
     from edgekit.stages.rebuild import Rebuilt
@@ -60,7 +61,7 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
     rows += [(f"proof {report['engine']}", str(report["verdict"])) for report in opened.proofs]
     if opened.race is not None:
-        rows += [("proof of speed", race_line(opened.race))]
+        rows += [("proof of speed", race.line(opened.race))]
     print_table(str(bundle), ("", _INTACT), rows, _INTACT)
     for report in opened.proofs:
         show_layers(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -52,6 +53,11 @@ QueriesOption = Annotated[
     ),
 ]
 
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(help="Time for measuring, e.g. 10m: what does not fit into it is undecided, and named."),
+]
+
 
 def gate(
     bundle: BundleArgument,
@@ -60,6 +66,7 @@ def gate(
     profile: ProfileOption = None,
     root: RootOption = None,
     queries: QueriesOption = None,
+    budget: BudgetOption = None,
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
     allow_undecided: AllowUndecidedOption = False,
@@ -70,7 +77,9 @@ def gate(
     """Judge the bundle's KPIs on fresh measurements; exit code 1 when one fails or cannot be decided."""
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
+    from edgekit.core import race
     from edgekit.core.artifacts import require_writable
+    from edgekit.core.budget import seconds_of
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.gate import require_junit, words
     from edgekit.stages.judge import Judging, load_of
@@ -84,7 +93,8 @@ def gate(
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
     book = _book(history)
-    how = Judging(root, allow_undecided, against, book, tuple(beside), load_of(queries))
+    seconds = math.inf if budget is None else seconds_of(budget)
+    how = Judging(root, allow_undecided, against, book, tuple(beside), load_of(queries), budget_s=seconds)
     report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
     for warning in report.warnings:
@@ -96,8 +106,12 @@ def gate(
         print_table(f"{report.bundle}: {report.verdict.upper()}", words.HEADER, rows, words.HEADER[-1])
         if report.baseline is not None:
             print(f"baseline: {report.baseline}")
+        for name, reason in report.unmeasured.items():
+            print(f"{name}: undecided: {reason}")
         for name in report.not_applicable:
             print(f"{name}: for another target, not judged")
+    if report.race is not None and (advice := race.advice(report.race)):
+        print(advice, file=sys.stderr)
     if report.run is not None:
         print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)
     if report.verdict != "pass":

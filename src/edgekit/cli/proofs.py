@@ -78,17 +78,6 @@ def show_layers(report: Mapping[str, Any]) -> None:
     print_table(_title(report), ("layer", "kind", "asked for", "achieved"), rows)
 
 
-def race_line(race: Mapping[str, Any]) -> str:
-    """INT8 against its control, in one sentence."""
-    interval = race["interval"]
-    ends = "" if interval is None or interval["low"] is None else f" [{interval['low']:.2f}, {interval['high']:.2f}]"
-    how = f"{race['queries']} queries of each in turn" if race["queries"] else f"medians of {race['by']}, not in turn"
-    return (
-        f"int8 p50 {race['p50_ms']:.3f} ms, its {race['control'].upper()} control {race['control_p50_ms']:.3f} ms: "
-        f"{race['speedup_p50']:.2f}x{ends} as fast ({how}): {race['verdict']}"
-    )
-
-
 def _title(report: Mapping[str, Any]) -> str:
     achieved = report["achieved"]
     counts = [f"{int(achieved['numbers'][name])} {what}" for name, what in _COUNTS.items() if achieved["numbers"][name]]

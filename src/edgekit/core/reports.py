@@ -30,10 +30,9 @@ def control_name(engine: str) -> str:
 
 @dataclass(frozen=True)
 class Race(Document):
-    """Median latency of a new INT8 engine and of the control that it has to beat, in milliseconds.
+    """Median latency of a new INT8 engine and of its control, in milliseconds; ``by`` is ``edgekit`` or ``trtexec``.
 
-    ``speedup_p50`` is control over INT8; ``interval`` and ``queries`` are None when ``by`` (``edgekit`` or
-    ``trtexec``) gave medians alone, of runs one after the other.
+    ``speedup_p50`` is control over INT8; ``interval``, ``queries`` and ``openings`` are None of medians alone.
     """
 
     control: str
@@ -42,8 +41,9 @@ class Race(Document):
     speedup_p50: float
     interval: Interval | None
     queries: int | None
+    openings: int | None
     by: str
-    verdict: Literal["faster", "rejected"]
+    verdict: Literal["faster", "rejected", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -251,10 +251,7 @@ class SensitivityReport(Document):
 
 @dataclass(frozen=True)
 class Rung:
-    """One attempt of the ladder, measured as an engine of the target.
-
-    ``drop`` and ``speedup_p50`` are against the FP32 control, timed in turn with it.
-    """
+    """One attempt of the ladder on the target; ``drop`` and ``speedup_p50`` against FP32, timed in turn with it."""
 
     name: str
     precision: str
@@ -287,8 +284,7 @@ class KpiResult:
     """One limit on one measured value; ``limit`` is e.g. ``{"kind": "max", "value": 33.3}``.
 
     ``interval`` is what the verdict was reached by; None: the value is exact. ``needed`` is the number of
-    frames, queries or other ``units`` that would decide it; ``where`` names a slice, e.g. ``weather=fog``.
-    ``allowed``: it is undecided, and may be.
+    frames, queries or other ``units`` that would decide it; ``where`` names a slice; ``allowed``: it may be undecided.
     """
 
     name: str
@@ -309,7 +305,8 @@ class KpiResult:
 class GateReport(Document):
     """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed.
 
-    ``warnings`` are those of the evaluation, and of the baseline; ``run`` is the one that was recorded.
+    ``warnings`` are of the evaluation and the baseline; ``run`` is the one that was recorded; ``race`` the build's
+    :class:`Race`; ``unmeasured`` says of KPIs that no time was left for why they are undecided.
     """
 
     bundle: str
@@ -320,6 +317,8 @@ class GateReport(Document):
     baseline: str | None = None
     warnings: tuple[str, ...] = ()
     run: str | None = None
+    race: dict[str, Any] | None = None
+    unmeasured: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 

@@ -5,7 +5,8 @@ spec), ``build(source, target, config, progress)``, ``open(path, config)``,
 ``require(config)``, ``fingerprint(config)``, ``quantization_profile(config)`` and ``probe()``.
 One that builds for other machines has ``runs_elsewhere(config)`` too: why its engines cannot run here, or "".
 ``same_fact(key, built, here, config)`` says which of its fingerprint's values fit each other; without it equal ones.
-``INT8_CONTROL`` names the precision that its INT8 engines have to beat; without it they are compared with FP32.
+``INT8_CONTROL`` names the precision that its INT8 engines race when they are built; without it they do not race, and
+are compared with FP32.  ``SLOWER_FAILS`` says whether one that loses is a failure (exit code 1) or only told.
 ``achieved(path, source, precision, config)`` compares an engine's layer list with what was asked for, see
 :func:`layers_path`; a backend without such lists leaves it out.
 ``parts(path, source, config, frames)`` yields every layer of an engine on its own, as :class:`Part`, for the parity
@@ -30,6 +31,7 @@ from edgekit.engine._layers import LayerEvent as LayerEvent
 from edgekit.engine._layers import LayerTensor as LayerTensor
 from edgekit.engine._parts import Part as Part
 from edgekit.engine._turns import in_turn as in_turn
+from edgekit.engine._turns import opened_in_turn as opened_in_turn
 
 
 class EngineConfig(BaseModel):
@@ -165,3 +167,8 @@ class Engine(ABC):
 def control_of(engine: ModuleType, precision: str) -> str:
     """The precision of the engine that one of ``precision`` is compared with, on this backend."""
     return str(getattr(engine, "INT8_CONTROL", "fp32")) if precision == "int8" else "fp32"
+
+
+def slower_fails(config: EngineConfig) -> bool:
+    """Whether a build whose INT8 engine loses its race has failed."""
+    return bool(getattr(plugins.load("engine", config.engine), "SLOWER_FAILS", False))

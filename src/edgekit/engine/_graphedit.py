@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.core.errors import ModelError
+from edgekit.core.onnxfields import encode, fields_of, number_of
 from edgekit.engine._layers import LayerTensor
-from edgekit.engine._names import _encode, _fields, _number
 
 FOUND = "/found"
 """Ending of the output that shows what a cut file computes for a tensor; the tensor itself is an input."""
@@ -56,7 +56,7 @@ class Cut:
 def show(model: bytes, tensors: Sequence[str], blocked: Mapping[str, int] | None = None) -> bytes:
     """``model`` whose outputs are just ``tensors``, and those of ``blocked`` (channels by name) with :data:`FOUND`."""
     unblocked = dict(blocked or {})
-    nodes = b"".join(_encode(_NODE, _from_blocks(name, name, channels)) for name, channels in unblocked.items())
+    nodes = b"".join(encode(_NODE, _from_blocks(name, name, channels)) for name, channels in unblocked.items())
     names = [*tensors, *(name + FOUND for name in unblocked)]
     return _graph_changed(model, lambda graph: _with_outputs(graph + nodes, names))
 
@@ -70,12 +70,12 @@ def cut(model: bytes, cuts: Sequence[Cut]) -> bytes:
     named = {c.name: c for c in cuts if c.fed}
 
     def changed(graph: bytes) -> bytes:
-        parts = [_encode(_NODE, _to_blocks(c)) for c in cuts if c.blocked and c.fed]
-        for number, field, body in _fields(graph):
-            parts.append(_encode(_NODE, _renamed(body, named)) if number == _NODE else field)
+        parts = [encode(_NODE, _to_blocks(c)) for c in cuts if c.blocked and c.fed]
+        for number, field, body in fields_of(graph):
+            parts.append(encode(_NODE, _renamed(body, named)) if number == _NODE else field)
         shown = [(c.name + (_BLOCKED if c.fed else ""), c) for c in cuts if c.blocked]
-        parts += [_encode(_NODE, _from_blocks(made, c.name, c.channels)) for made, c in shown]
-        parts += [_encode(_INPUT, _value(c.feed, c.tensor)) for c in cuts if c.fed]
+        parts += [encode(_NODE, _from_blocks(made, c.name, c.channels)) for made, c in shown]
+        parts += [encode(_INPUT, _value(c.feed, c.tensor)) for c in cuts if c.fed]
         return _with_outputs(b"".join(parts), [c.name + FOUND for c in cuts])
 
     return _graph_changed(model, changed)
@@ -84,7 +84,7 @@ def cut(model: bytes, cuts: Sequence[Cut]) -> bytes:
 def _graph_changed(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
     try:
         return b"".join(
-            _encode(_GRAPH, change(body)) if number == _GRAPH else field for number, field, body in _fields(model)
+            encode(_GRAPH, change(body)) if number == _GRAPH else field for number, field, body in fields_of(model)
         )
     except IndexError as error:
         raise ModelError("not an ONNX model, or only a part of one") from error
@@ -92,13 +92,13 @@ def _graph_changed(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
 
 def _with_outputs(graph: bytes, tensors: Sequence[str]) -> bytes:
     # Types of inner tensors may be of another tensor by now; the runtime infers them.
-    kept = b"".join(field for number, field, _ in _fields(graph) if number not in (_OUTPUT, _VALUE_INFO))
-    return kept + b"".join(_encode(_OUTPUT, _text(1, name)) for name in tensors)
+    kept = b"".join(field for number, field, _ in fields_of(graph) if number not in (_OUTPUT, _VALUE_INFO))
+    return kept + b"".join(encode(_OUTPUT, _text(1, name)) for name in tensors)
 
 
 def _renamed(node: bytes, cuts: Mapping[str, Cut]) -> bytes:
     parts = []
-    for number, field, body in _fields(node):
+    for number, field, body in fields_of(node):
         found = cuts.get(body.decode()) if number == _NODE_OUTPUT else None
         ending = _BLOCKED if found is not None and found.blocked else FOUND
         parts.append(field if found is None else _text(_NODE_OUTPUT, found.name + ending))
@@ -114,20 +114,20 @@ def _from_blocks(given: str, name: str, channels: int) -> bytes:
 
 
 def _layout_node(operator: bytes, given: str, made: str, attribute: bytes, value: int) -> bytes:
-    inner = _encode(_ATTRIBUTE_NAME, attribute) + _integer(_ATTRIBUTE_INT, value) + _integer(_ATTRIBUTE_TYPE, _INT)
+    inner = encode(_ATTRIBUTE_NAME, attribute) + _integer(_ATTRIBUTE_INT, value) + _integer(_ATTRIBUTE_TYPE, _INT)
     texts = _text(_NODE_INPUT, given) + _text(_NODE_OUTPUT, made)
-    return texts + _encode(_OP_TYPE, operator) + _encode(_NODE_ATTRIBUTE, inner) + _encode(_DOMAIN, _BLOCKS)
+    return texts + encode(_OP_TYPE, operator) + encode(_NODE_ATTRIBUTE, inner) + encode(_DOMAIN, _BLOCKS)
 
 
 def _value(name: str, tensor: LayerTensor) -> bytes:
-    sizes = _encode(1, b"") * len(tensor.shape)  # any size: it may depend on the frame
-    inner = _integer(1, _ELEMENTS[tensor.dtype]) + _encode(2, sizes)
-    return _text(1, name) + _encode(2, _encode(1, inner))
+    sizes = encode(1, b"") * len(tensor.shape)  # any size: it may depend on the frame
+    inner = _integer(1, _ELEMENTS[tensor.dtype]) + encode(2, sizes)
+    return _text(1, name) + encode(2, encode(1, inner))
 
 
 def _text(number: int, text: str) -> bytes:
-    return _encode(number, text.encode())
+    return encode(number, text.encode())
 
 
 def _integer(number: int, value: int) -> bytes:
-    return _number(number << 3) + _number(value)
+    return number_of(number << 3) + number_of(value)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekit.core.errors import ModelError
+from edgekit.core.onnxfields import Field, fields_of, varint
 from edgekit.engine._layers import LayerTensor
-from edgekit.engine._names import Field, _fields, _varint
 
 MODULE_KEY = "edgekit.module"
 """Metadata that the export writes into a node: the PyTorch module it comes from."""
@@ -74,10 +74,10 @@ def read(path: Path) -> Graph:
         ModelError: the file is not a whole ONNX model.
     """
     try:
-        graphs = [body for number, _, body in _fields(path.read_bytes()) if number == _GRAPH]
+        graphs = [body for number, _, body in fields_of(path.read_bytes()) if number == _GRAPH]
         if len(graphs) != 1:
             raise ModelError(f"{path}: not an ONNX model; expected one graph, found {len(graphs)}")
-        return _graph(list(_fields(graphs[0])))
+        return _graph(list(fields_of(graphs[0])))
     except (IndexError, UnicodeDecodeError) as problem:
         raise ModelError(f"{path}: not an ONNX model, or only a part of one") from problem
 
@@ -101,18 +101,18 @@ def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
     attributes: dict[str, int] = {}
     lists: dict[str, tuple[int, ...]] = {}
     module, value = "", None
-    for number, _, body in _fields(message):
+    for number, _, body in fields_of(message):
         if number in texts:
             texts[number].append(body.decode())
         elif number == _ATTRIBUTE:
-            inner = list(_fields(body))
+            inner = list(fields_of(body))
             tensors = [part for n, _, part in inner if n == _ATTRIBUTE_TENSOR]
             value = _tensor(tensors[0])[1] if tensors else value
             attributes.update((_text(inner, _ATTRIBUTE_NAME), _integer(f)) for n, f, _ in inner if n == _ATTRIBUTE_INT)
             if values := [v for n, f, b in inner if n == _ATTRIBUTE_INTS for v in _integers(f, b)]:
                 lists[_text(inner, _ATTRIBUTE_NAME)] = tuple(values)
         elif number == _METADATA:
-            entry = list(_fields(body))
+            entry = list(fields_of(body))
             module = _text(entry, _VALUE) if _text(entry, _KEY) == MODULE_KEY else module
     name, operator = "".join(texts[_NAME]), "".join(texts[_OP_TYPE])
     node = Node(name, operator, tuple(texts[_INPUT]), tuple(texts[_OUTPUT]), module, attributes)
@@ -121,7 +121,7 @@ def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
 
 
 def _tensor(message: bytes) -> tuple[str, LayerTensor]:
-    fields = list(_fields(message))
+    fields = list(fields_of(message))
     dims = [size for number, field, body in fields if number == _DIMS for size in _integers(field, body)]
     kind = next((_integer(field) for number, field, _ in fields if number == _DATA_TYPE), 0)
     return _text(fields, _TENSOR_NAME), LayerTensor(_DTYPES.get(kind, "unknown"), tuple(dims))
@@ -132,16 +132,16 @@ def _text(fields: list[Field], wanted: int) -> str:
 
 
 def _integers(field: bytes, body: bytes) -> list[int]:
-    if _varint(field, 0)[0] & 7 != _PACKED:
+    if varint(field, 0)[0] & 7 != _PACKED:
         return [_integer(field)]
     found, at = [], 0
     while at < len(body):
-        value, at = _varint(body, at)
+        value, at = varint(body, at)
         found.append(value)
     return found
 
 
 def _integer(field: bytes) -> int:
-    _, at = _varint(field, 0)
-    value, _ = _varint(field, at)
+    _, at = varint(field, 0)
+    value, _ = varint(field, at)
     return value - 2**64 if value >= 2**63 else value

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.core.errors import ModelError
+from edgekit.core.onnxfields import fields_of
 from edgekit.core.tensors import TensorSpec
 from edgekit.engine import _graphfile
-from edgekit.engine._names import _fields
 
 _GRAPH, _INPUT, _OUTPUT = 7, 11, 12
 _NAME, _TYPE, _TENSOR, _ELEMENT, _SHAPE, _DIM, _SIZE = 1, 2, 1, 1, 2, 1, 1
@@ -23,20 +23,20 @@ def read(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         ModelError: the file is not a whole ONNX model, or a tensor has a type that NumPy does not know.
     """
     constants = _graphfile.read(path).constants
-    graph = next(body for number, _, body in _fields(path.read_bytes()) if number == _GRAPH)
+    graph = next(body for number, _, body in fields_of(path.read_bytes()) if number == _GRAPH)
     found: dict[int, list[TensorSpec]] = {_INPUT: [], _OUTPUT: []}
-    for number, _, body in _fields(graph):
+    for number, _, body in fields_of(graph):
         if number in found:
             found[number].append(_value(body, path))
     return tuple(spec for spec in found[_INPUT] if spec.name not in constants), tuple(found[_OUTPUT])
 
 
 def _value(message: bytes, path: Path) -> TensorSpec:
-    name = _graphfile._text(list(_fields(message)), _NAME)
+    name = _graphfile._text(list(fields_of(message)), _NAME)
     tensor = _inside(_inside(message, _TYPE), _TENSOR)
-    element = next((_graphfile._integer(raw) for number, raw, _ in _fields(tensor) if number == _ELEMENT), 0)
+    element = next((_graphfile._integer(raw) for number, raw, _ in fields_of(tensor) if number == _ELEMENT), 0)
     dtype = _graphfile._DTYPES.get(element, "unknown")
-    sizes = [_size(body) for number, _, body in _fields(_inside(tensor, _SHAPE)) if number == _DIM]
+    sizes = [_size(body) for number, _, body in fields_of(_inside(tensor, _SHAPE)) if number == _DIM]
     try:
         return TensorSpec(name, tuple(sizes), dtype)
     except TypeError as error:
@@ -44,8 +44,8 @@ def _value(message: bytes, path: Path) -> TensorSpec:
 
 
 def _size(dimension: bytes) -> int | None:
-    return next((_graphfile._integer(raw) for number, raw, _ in _fields(dimension) if number == _SIZE), None)
+    return next((_graphfile._integer(raw) for number, raw, _ in fields_of(dimension) if number == _SIZE), None)
 
 
 def _inside(message: bytes, wanted: int) -> bytes:
-    return next((body for number, _, body in _fields(message) if number == wanted), b"")
+    return next((body for number, _, body in fields_of(message) if number == wanted), b"")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.core.denormals import flushed
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import _graphedit, _graphfile, _interface, _matching
 from edgekit.engine._fusion import COMPUTE, Origin, origins
@@ -56,7 +57,8 @@ class _Typed:
         self._names = readable
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
-        return dict(zip(self._names, self._session.run(None, dict(feeds)), strict=True))
+        with flushed():
+            return dict(zip(self._names, self._session.run(None, dict(feeds)), strict=True))
 
     def exact(self, tensor: str, values: Mapping[str, Array]) -> Array | None:
         """What was rounded, in steps; None for integers that are no rounding, or of more than one scale."""
@@ -106,7 +108,8 @@ class _Cutting:
         given = dict(feeds)
         for place in self._places:
             given[place.cut.feed] = place.match.arranged(values[place.match.typed])
-        found = self._session.run(None, {name: array for name, array in given.items() if name in self._inputs})
+        with flushed():
+            found = self._session.run(None, {name: array for name, array in given.items() if name in self._inputs})
         magnitudes = {place.match.tensor: _magnitude(values[place.match.typed]) for place in self._places}
         magnitudes |= {name: _magnitude(array) for name, array in feeds.items()}
         for place, array in zip(self._places, found, strict=True):
@@ -172,7 +175,8 @@ def _shown(
     if len(readable) < len(plain) + len(blocked):
         session = opened(_graphedit.show(model, plain, blocked))
     names = [*plain, *(name + _graphedit.FOUND for name in blocked)]
-    arrays = session.run(names, dict(feeds))
+    with flushed():
+        arrays = session.run(names, dict(feeds))
     return dict(zip([*plain, *blocked], arrays, strict=True))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.core.onnxfields import encode, number_of
 from edgekit.core.tensors import Array
-from edgekit.engine._names import _encode, _number
 
 SIZE = 512
 _FLOAT, _UINT8, _INT8, _INT32 = 1, 2, 3, 6  # TensorProto.DataType
@@ -47,20 +47,20 @@ def matmul(operator: str, left: int, right: int, result: int, weight: Array) -> 
     shape = weight.shape
     node = _text(1, "x") + _text(1, "w") + _text(2, "y") + _text(3, "product") + _text(4, operator)
     tensor = b"".join(_value(1, size) for size in shape) + _value(2, right)
-    tensor += _text(8, "w") + _encode(9, np.ascontiguousarray(weight).tobytes())
-    graph = _encode(1, node) + _text(2, "peak") + _encode(5, tensor)
-    graph += _encode(11, _info("x", left, shape)) + _encode(12, _info("y", result, shape))
-    return _value(1, 8) + _encode(7, graph) + _encode(8, _value(2, 17))
+    tensor += _text(8, "w") + encode(9, np.ascontiguousarray(weight).tobytes())
+    graph = encode(1, node) + _text(2, "peak") + encode(5, tensor)
+    graph += encode(11, _info("x", left, shape)) + encode(12, _info("y", result, shape))
+    return _value(1, 8) + encode(7, graph) + encode(8, _value(2, 17))
 
 
 def _info(name: str, dtype: int, shape: tuple[int, ...]) -> bytes:
-    sizes = b"".join(_encode(1, _value(1, size)) for size in shape)
-    return _text(1, name) + _encode(2, _encode(1, _value(1, dtype) + _encode(2, sizes)))
+    sizes = b"".join(encode(1, _value(1, size)) for size in shape)
+    return _text(1, name) + encode(2, encode(1, _value(1, dtype) + encode(2, sizes)))
 
 
 def _text(number: int, text: str) -> bytes:
-    return _encode(number, text.encode())
+    return encode(number, text.encode())
 
 
 def _value(number: int, value: int) -> bytes:
-    return _number(number << 3) + _number(value)
+    return number_of(number << 3) + number_of(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import EdgekitError, EnvironmentFault, MissingRequirement, ModelError
-from edgekit.engine._names import _fields, _varint
+from edgekit.core.onnxfields import fields_of, varint
 
 JETSON = Path("/etc/nv_tegra_release")
 DRIVER = "NVIDIA's driver: https://www.nvidia.com/drivers (on a Jetson: the JetPack that brings this TensorRT)"
@@ -120,12 +120,12 @@ def failed(source: Path, problems: Sequence[str], warnings: Sequence[str] = ()) 
 def opset(model: bytes) -> int | str:
     """Version of the ONNX operator set; ``unknown`` when the file does not say."""
     try:
-        for number, _, body in _fields(model):
+        for number, _, body in fields_of(model):
             if number == _OPSET_IMPORT:
-                parts = {n: (field, text) for n, field, text in _fields(body)}
+                parts = {n: (field, text) for n, field, text in fields_of(body)}
                 if parts.get(_DOMAIN, (b"", b""))[1] in (b"", b"ai.onnx") and _VERSION in parts:
                     field = parts[_VERSION][0]
-                    return _varint(field, _varint(field, 0)[1])[0]
+                    return varint(field, varint(field, 0)[1])[0]
     except IndexError:
         return "unknown"
     return "unknown"

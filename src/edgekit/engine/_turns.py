@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgekit.core.tensors import Arrays
@@ -29,5 +30,30 @@ def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: 
             engines[name].infer(feeds)
             if query >= warmup:
                 times[name].append((time.perf_counter() - start) * 1e3)
+        order.reverse()
+    return times
+
+
+def opened_in_turn(
+    openers: Mapping[str, Callable[[], Engine]], feeds: Arrays, loads: int, each: int, settling: int
+) -> dict[str, list[float]]:
+    """As :func:`in_turn`, with engines that are opened anew ``loads`` times: so many equal parts of ``each`` queries.
+
+    Which is opened first changes too: what memory an engine gets depends on it.
+
+    Args:
+        openers: give an engine that is not open yet, by name.
+        feeds: of every query.
+        loads: openings.
+        each: queries an opening that count.
+        settling: rounds before them, in every opening, that do not.
+    """
+    times: dict[str, list[float]] = {name: [] for name in openers}
+    order = list(openers)
+    for _ in range(loads):
+        with ExitStack() as stack:
+            engines = {name: stack.enter_context(openers[name]()) for name in order}
+            for name, found in in_turn(engines, feeds, each, settling).items():
+                times[name] += found
         order.reverse()
     return times

@@ -7,7 +7,6 @@ fits one ONNX Runtime version and instruction set: :func:`fingerprint`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -20,7 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from edgekit.core import denormals, processor, sessions
 from edgekit.core.artifacts import write_bytes
+from edgekit.core.denormals import flushed
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError, TensorError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Array, Arrays, TensorSpec
@@ -37,16 +38,18 @@ from edgekit.engine import (
     _ort_parts,
     _ort_peaks,
 )
+from edgekit.engine._ort_session import (
+    INSTALL_CUDA,
+    open_session,
+    options_of,
+    provider_of,
+    runtime,
+    translated,
+)
 
-INSTALL = "pip install edgekit"
-INSTALL_CUDA = "pip install onnxruntime-gpu (and an NVIDIA driver with CUDA and cuDNN)"
 SUFFIX = ".ort.onnx"
+INT8_CONTROL = "fp32"
 SILENT = Silent()
-# It gives integer weights, one scale a tensor, to every float layer between rounded tensors: to the
-# very layers that were left in float because INT8 costs them most.
-UNWANTED = ["WeightBiasQuantization"]
-# Instruction sets that decide which kernels and memory layouts an optimised graph holds.
-_ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -90,18 +93,20 @@ class Config(EngineConfig):
 
 def require(config: Config) -> None:
     """Raise :class:`MissingRequirement` when ONNX Runtime or the provider is not installed here."""
-    _provider(config)
+    provider_of(config)
 
 
 def fingerprint(config: Config) -> dict[str, Any]:
     """What an engine file depends on; a file made under another fingerprint is refused."""
-    return {
+    facts = {
         "engine": "ort",
-        "onnxruntime": _runtime().__version__,
+        "onnxruntime": runtime().__version__,
         "provider": config.provider,
         "machine": platform.machine(),
-        "isa": _instruction_sets(),
+        "isa": processor.instruction_sets(),
     }
+    products = processor.int8_products()
+    return facts if products is None else facts | {"int8_products": products}
 
 
 def quantization_profile(config: Config) -> str:
@@ -116,14 +121,20 @@ def build(source: Path, target: Path, config: Config, progress: Progress = SILEN
         ModelError: ONNX Runtime refuses the model.
         MissingRequirement: the provider does not run here.
     """
-    runtime = _runtime()
-    options = _options(config)
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options = options_of(config)
+    options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_ENABLE_ALL
     with progress.track(f"build {source.stem}"), tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "model.onnx"
         options.optimized_model_filepath = str(optimised)
-        _session(source, options, config)
+        open_session(sessions.prepared(_read(source)), options, config, str(source))
         write_bytes(target, _names.stable(optimised.read_bytes()))
+
+
+def _read(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{source}: ONNX Runtime refuses the model: {error.strerror}") from error
 
 
 def open(path: Path, config: Config, optimised: bool = True) -> OrtEngine:
@@ -143,27 +154,27 @@ def parts(path: Path, source: Path, config: Config, frames: Sequence[Arrays]) ->
     """
 
     def opened(model: bytes) -> Any:
-        options = _options(config)
-        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
-        return _session(model, options, config)
+        options = options_of(config)
+        options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        return open_session(model, options, config)
 
-    with _translated(f"{path.name}: a layer does not run", TensorError):
+    with translated(f"{path.name}: a layer does not run", TensorError):
         yield from _ort_parts.parts(path, source, frames, opened)
 
 
 def probe() -> list[Probe]:
     """Run a one-node model on every provider this build of ONNX Runtime offers."""
     try:
-        runtime = _runtime()
+        installed = runtime()
     except MissingRequirement as missing:
         return [Probe("ort", False, "not importable", missing.install)]
     found = [
         _probe_provider(
-            "cpu", f"ONNX Runtime {runtime.__version__}, {', '.join(_instruction_sets()) or 'no SIMD found'}"
+            "cpu", f"ONNX Runtime {installed.__version__}, {', '.join(processor.instruction_sets()) or 'no SIMD found'}"
         )
     ]
-    if "CUDAExecutionProvider" in runtime.get_available_providers():
-        found.append(_probe_provider("cuda", f"ONNX Runtime {runtime.__version__}"))
+    if "CUDAExecutionProvider" in installed.get_available_providers():
+        found.append(_probe_provider("cuda", f"ONNX Runtime {installed.__version__}"))
     else:
         found.append(Probe("ort/cuda", False, "this build of ONNX Runtime has no CUDA provider", INSTALL_CUDA))
     return found
@@ -203,7 +214,7 @@ class OrtEngine(Engine):
         if self.config.pin:
             self._affinity = _pin(self.config.pin)
         try:
-            self._session = _session(self.path, options, self.config)
+            self._session = open_session(self.path, options, self.config)
             self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
             self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
             # ONNX Runtime writes nothing to the bound buffer of an output that is itself an input.
@@ -213,8 +224,8 @@ class OrtEngine(Engine):
             raise
 
     def _options(self) -> Any:
-        options = _options(self.config)
-        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        options = options_of(self.config)
+        options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
         return options
 
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
@@ -239,7 +250,7 @@ class OrtEngine(Engine):
         return dict(zip((spec.name for spec in self.outputs), binding.copy_outputs_to_cpu(), strict=True))
 
     def _run(self, binding: Any) -> None:
-        with _translated(f"{self.path.name}: inference failed", TensorError):
+        with translated(f"{self.path.name}: inference failed", TensorError), flushed():
             self._session.run_with_iobinding(binding)
 
     def _free_buffers(self) -> dict[str, Array]:
@@ -265,7 +276,7 @@ class OrtEngine(Engine):
         with tempfile.TemporaryDirectory() as folder:
             options.profile_file_prefix = str(Path(folder) / "layers")
             try:
-                self._session = _session(self.path, options, self.config)
+                self._session = open_session(self.path, options, self.config)
                 for _ in range(queries):
                     self.infer_impl(feeds)
                 profile = json.loads(Path(self._session.end_profiling()).read_text())
@@ -276,16 +287,19 @@ class OrtEngine(Engine):
 
     def arena_mib(self, feeds: Arrays) -> dict[str, float]:
         def run() -> None:
-            session = _session(self.path, self._options(), self.config)
+            session = open_session(self.path, self._options(), self.config)
             for _ in range(3):  # the first query learns the sizes, the second takes them in one block
-                session.run(None, dict(feeds))
+                with flushed():
+                    session.run(None, dict(feeds))
 
-        return _ort_arena.arena_mib(_runtime(), run)
+        return _ort_arena.arena_mib(runtime(), run)
 
     def measure_peaks(self, seconds: float = 0.2) -> dict[str, float]:
         if self.config.provider != "cpu":
             return {}
-        return _ort_peaks.measure_peaks(lambda model: _session(model, _options(self.config), self.config), seconds)
+        return _ort_peaks.measure_peaks(
+            lambda model: open_session(model, options_of(self.config), self.config), seconds
+        )
 
     def deactivate(self) -> None:
         self._session = None
@@ -297,69 +311,14 @@ class OrtEngine(Engine):
     def describe(self) -> dict[str, Any]:
         facts = {
             "engine": "ort",
-            "version": _runtime().__version__,
+            "version": runtime().__version__,
             "threads": self.config.threads,
             "pin": list(self.config.pin),
+            "denormals": denormals.told(),
         }
         if self._session is not None:
             facts["provider"] = self._session.get_providers()[0]
         return facts
-
-
-def _runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingRequirement("ONNX Runtime", INSTALL) from error
-    return onnxruntime
-
-
-def _options(config: Config) -> Any:
-    options = _runtime().SessionOptions()
-    options.intra_op_num_threads = config.threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # A pattern learnt in the first query takes all activations again, in one block, beside what that query left.
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
-    if config.pin[1:]:
-        # The calling thread is the first worker; the runtime counts processors from 1.
-        options.add_session_config_entry(
-            "session.intra_op_thread_affinities", ";".join(str(cpu + 1) for cpu in config.pin[1:])
-        )
-    return options
-
-
-def _provider(config: Config) -> str:
-    wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[config.provider]
-    if wanted not in _runtime().get_available_providers():
-        raise MissingRequirement(f"ONNX Runtime's {wanted}", INSTALL_CUDA)
-    return wanted
-
-
-def _session(model: Path | bytes, options: Any, config: Config) -> Any:
-    runtime = _runtime()
-    wanted = _provider(config)
-    given, name = (model, "a model in memory") if isinstance(model, bytes) else (str(model), str(model))
-    with _translated(f"{name}: ONNX Runtime refuses the model", ModelError):
-        session = runtime.InferenceSession(given, options, providers=[wanted], disabled_optimizers=UNWANTED)
-    # A session falls back to the CPU without a word when the driver is missing.
-    if session.get_providers()[0] != wanted:
-        raise MissingRequirement(f"{wanted} (the session fell back to {session.get_providers()[0]})", INSTALL_CUDA)
-    return session
-
-
-@contextlib.contextmanager
-def _translated(what: str, error: type[ModelError] | type[TensorError]) -> Iterator[None]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    failures = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile)
-    try:
-        yield
-    # A failing node of a bound run raises a bare RuntimeError.
-    except (*failures, state.NotImplemented, state.RuntimeException, RuntimeError) as problem:
-        raise error(f"{what}: {problem}") from problem
 
 
 def _spec(node: Any) -> TensorSpec:
@@ -379,15 +338,6 @@ def _pin(cpus: tuple[int, ...]) -> set[int]:
         raise EnvironmentFault(f"pin: this process may not use CPU {missing[0]}; choose from {sorted(before)}")
     os.sched_setaffinity(0, {cpus[0]})
     return before
-
-
-def _instruction_sets() -> list[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return []
-    flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
-    return [name for name in _ISA if name in flags]
 
 
 # y = x + x for float32 [1, 4], opset 17: small enough to write out, so that probing needs no onnx package.

@@ -12,7 +12,7 @@ from edgekit.core.reports import Difference, EvaluateReport, Interval, Metric, P
 from edgekit.gate.numbers import interval_at, measured, rescaled
 from edgekit.gate.quantity import Measured, Sampling
 from edgekit.stats.noise import noise_floor
-from edgekit.stats.openings import MIN_LOADS, p50_ratio, ratio_interval, typical_ratio
+from edgekit.stats.openings import MIN_LOADS, ratio_interval, typical_ratio
 from edgekit.stats.percentiles import QUANTILES
 
 COMPARED = {"dataset_hash": "data", "preprocess_hash": "preprocessing"}
@@ -184,11 +184,11 @@ def _in_turn(number: Measured, other: Measured, confidence: float) -> tuple[floa
     if ours is None or theirs is None or ours.quantile is None or not (ours.times_ms and theirs.times_ms):
         return None
     pairs, typical = (ours.times_ms, theirs.times_ms), ours.quantile == QUANTILES["p50"]
-    if ours.loads >= MIN_LOADS:
-        if typical:
-            return typical_ratio(*pairs, confidence, ours.loads)
-        return ratio, ratio_interval(*pairs, ours.quantile, confidence, ours.loads)
-    return (ratio, p50_ratio(*pairs, confidence, ours.loads)) if typical else None
+    if ours.loads < MIN_LOADS:
+        return None
+    if typical:
+        return typical_ratio(*pairs, confidence, ours.loads)
+    return ratio, ratio_interval(*pairs, ours.quantile, confidence, ours.loads)
 
 
 def _estimate(number: Measured, confidence: float, where: str) -> _Estimate:

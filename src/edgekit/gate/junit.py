@@ -44,6 +44,10 @@ def junit(report: GateReport) -> bytes:
             kind = Skipped if result.allowed else Failure
             case.result = [kind(message=_said(result), type_=result.verdict)]
         suite.add_testcase(case)
+    for name, reason in report.unmeasured.items():
+        case = TestCase(name, classname=f"edgekit.gate.{report.target}")
+        case.result = [(Skipped if report.verdict == "pass" else Failure)(message=reason, type_="undecided")]
+        suite.add_testcase(case)
     for name in report.not_applicable:
         case = TestCase(name, classname=f"edgekit.gate.{report.target}")
         case.result = [Skipped(message="for another target, not judged")]

@@ -41,19 +41,26 @@ _DRAWN = {"frame": "frames", "sequence": "sequences", "scene": "scenes", "drive"
 
 
 def measured(
-    evaluation: EvaluateReport,
-    profile: ProfileReport,
+    evaluation: EvaluateReport | None,
+    profile: ProfileReport | None,
     metrics: tuple[Metric, ...],
     beside: tuple[ProfileReport, ...] = (),
 ) -> dict[str, Measured]:
     """Every number that a KPI can name.
 
     Args:
-        evaluation: accuracy of the candidate and of its control.
-        profile: its latency and memory.
+        evaluation: accuracy of the candidate and of its control; None: there was no time for it.
+        profile: its latency and memory; None likewise.
         metrics: the task's, with their directions.
         beside: profiles of further runs, for the numbers that the first does not have.
     """
+    table = {} if evaluation is None else _accuracies(evaluation, metrics)
+    for one in (*reversed(beside), *([] if profile is None else [profile])):
+        table |= _profiled(one)
+    return table
+
+
+def _accuracies(evaluation: EvaluateReport, metrics: tuple[Metric, ...]) -> dict[str, Measured]:
     sampling = _drawn(evaluation.bootstrap)
     table = {}
     for metric in metrics:
@@ -64,8 +71,6 @@ def measured(
                     values = slices.setdefault(part.column, {})
                     values[part.value] = _measured(metric, part, _of_slice(sampling, part))
             table[metric.name] = _measured(metric, evaluation, sampling, slices)
-    for one in (*reversed(beside), profile):
-        table |= _profiled(one)
     return table
 
 
@@ -119,8 +124,9 @@ def profile_values(profile: ProfileReport) -> dict[str, float]:
         for p in QUANTILES
         if getattr(latency, p) is not None
     }
-    values["peak_memory_mib"] = profile.memory_mib["peak_rss"]
-    values["engine_memory_mib"] = profile.memory_mib["engine"]
+    if profile.memory_mib:  # nothing, when the time was too short for it
+        values["peak_memory_mib"] = profile.memory_mib["peak_rss"]
+        values["engine_memory_mib"] = profile.memory_mib["engine"]
     values["size_mib"] = profile.size_mib
     if profile.speedup_p50 is not None:
         values["speedup_p50"] = profile.speedup_p50

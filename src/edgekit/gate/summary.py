@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgekit.core import race
 from edgekit.core.reports import GateReport
 from edgekit.gate import words
 
@@ -22,6 +23,8 @@ def markdown(report: GateReport) -> str:
         verdict = "undecided, allowed" if result.allowed else result.verdict
         lines.append(_row([*cells, f"{_SIGNS[result.verdict]} {verdict}"]))
     reasons = [f"- **{_cell(words.title(r))}**: {_cell(r.reason)}" for r in report.kpis if r.reason]
+    reasons += [f"- **{_cell(name)}** is undecided: {_cell(why)}" for name, why in report.unmeasured.items()]
+    reasons += [f"- {_cell(told)}" for told in [race.advice(report.race)] if told] if report.race is not None else []
     if reasons:
         lines += ["", *reasons]
     if report.not_applicable:

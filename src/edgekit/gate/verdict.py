@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.core.reports import Interval, Judgement
 from edgekit.gate.quantity import Sampling
+from edgekit.stats.faster import clears
 from edgekit.stats.openings import MIN_LOADS, queries_for_ends
 from edgekit.stats.percentiles import minimum_queries
 from edgekit.stats.shares import Share
@@ -41,16 +42,13 @@ def decide(
     if interval is None:
         missing = "" if sampling is None else "no interval measured"
         return Decision("pass" if _keeps(value, limit, upper) else "fail", reason=missing)
-    low = -math.inf if interval.low is None else interval.low
-    high = math.inf if interval.high is None else interval.high
-    worst, best = (high, low) if upper else (low, high)
-    if _keeps(worst, limit, upper):
-        return Decision("pass")
-    if not _keeps(best, limit, upper):
-        return Decision("fail")
+    verdict = clears(interval, limit, upper)
+    if verdict != "undecided":
+        return Decision(verdict)
     if sampling is not None and sampling.share is not None:
         return _of_share(sampling.share, limit, sampling)
-    beyond = high if limit > value else low if limit < value else math.inf
+    end = interval.high if limit > value else interval.low if limit < value else None
+    beyond = math.inf if end is None else end
     return _undecided(abs(beyond - value), abs(limit - value), sampling)
 
 

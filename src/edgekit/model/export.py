@@ -20,6 +20,7 @@ from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.model import onnxsource, usercode
+from edgekit.model.denormals import Denormals, without_denormals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,20 +47,20 @@ class Exportable(Protocol):
     def run(self, feeds: Arrays) -> dict[str, Array]: ...
 
 
-def export(model: Exportable, path: Path, opset: int = 20) -> None:
+def export(model: Exportable, path: Path, opset: int = 20) -> Denormals:
     """Write ``model`` as one ONNX file with fixed shapes, the names of the spec, and every shape inferred.
 
     The same model gives the same bytes: no paths, no stack traces.  Initializers
     keep the names of the state_dict, nodes carry their module under :data:`MODULE_KEY`.
     A model that is an ONNX file is given on as it is (``opset`` then has no effect).
+    Denormal weights are zero in either, and counted: :mod:`edgekit.model.denormals`.
 
     Raises :class:`ModelError` that names the operator and the line of the user's code
     when the model cannot be exported, or changes its output from run to run.
     """
     if model.module is None:
         assert model.onnx is not None
-        write_bytes(path, onnxsource.content(model.onnx, model.inputs, model.outputs))
-        return
+        return _write(path, onnxsource.content(model.onnx, model.inputs, model.outputs))
     both = [spec.name for spec in model.inputs if spec.name in model.outputs]
     if both:
         raise ModelError(f"model.inputs and model.outputs share the name {both[0]!r}; ONNX needs distinct names")
@@ -75,7 +76,13 @@ def export(model: Exportable, path: Path, opset: int = 20) -> None:
     if size > _MAX_BYTES:
         raise ModelError(f"the weights take {size / 2**20:.0f} MiB; one ONNX file holds at most 2048 MiB")
     _check_repeatable(model)
-    write_bytes(path, _finish(_convert(model, model.module, opset), model))
+    return _write(path, _finish(_convert(model, model.module, opset), model))
+
+
+def _write(path: Path, content: bytes) -> Denormals:
+    content, found = without_denormals(content)
+    write_bytes(path, content)
+    return found
 
 
 def golden(model: Exportable, feeds: Sequence[Arrays]) -> dict[str, Array]:

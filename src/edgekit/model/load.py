@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.core import sessions
+from edgekit.core.denormals import flushed
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
@@ -69,7 +71,8 @@ class LoadedModel:
         return {name: _array(value) for name, value in zip(self.outputs, results, strict=True)}
 
     def _run_onnx(self, feeds: Arrays) -> dict[str, Array]:
-        values = self._session.run(list(self.outputs), dict(feeds))
+        with flushed():
+            values = self._session.run(list(self.outputs), dict(feeds))
         return dict(zip(self.outputs, values, strict=True))
 
     @cached_property
@@ -78,8 +81,12 @@ class LoadedModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # As it is written: what optimisers do to integers differs from processor to processor.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        sessions.configure(options)
         try:
-            return onnxruntime.InferenceSession(str(self.onnx), options, providers=["CPUExecutionProvider"])
+            with flushed():
+                return onnxruntime.InferenceSession(str(self.onnx), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no class
             raise ModelError(
                 f"{self.onnx}: ONNX Runtime {onnxruntime.__version__} does not take it: {usercode.describe(error)}"

@@ -18,7 +18,6 @@ from edgekit.profiling.machine import machine
 from edgekit.profiling.memory import measure_memory
 from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
 from edgekit.stats.openings import p50_ratio
-from edgekit.stats.pairs import speedup_interval
 from edgekit.stats.percentiles import (
     CONFIDENCE,
     early_stopping,
@@ -51,7 +50,6 @@ __all__ = [
     "measure_memory",
     "minimum_queries",
     "p50_ratio",
-    "speedup_interval",
     "summarise",
     "time_inference",
     "too_few",

@@ -20,7 +20,7 @@ from edgekit.data import Sample
 from edgekit.engine import Engine, in_turn
 from edgekit.preprocess import Preprocess
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
-from edgekit.stats.openings import percentile_interval, summarise_openings
+from edgekit.stats.openings import MIN_LOADS, percentile_interval, summarise_openings
 from edgekit.stats.percentiles import CONFIDENCE, QUANTILES, summarise
 from edgekit.tasks import Task
 
@@ -111,6 +111,7 @@ def measure_latency(
     task: Task,
     load: Load,
     advance: Callable[[], None] = lambda: None,
+    more: Callable[[int], bool] = lambda done: True,
 ) -> Timed:
     """Latency by engine and stage.
 
@@ -121,10 +122,13 @@ def measure_latency(
         task: its decode is timed as ``post``.
         load: number of queries, and of openings.
         advance: called after every round.
+        more: whether there is time for another opening after so many; not asked before the fifth.
     """
     parts: list[dict[str, Array]] = []
     while len(parts) < load.loads or (len(parts) < load.most * load.loads and not _bounded(parts)):
         number = len(parts)
+        if number >= MIN_LOADS and not more(number):
+            break
         with opened() as engines:
             queries = range(number * load.each - load.settling(number), (number + 1) * load.each)
             parts.append(_rounds(engines, samples, preprocess, task, queries, load.each, advance))

@@ -7,7 +7,7 @@ PyTorch network comes in through the :class:`Job`, so a technique imports none o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -62,7 +62,13 @@ class Bench(Protocol):
         """The task metric of the engine built from ``model``, over all validation frames."""
 
     def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
-        """Inference latency of each engine, the engines timed in turn in one loop."""
+        """Inference latency of each engine, the engines opened once and timed in turn in one loop: a rough order."""
+
+    def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
+        """Milliseconds of inference, in turn and opened anew: as many equal parts as :mod:`edgekit.stats.faster` opens.
+
+        What is called faster is called so by these.
+        """
 
     def size_mib(self, model: bytes) -> float:
         """Size of the engine built from ``model``."""

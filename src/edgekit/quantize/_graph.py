@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.core import sessions
+from edgekit.core.denormals import flushed
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.plugins import allowed
 from edgekit.core.tensors import Array, Arrays
 
-# It would quantize the layers that are left in float between rounded tensors.
-UNWANTED = ["WeightBiasQuantization"]
 OPSET = 17
 """Lowest opset worked on: per-channel DequantizeLinear needs 13, LayerNormalization 17."""
 
@@ -88,10 +88,11 @@ def session(model: Any, options: Any, what: str = "ONNX Runtime refuses the mode
     Raises:
         ModelError: the model is refused; ``what`` starts the message.
     """
-    with translated(what):
-        content = model.SerializeToString()
+    sessions.configure(options)
+    with translated(what), flushed():
+        content = sessions.prepared(model.SerializeToString())
         return runtime().InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=UNWANTED
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=sessions.unwanted()
         )
 
 
@@ -101,7 +102,7 @@ def run(opened: Any, names: Sequence[str], feeds: Arrays) -> list[Array]:
     Raises:
         ModelError: the feeds do not fit the model, or a node fails.
     """
-    with translated("the model does not run on the calibration frames"):
+    with translated("the model does not run on the calibration frames"), flushed():
         values: list[Array] = opened.run(list(names), dict(feeds))
     return values
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.core.denormals import flushed
 from edgekit.core.tensors import Array, Arrays
 from edgekit.quantize._graph import Graph, runtime, session, translated
 
@@ -52,7 +53,8 @@ class Observer:
                     binding.bind_output(name, "cpu")
                 else:
                     binding.bind_output(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
-            self._session.run_with_iobinding(binding)
+            with flushed():
+                self._session.run_with_iobinding(binding)
             made = dict(zip(self.tensors, binding.get_outputs(), strict=True))
             return {name: self._buffers[name] if name in self._buffers else made[name].numpy() for name in made}
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from edgekit.core.errors import ModelError, SpecError
@@ -24,10 +25,10 @@ from edgekit.quantize._sensitivity import analyse, picture
 from edgekit.quantize._variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.quantize.qat import Config as QatConfig
+from edgekit.stats import faster
+from edgekit.stats.openings import summarise_openings
 
 QUERIES = 100
-# Faster means by more than what medians of the same engine differ by from run to run.
-MARGIN = 1.03
 # What the repair rungs switch on, the cheapest first.
 REPAIRS: dict[str, dict[str, Any]] = {
     "bias correction": {"bias_correction": True},
@@ -166,27 +167,31 @@ class _Ladder:
 
     def _measured(self, name: str, made: Quantized) -> Attempt:
         accuracy = self.bench.accuracy(made.model)
-        latency = self.bench.latency({"control": self.source, "it": made.model}, QUERIES)
+        control = self._control()
+        times = self.bench.times_ms({"fp32": self.source, control.rung.name: control.model, "it": made.model})
         drop = self.reference - accuracy if self.bench.metric.higher else accuracy - self.reference
-        speedup = latency["control"].p50 / latency["it"].p50
+        speedup = faster.speedup(times["fp32"], times["it"], faster.LOADS)
+        against = faster.speedup(times[control.rung.name], times["it"], faster.LOADS)
         reasons = []
         if not mixed.holds(accuracy, self.floor, self.bench):
             reasons.append(f"loses {drop:.4f} {self.bench.metric.name}, allowed {self.config.max_drop:g}")
-        if speedup < MARGIN * self._control_speedup():
-            reasons.append(f"not faster than the control ({speedup:.2f}x of FP32)")
+        if (found := faster.faster(against)) != "faster":
+            how = "not faster" if found == "rejected" else "not shown to be faster"
+            reasons.append(f"{how} than the {control.rung.name} control ({against}, {faster.MARGIN:g}x is needed)")
         if not reasons and (departs := self.bench.departs(made.model, made.precision)):
             reasons.append(departs)
         size = self.bench.size_mib(made.model)
         verdict: Literal["meets", "rejected"] = "rejected" if reasons else "meets"
         settings = made.record.get("config", {})
-        rung = Rung(
-            name, made.precision, accuracy, drop, latency["it"], speedup, size, verdict, "; ".join(reasons), settings
-        )
+        latency = summarise_openings(np.array(times["it"]), faster.LOADS)
+        reason = "; ".join(reasons)
+        rung = Rung(name, made.precision, accuracy, drop, latency, speedup.ratio, size, verdict, reason, settings)
         return Attempt(rung, made.model, made.record)
 
-    def _control_speedup(self) -> float:
-        """Speed-up over FP32 of the fastest control so far."""
-        return max((a.rung.speedup_p50 or 1.0 for a in self.tried if a.rung.verdict == "control"), default=1.0)
+    def _control(self) -> Attempt:
+        """The fastest control so far."""
+        controls = [attempt for attempt in self.tried if attempt.rung.verdict == "control"]
+        return max(controls, key=lambda attempt: attempt.rung.speedup_p50 or 1.0)
 
     # -- the result --------------------------------------------------------------------------------
 
@@ -203,8 +208,7 @@ class _Ladder:
         self.blame()
         chosen = self.tried[-1]
         if chosen.rung.verdict != "meets":
-            controls = [a for a in self.tried if a.rung.verdict == "control"]
-            chosen = max(controls, key=lambda attempt: attempt.rung.speedup_p50 or 1.0)
+            chosen = self._control()
         report = CompressReport(
             target=self.bench.target,
             metric=self.bench.metric.name,

@@ -23,6 +23,7 @@ from edgekit.quantize._graph import attribute
 from edgekit.quantize._sensitivity import analyse, picture
 from edgekit.quantize._variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
+from edgekit.stats import faster
 
 # Candidates are compared with few queries each: what decides is their order, not the figure.
 QUERIES = 40
@@ -31,8 +32,6 @@ STRETCHES = 4
 # Layers that are tried in INT8 again, the dearest first, and times that a stretch is added.
 RETRIES = 6
 ROUNDS = 4
-# A stretch is left in float for speed only when that is a gain beyond noise.
-GAIN = 0.99
 _log = logging.getLogger("edgekit")
 
 
@@ -130,6 +129,13 @@ class _Search:
         with self.variants.job.progress.track("time candidates"):
             return {name: found.p50 for name, found in self.bench.latency(models, QUERIES).items()}
 
+    def faster(self, choice: Collection[str], than: Collection[str]) -> bool:
+        """Whether one choice of float layers makes the engine faster than another."""
+        models = {"before": self.variants.model(than), "it": self.variants.model(choice)}
+        with self.variants.job.progress.track("race"):
+            times = self.bench.times_ms(models)
+        return faster.faster(faster.speedup(times["before"], times["it"], faster.LOADS)) == "faster"
+
     def ranked(self, layers: Sequence[LayerNoise]) -> list[str]:
         """Layers in the order in which to leave them in float; the suspects by noise per millisecond, measured."""
         suspects = [layer for layer in layers if layer.noise_share > 0][:SUSPECTS]
@@ -171,7 +177,8 @@ class _Search:
             choices = {"": exclude} | self._stretches(exclude)
             times = self.latencies(choices)
             best = min(times, key=lambda name: times[name])
-            if times[best] > GAIN * times[""] or not self.holds(choices[best]):
+            # The least of many times is so by luck as well: it has to be faster in a race of two.
+            if not best or not self.faster(choices[best], exclude) or not self.holds(choices[best]):
                 return exclude
             exclude = tuple(choices[best])
         return exclude

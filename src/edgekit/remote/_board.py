@@ -101,11 +101,11 @@ class Board:
         return BoardEngine(path, config, self)
 
     def race(
-        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
+        self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig
     ) -> tuple[dict[str, list[float]], str]:
-        """Milliseconds by engine, ``queries`` in turn or one median each, and what measured them; empty: nothing."""
+        """Milliseconds by engine, in turn or one median each, and what measured them; empty: nothing."""
         way = self._way(config)
-        return way.race(engines, feeds, queries, warmup, config), way.name
+        return way.race(engines, feeds, config), way.name
 
     def quantization_profile(self, config: EngineConfig) -> str:
         """That of the plugin."""

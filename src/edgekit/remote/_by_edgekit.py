@@ -20,6 +20,7 @@ from edgekit.engine import EngineConfig
 from edgekit.remote._ssh import Folder, Host
 from edgekit.remote._way import MODEL, engine_name, without_host
 from edgekit.remote.worker import MARK
+from edgekit.stats import faster
 
 _FEEDS, _RESULTS = "feeds.npz", "results.npz"
 
@@ -84,9 +85,7 @@ class ByEdgekit:
             with np.load(back, allow_pickle=False) as stored:
                 return dict(stored)
 
-    def race(
-        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
-    ) -> dict[str, list[float]]:
+    def race(self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig) -> dict[str, list[float]]:
         """See :class:`edgekit.remote._way.Way`: in turn."""
         with self._host.folder() as folder:
             for path in engines.values():
@@ -96,7 +95,8 @@ class ByEdgekit:
             self._send(folder, feeds)
             request: dict[str, Any] = {"do": "time", "feeds": _FEEDS}
             request["engines"] = {name: path.name for name, path in engines.items()}
-            request |= {"queries": queries, "warmup": warmup, "config": without_host(config)}
+            request |= {"loads": faster.LOADS, "each": faster.EACH, "settling": faster.SETTLING}
+            request["config"] = without_host(config)
             times: dict[str, list[float]] = self._ask(folder, request)["times_ms"]
             return times
 

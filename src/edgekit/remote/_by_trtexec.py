@@ -130,9 +130,7 @@ class ByTrtexec:
             self._judge(log, code, lines, Path(ENGINE))
             return {spec.name: self._dumped(folder, log, spec, Path(scratch)) for spec in outputs}
 
-    def race(
-        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
-    ) -> dict[str, list[float]]:
+    def race(self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig) -> dict[str, list[float]]:
         """See :class:`edgekit.remote._way.Way`: the medians of the builds' own measurements; no query runs now."""
         found = {}
         for name, path in engines.items():

@@ -51,10 +51,9 @@ class Way(Protocol):
     ) -> dict[str, Array]:
         """One query on the engine that lies in ``folder``."""
 
-    def race(
-        self, engines: Mapping[str, Path], feeds: Arrays, queries: int, warmup: int, config: EngineConfig
-    ) -> dict[str, list[float]]:
-        """Milliseconds by name of the engines here: of ``queries`` in turn, or one median of each; empty: not known."""
+    def race(self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig) -> dict[str, list[float]]:
+        """Milliseconds by name of the engines here: in turn, in as many equal parts as :mod:`edgekit.stats.faster`
+        opens them, or one median of each; empty: not known."""
 
 
 def without_host(config: EngineConfig, cache: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
 from edgekit.core.tensors import Array, TensorSpec
-from edgekit.engine import Engine, in_turn, layers_path
+from edgekit.engine import Engine, layers_path, opened_in_turn
 from edgekit.remote._way import version
 
 MARK = "edgekit: "
@@ -78,13 +77,12 @@ def _run(request: dict[str, Any]) -> Any:
 
 
 def _time(request: dict[str, Any]) -> Any:
-    """The engines in turn: milliseconds of every query by name."""
+    """The engines in turn, opened anew ``loads`` times: milliseconds of every query by name."""
     module, config = _target(request)
-    with ExitStack() as stack:
-        opened = {
-            name: stack.enter_context(module.open(Path(file), config)) for name, file in request["engines"].items()
-        }
-        return {"times_ms": in_turn(opened, _feeds(request), request["queries"], request["warmup"])}
+    files = request["engines"].items()
+    openers = {name: lambda file=file: module.open(Path(file), config) for name, file in files}
+    counts = (request["loads"], request["each"], request["settling"])
+    return {"times_ms": opened_in_turn(openers, _feeds(request), *counts)}
 
 
 def _feeds(request: dict[str, Any]) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from edgekit.core import race
 from edgekit.core.reports import ProfileReport
 from edgekit.report import words
 from edgekit.report.content import Content
@@ -80,7 +81,11 @@ def _power(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def warnings(content: Content) -> list[str]:
     """What makes the numbers less than they seem: unlocked clocks, a busy machine, too few queries."""
-    found = [f"{text[:1].upper()}{text[1:]}." for text in content.evaluation.warnings] if content.evaluation else []
+    told = [text for report in (content.evaluation, content.gate) if report is not None for text in report.warnings]
+    if content.gate is not None:
+        told += [f"{name} is undecided: {reason}" for name, reason in content.gate.unmeasured.items()]
+        told += filter(None, [race.advice(content.gate.race)] if content.gate.race is not None else [])
+    found = [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(told)]
     found += _of_profile(content.profile) if content.profile is not None else ()
     calibration = content.provenance.get("calibration")
     if isinstance(calibration, Mapping) and calibration.get("real") is False:

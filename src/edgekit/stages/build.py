@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +20,8 @@ from edgekit.core.tensors import Array, TensorSpec
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
-from edgekit.stages import prove
-from edgekit.stages.compressed import RECORD, Compressed
+from edgekit.stages import prove, race
+from edgekit.stages.compressed import EXPORT, RECORD, Compressed
 from edgekit.stages.tools import tool_versions
 from edgekit.verification.agreement import Judge
 
@@ -92,7 +93,7 @@ def make_engines(
         module.build(models[precision], file, config, progress)
         made, asked = (file, models[precision]), None if reports else judge
         reports.append(prove.prove(module, config, made, precision, golden, unrunnable, progress, limits, asked))
-    found = None if unrunnable else prove.race(module, config, engines, golden, progress)
+    found = None if unrunnable else race.race(module, config, engines, golden, progress)
     reports[0]["race"] = None if found is None else found.to_dict()
     write_json(folder / "parity.json", reports)
 
@@ -163,6 +164,7 @@ def publish_bundle(
         **origins,
         PLACEMENT: plugins.load("engine", config.engine).quantization_profile(config) if wanted == "int8" else None,
         EVALUATION: judged_on and asdict(judged_on),
+        "export": json.loads((compressed.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
         "device": module.fingerprint(config),
         "seed": spec.seed,

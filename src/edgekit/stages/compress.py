@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core import plugins
+from edgekit.core import plugins, sessions
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
 from edgekit.core.errors import ModelError
 from edgekit.core.golden import feeds_of, frames_of, read_arrays, write_arrays
@@ -25,7 +25,7 @@ from edgekit.engine import Engine, control_of
 from edgekit.quantize import Job
 from edgekit.stages import job as jobs
 from edgekit.stages import labels
-from edgekit.stages.compressed import RECORD, Compressed
+from edgekit.stages.compressed import EXPORT, RECORD, Compressed
 from edgekit.stages.export import preprocess_of
 from edgekit.stages.tools import tool_versions
 
@@ -45,6 +45,7 @@ def quantize_model(
         "frames": frames.fingerprint(),
         "profile": jobs.target_profile(spec, target),
         "control": control_of(engine, "int8"),
+        "sessions": sessions.SETTINGS,
         "tools": tool_versions(),
     }
     if config.measures:
@@ -134,7 +135,7 @@ def analyse_layers(
 def publish_compressed(final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
     """Copy the results where the user finds them, atomically; a source that is not float32 is called what it is."""
     source = exported.path / "fp32.onnx"
-    files: dict[str, Path] = {"golden.npz": (quantized or exported).path / "golden.npz"}
+    files: dict[str, Path] = {"golden.npz": (quantized or exported).path / "golden.npz", EXPORT: exported.path / EXPORT}
     if quantized is None:
         from edgekit.model import onnxops
 

@@ -10,6 +10,8 @@ from typing import Any
 from edgekit.engine import control_of
 
 RECORD = "calibration.json"
+EXPORT = "export.json"
+"""What was found out while exporting: ``denormals`` as :class:`edgekit.model.denormals.Denormals` has them."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.artifacts import sha256_file, sha256_of, write_bytes
+from edgekit.core.artifacts import sha256_file, sha256_of, write_bytes, write_json
 from edgekit.core.errors import DataError, MissingRequirement, SpecError
 from edgekit.core.golden import specs_of, write_arrays
 from edgekit.core.progress import Progress
@@ -14,10 +15,12 @@ from edgekit.core.workspace import Stage, Workspace
 from edgekit.data import Dataset
 from edgekit.model import files
 from edgekit.preprocess import Preprocess
+from edgekit.stages.compressed import EXPORT
 from edgekit.stages.job import Feeds
 from edgekit.stages.tools import tool_versions
 
 GOLDEN_FRAMES = 2
+_log = logging.getLogger("edgekit")
 
 
 def calibration_data(spec: Spec) -> Dataset:
@@ -42,6 +45,7 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
         "files": model_files(spec),
         "seed": spec.seed,
         "golden": GOLDEN_FRAMES,
+        "denormals": "zero",
         "preprocess": preprocess_of(spec),
         "frames": frames.fingerprint(),
         "tools": tool_versions(),
@@ -55,11 +59,16 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
             torch.manual_seed(spec.seed)  # a factory without weights keeps its random ones
             model = load.load_model(spec.model)
         with progress.track("export to ONNX"):
-            export.export(model, folder / "fp32.onnx")
+            denormals = export.export(model, folder / "fp32.onnx")
             write_bytes(folder / "fp32.onnx", opset.lowered((folder / "fp32.onnx").read_bytes()))
             feeds = Feeds(Preprocess(spec.preprocess), frames, GOLDEN_FRAMES)
             golden = export.golden(model, list(feeds))
         write_arrays(folder / "golden.npz", golden)
+        write_json(folder / EXPORT, {"denormals": denormals.to_dict()})
+        if denormals.zeroed:
+            _log.info("%d denormal weights in %d tensors are zero now", denormals.zeroed, denormals.tensors)
+        for name in denormals.constants:
+            _log.warning("constant %s is a denormal number; engines that flush these take it for zero", name)
 
     return workspace.stage("export", inputs, fill)
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,12 +21,13 @@ from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
-from edgekit.engine import Engine, not_here
+from edgekit.engine import Engine, not_here, opened_in_turn
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Job, TechniqueConfig
 from edgekit.stages import labels
 from edgekit.stages.asking import Asking
+from edgekit.stats import faster
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,6 +123,11 @@ class TargetBench:
         with contextlib.ExitStack() as stack:
             engines = {name: stack.enter_context(self._engine(model)) for name, model in models.items()}
             return profiling.time_inference(engines, feeds, queries, warmup=5)
+
+    def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
+        feeds = self._preprocess(self._validation[0].images).feeds
+        openers = {name: lambda model=model: self._engine(model) for name, model in models.items()}
+        return opened_in_turn(openers, feeds, faster.LOADS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return self._built(model).stat().st_size / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.bundle import Bundle, pack
+from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError, SpecError
 from edgekit.core.history import ControlChart
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.core.spec import KPI_LIMITS, Kpi
-from edgekit.gate import against, judge, measured, require_measured
+from edgekit.gate import Baseline, against, judge, measured, require_measured
 from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure
 from edgekit.stages.baseline import Other
 from edgekit.stages.measure import Accuracy, Timing
+from edgekit.stages.timely import Timely
 
 if TYPE_CHECKING:
     from edgekit.history import History
@@ -42,7 +45,7 @@ class Judging:
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
     ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
     ``load``: queries of a fresh profile.  ``needs_baseline``: KPIs against a baseline are refused without one;
-    otherwise they are left out, with a warning.
+    otherwise they are left out, with a warning.  ``budget_s``: seconds for measuring; see :mod:`edgekit.stages.timely`.
     """
 
     root: Path | None = None
@@ -52,15 +55,16 @@ class Judging:
     beside: tuple[ProfileReport, ...] = ()
     load: Load = field(default_factory=lambda: load_of(None))
     needs_baseline: bool = True
+    budget_s: float = math.inf
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict, the measurements behind it, and the id of the run that was recorded."""
+    """The verdict, the measurements behind it (None: no time was left), and the id of the run that was recorded."""
 
     gate: GateReport
-    evaluation: EvaluateReport
-    profile: ProfileReport
+    evaluation: EvaluateReport | None
+    profile: ProfileReport | None
     run: str | None = None
 
 
@@ -90,24 +94,49 @@ def gate(
         other = Other(why="no baseline was named")
     kpis, unjudged = _comparable(bundle, other)
     require_measured(kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
-    baseline = None
-    if other is not None and other.bundle is not None:
-        both = measure.compare(bundle, other.bundle, Accuracy(how.root), Timing(how.load, how.root), progress)
-        evaluated, profiled = both.evaluation, both.profile
-        theirs = (both.baseline_evaluation, both.baseline_profile)
-        baseline = against(other.name, theirs, (evaluated, profiled), metrics, paired=both.paired, same_run=True)
-    else:
-        evaluated = evaluated or measure.evaluate(bundle, Accuracy(how.root), progress)
-        profiled = profiled or measure.profile(bundle, Timing(how.load, how.root), progress)
-        if other is not None and other.documents is not None:
-            mine = (evaluated, profiled)
-            baseline = against(other.name, other.documents, mine, metrics, history=other.earlier)
+    timely = Timely(Budget(how.budget_s))
+    evaluated, profiled, baseline = _measure(bundle, how, other, (evaluated, profiled), timely, progress)
     numbers = measured(evaluated, profiled, metrics, how.beside)
-    first = other is not None and not other.exists
-    report = judge(kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided, none_is_well=first)
-    report = replace(report, warnings=(*evaluated.warnings, *unjudged))
-    run = None if book is None else _record(bundle, book, evaluated, profiled, report, fresh)
+    kpis, missed = timely.split(kpis, contents.target, numbers, [m.name for m in metrics], baseline is not None)
+    well = bool(missed) or (other is not None and not other.exists)
+    report = judge(kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided, none_is_well=well)
+    if missed:
+        allowed = all(how.allow_undecided or bundle.contents.kpis[name].allow_undecided for name in missed)
+        verdict = "undecided" if report.verdict == "pass" and not allowed else report.verdict
+        report = replace(report, unmeasured=missed, verdict=verdict)
+    warnings = (*(evaluated.warnings if evaluated is not None else ()), *unjudged)
+    report = replace(report, warnings=warnings, race=None if bundle.race is None else dict(bundle.race))
+    if book is None or evaluated is None or profiled is None:  # half a run is no run to compare later ones with
+        return Judged(report, evaluated, profiled)
+    run = _record(bundle, book, evaluated, profiled, report, fresh)
     return Judged(replace(report, run=run), evaluated, profiled, run)
+
+
+def _measure(
+    bundle: Bundle,
+    how: Judging,
+    other: Other | None,
+    given: tuple[EvaluateReport | None, ProfileReport | None],
+    timely: Timely,
+    progress: Progress,
+) -> tuple[EvaluateReport | None, ProfileReport | None, Baseline | None]:
+    """What was not given, measured as far as the time goes, and what it is held against."""
+    metrics, budget = _metrics(bundle), timely.budget
+    accuracy, timing = Accuracy(how.root, budget=budget), Timing(how.load, how.root, budget=budget)
+    if other is not None and other.bundle is not None:
+        theirs = other.bundle
+        both = timely.take(("accuracy", "timing"), lambda: measure.compare(bundle, theirs, accuracy, timing, progress))
+        if both is None:
+            return None, None, None
+        mine, before = (both.evaluation, both.profile), (both.baseline_evaluation, both.baseline_profile)
+        return *mine, against(other.name, before, mine, metrics, paired=both.paired, same_run=True)
+    evaluated = given[0] or timely.take(("accuracy",), lambda: measure.evaluate(bundle, accuracy, progress))
+    profiled = given[1] or timely.take(("timing",), lambda: measure.profile(bundle, timing, progress))
+    if other is None or other.documents is None or evaluated is None or profiled is None:
+        return evaluated, profiled, None
+    return evaluated, profiled, against(
+        other.name, other.documents, (evaluated, profiled), metrics, history=other.earlier
+    )  # fmt: skip
 
 
 def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tuple[str, ...]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgekit import evaluation, profiling
 from edgekit.bundle import Bundle, EngineFile
+from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EvaluateReport, Interval, LayerTime, ProfileReport
@@ -20,11 +22,14 @@ from edgekit.engine import Engine
 from edgekit.evaluation import Measurement, Resampling
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
 from edgekit.sensors import Recorder
+from edgekit.stats.openings import MIN_LOADS
 
 BASELINE = "baseline"
 AGAIN = "the engine again"
 """A second copy of the engine: what it differs from the first is the noise of this machine (A/A)."""
 FRAMES = 16
+# Of what is left of a budget: accuracy leaves the rest to timing, and timing its rest to the memory of the engines.
+FRAMES_SHARE, OPENINGS_SHARE = 0.7, 0.85
 SENSOR_RATE_HZ = 2.0  # often enough for a mean, seldom enough that few queries meet a reading
 TRACED = 50
 
@@ -35,12 +40,14 @@ class Accuracy:
 
     ``root``: where the evaluation data are on this machine; ``table``: a CSV file of further metadata by frame id;
     ``resampling``: how intervals are made; ``worst``: how many of the worst frames are named.
+    ``budget``: :class:`~edgekit.core.budget.OutOfTime` when the frames would take more than most of it.
     """
 
     root: Path | None = None
     table: Path | None = None
     resampling: Resampling = field(default_factory=Resampling)
     worst: int = 10
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Timing:
     the other cores are kept busy meanwhile.  ``layers``, ``leak``: also time each layer, and run the leak test.
     ``trace``: a file for Perfetto.  ``sensors``: those that must work; none: all that do.  ``images``: a folder of
     frames in place of the evaluation data, because time needs no labels.
+    ``budget``: fewer openings when it ends; :class:`~edgekit.core.budget.OutOfTime` when not even five fit into it.
     """
 
     load: Load = field(default_factory=Load)
@@ -62,6 +70,7 @@ class Timing:
     trace: Path | None = None
     sensors: tuple[str, ...] = ()
     images: Path | None = None
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True)
@@ -94,14 +103,16 @@ def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
         if how.busy:
             stack.enter_context(profiling.co_load(_threads(bundle)))
         if how.scenario is None:
-            report = _in_turn(bundle, _timed(bundle, None, samples, how.load, progress), samples)
+            report = _in_turn(bundle, _timed(bundle, None, samples, how, progress), samples)
         else:
             report = _driven(bundle, samples, how.scenario, progress)
     power = recorder.report(int(report.settings["queries"]))
     if how.scenario is None:
         power["energy_j_per_query"] = None  # engines took turns: the energy is not of one of them
     report.settings["co_load"] = how.busy
-    report = _with_memory(bundle, replace(report, power=power), samples, progress)
+    report = replace(report, power=power)
+    if how.budget.left > 0:
+        report = _with_memory(bundle, report, samples, progress)
     return _in_detail(bundle, report, samples, how, progress)
 
 
@@ -119,7 +130,7 @@ def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing
     samples = _frames(bundle, timing)
     with _engines(bundle) as engines, baseline.engine() as other:
         found = _measured(bundle, {**engines, BASELINE: other}, accuracy, progress)
-    timed = _timed(bundle, baseline, samples, timing.load, progress)
+    timed = _timed(bundle, baseline, samples, timing, progress)
     own = {name: score for name, score in found.scores.items() if name != BASELINE}
     pair = {name: found.scores[name] for name in (_candidate(bundle), BASELINE)}
     theirs = _judged(baseline, replace(found, scores={BASELINE: pair[BASELINE]}), accuracy, BASELINE)
@@ -162,8 +173,10 @@ def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, prog
     table = None if how.table is None else evaluation.read_table(how.table)  # a mistake in it costs no run
     judged = bundle.judged(how.root)
     control = bundle.contents.control or bundle.contents.candidate  # what needs no control is its own
+    pace = how.budget.pace(len(judged.dataset), "frames", FRAMES_SHARE)
     with progress.track("evaluate", len(judged.dataset)) as advance:
-        found = evaluation.measure(engines, bundle.preprocess(), judged.task, judged.dataset, advance, control.file)
+        step = _both(advance, pace)
+        found = evaluation.measure(engines, bundle.preprocess(), judged.task, judged.dataset, step, control.file)
     return found if table is None else evaluation.joined(found, table)
 
 
@@ -174,19 +187,37 @@ def _frames(bundle: Bundle, how: Timing) -> list[Sample]:
     return [dataset[i * len(dataset) // count] for i in range(count)]
 
 
-def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], load: Load, progress: Progress) -> Timed:
+def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: Timing, progress: Progress) -> Timed:
     """All engines in turn: the candidate, a copy of it, the control if there is one, and the baseline if asked for."""
+
+    openers: dict[str, Callable[[], Engine]] = {role.file: partial(bundle.engine, role) for role in _roles(bundle)}
+    if baseline is not None:
+        openers[BASELINE] = baseline.engine
+    openers[AGAIN] = bundle.engine
+    order = list(openers)
 
     @contextlib.contextmanager
     def opened() -> Iterator[dict[str, Engine]]:
+        # What memory an engine gets depends on which was opened before it: each comes first, and last, as often.
+        order.append(order.pop(0))
         with contextlib.ExitStack() as stack:
-            engines = stack.enter_context(_engines(bundle))
-            if baseline is not None:
-                engines[BASELINE] = stack.enter_context(baseline.engine())
-            yield engines | {AGAIN: stack.enter_context(bundle.engine())}
+            engines = {name: stack.enter_context(openers[name]()) for name in order}
+            yield {name: engines[name] for name in openers}
 
+    load = how.load
+    fewest = load.settling(0) + (MIN_LOADS - 1) * load.settling(1) + MIN_LOADS * load.each
+    pace, more = how.budget.pace(fewest, "rounds of queries", OPENINGS_SHARE), how.budget.room(OPENINGS_SHARE)
     with progress.track("time", load.rounds) as advance:
-        return profiling.measure_latency(opened, samples, bundle.preprocess(), bundle.task(), load, advance)
+        step = _both(advance, pace)
+        return profiling.measure_latency(opened, samples, bundle.preprocess(), bundle.task(), load, step, more)
+
+
+def _both(*calls: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        for one in calls:
+            one()
+
+    return call
 
 
 def _in_turn(bundle: Bundle, timed: Timed, samples: list[Sample]) -> ProfileReport:
@@ -342,9 +373,12 @@ def _threads(bundle: Bundle) -> int:
 @contextlib.contextmanager
 def _engines(bundle: Bundle) -> Iterator[dict[str, Engine]]:
     """The open engines of a bundle by file name: the candidate, and the control if it has one."""
-    roles: list[EngineFile] = [role for role in (bundle.contents.candidate, bundle.contents.control) if role]
     with contextlib.ExitStack() as stack:
-        yield {role.file: stack.enter_context(bundle.engine(role)) for role in roles}
+        yield {role.file: stack.enter_context(bundle.engine(role)) for role in _roles(bundle)}
+
+
+def _roles(bundle: Bundle) -> list[EngineFile]:
+    return [role for role in (bundle.contents.candidate, bundle.contents.control) if role]
 
 
 def _candidate(bundle: Bundle) -> str:

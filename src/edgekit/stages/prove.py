@@ -1,27 +1,23 @@
-"""What is found out about new engines: outputs against golden, precision of every layer, speed against the control."""
+"""What is found out about new engines: outputs against golden, and precision of every layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgekit import profiling, remote
 from edgekit.bundle import NOT_RUN
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
-from edgekit.core.golden import feeds_of
 from edgekit.core.progress import Progress
-from edgekit.core.reports import Agreement, Departure, Race
+from edgekit.core.reports import Agreement, Departure
 from edgekit.core.spec import ParityLimits
 from edgekit.core.tensors import Array
 from edgekit.data import Dataset
-from edgekit.engine import Engine, EngineConfig, in_turn, layers_path
+from edgekit.engine import Engine, EngineConfig, layers_path
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 from edgekit.verification import bisect
@@ -29,8 +25,7 @@ from edgekit.verification.agreement import Frame, Judge
 from edgekit.verification.limits import Limits, limits_of
 from edgekit.verification.parity import Proven, check, require
 
-QUERIES, WARMUP = 200, 20
-VERSION = 3
+VERSION = 4
 """Of what is found out: engines of which less is known are built again."""
 
 
@@ -123,49 +118,3 @@ def _blamed(module: Any, config: EngineConfig, proven: Proven, limits: Limits, p
     """The first layer that departs in engines that show one more tensor each, where outputs can be searched for it."""
     limit = limits.output_rel_l2
     return bisect.find(module, config, proven.model, proven.golden, limit, progress)
-
-
-def race(
-    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Mapping[str, Array], progress: Progress
-) -> Race | None:
-    """INT8 against the control that it has to beat, by median latency.
-
-    Here, or on a board that has edgekit, both run in turn on a golden input; of a board with ``trtexec`` alone the
-    medians are those of its two builds.
-
-    Args:
-        module: the backend that built them.
-        config: the target.
-        engines: files by precision, the candidate first.
-        golden: holds the input.
-        progress: shows the step.
-
-    Returns:
-        None where there is nothing to beat (no INT8, or its backend names no control), or nothing was measured.
-    """
-    beaten: str | None = getattr(plugins.load("engine", config.engine), "INT8_CONTROL", None)
-    if beaten is None or next(iter(engines)) != "int8" or beaten not in engines:
-        return None
-    feeds = feeds_of(golden, 0)
-    with progress.track(f"time int8 and {beaten}"):
-        if isinstance(module, remote.Board):
-            times, by = module.race(engines, feeds, QUERIES, WARMUP, config)
-        else:
-            with ExitStack() as stack:
-                opened = {name: stack.enter_context(module.open(file, config)) for name, file in engines.items()}
-                times, by = in_turn(opened, feeds, QUERIES, WARMUP), "edgekit"
-    return judged(times["int8"], times[beaten], beaten, by) if times else None
-
-
-def judged(times_ms: list[float], control_ms: list[float], control: str, by: str) -> Race:
-    """The verdict: faster only when chance is no explanation; a single time of each is a median, taken as it is."""
-    ours, theirs = float(np.median(times_ms)), float(np.median(control_ms))
-    paired = len(times_ms) == len(control_ms) > 1
-    interval = profiling.speedup_interval(np.array(control_ms), np.array(times_ms)) if paired else None
-    known = interval is not None and interval.low is not None
-    low = interval.low if interval is not None and known else theirs / ours
-    faster = low is not None and low > 1
-    return Race(
-        control, ours, theirs, theirs / ours, interval, len(times_ms) if paired else None, by,
-        "faster" if faster else "rejected",
-    )  # fmt: skip

@@ -19,7 +19,6 @@ from edgekit.core.errors import InputError
 from edgekit.core.reports import Interval, Latency
 from edgekit.core.tensors import Array
 from edgekit.stats import percentiles
-from edgekit.stats.pairs import speedup_interval
 
 MIN_LOADS = 5
 _RESAMPLES = 2000
@@ -37,10 +36,10 @@ def summarise_openings(times_ms: Array, loads: int) -> Latency:
 
 
 def p50_ratio(top_ms: Sequence[float], bottom_ms: Sequence[float], confidence: float, loads: int) -> Interval:
-    """Interval of the ratio of two medians, timed in turn: by openings where there are enough, else by queries."""
-    if loads >= MIN_LOADS:
-        return ratio_interval(top_ms, bottom_ms, percentiles.QUANTILES["p50"], confidence, loads)
-    return speedup_interval(np.asarray(top_ms), np.asarray(bottom_ms), confidence)
+    """Interval of the ratio of two medians, timed in turn; fewer than 5 openings give no end: queries are no sample."""
+    if loads < MIN_LOADS:
+        return Interval(None, None)
+    return ratio_interval(top_ms, bottom_ms, percentiles.QUANTILES["p50"], confidence, loads)
 
 
 def percentile_interval(times_ms: Sequence[float], quantile: float, confidence: float, loads: int = 1) -> Interval:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.core import sessions
+from edgekit.core.denormals import flushed
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.golden import feeds_of, frames_of
 from edgekit.core.progress import Progress
@@ -89,12 +91,14 @@ def reference(typed: Any, feeds: Mapping[str, Array], tensors: Sequence[str]) ->
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        marked(typed, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    known = {value.name for value in session.get_inputs()}
-    wanted = {name: array for name, array in feeds.items() if name in known}
-    return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))
+    sessions.configure(options)
+    with flushed():
+        session = onnxruntime.InferenceSession(
+            marked(typed, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        known = {value.name for value in session.get_inputs()}
+        wanted = {name: array for name, array in feeds.items() if name in known}
+        return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))
 
 
 class _Probe:

@@ -1,0 +1,67 @@
+"""New INT8 engines against the control that they race: by the one rule of :mod:`edgekit.stats.faster`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import remote
+from edgekit.core import plugins
+from edgekit.core.golden import feeds_of
+from edgekit.core.progress import Progress
+from edgekit.core.reports import Race
+from edgekit.core.tensors import Array
+from edgekit.engine import EngineConfig, opened_in_turn
+from edgekit.stats import faster
+from edgekit.stats.faster import EACH, LOADS, SETTLING
+
+
+def race(
+    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Mapping[str, Array], progress: Progress
+) -> Race | None:
+    """INT8 against its control, by median latency.
+
+    Here, or on a board that has edgekit, both run in turn on a golden input, opened anew again and again; of a board
+    with ``trtexec`` alone the medians are those of its two builds, which decide nothing.
+
+    Args:
+        module: the backend that built them.
+        config: the target.
+        engines: files by precision, the candidate first.
+        golden: holds the input.
+        progress: shows the step.
+
+    Returns:
+        None where there is nothing to race (no INT8, or its backend names no control), or nothing was measured.
+    """
+    control: str | None = getattr(plugins.load("engine", config.engine), "INT8_CONTROL", None)
+    if control is None or next(iter(engines)) != "int8" or control not in engines:
+        return None
+    feeds = feeds_of(golden, 0)
+    with progress.track(f"time int8 and {control}"):
+        if isinstance(module, remote.Board):
+            times, by = module.race(engines, feeds, config)
+        else:
+            openers = {name: lambda file=file: module.open(file, config) for name, file in engines.items()}
+            times, by = opened_in_turn(openers, feeds, LOADS, EACH, SETTLING), "edgekit"
+    return judged(times["int8"], times[control], control, by) if times else None
+
+
+def judged(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:
+    """The verdict on times in :data:`~edgekit.stats.faster.LOADS` equal parts, or on a single median of each."""
+    alone = len(times_ms) == 1
+    found = faster.speedup(control_ms, times_ms, 1 if alone else LOADS)
+    return Race(
+        control=control,
+        p50_ms=float(np.median(times_ms)),
+        control_p50_ms=float(np.median(control_ms)),
+        speedup_p50=found.ratio,
+        interval=None if alone else found.interval,
+        queries=None if alone else len(times_ms),
+        openings=None if alone else LOADS,
+        by=by,
+        verdict=faster.faster(found),
+    )

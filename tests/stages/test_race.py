@@ -1,0 +1,117 @@
+"""INT8 against its control when it is built: over the simulated device, in the real runtime, and in what is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import edgekit
+from edgekit.core import race as words
+from edgekit.core.progress import Silent
+from edgekit.engine import ort, slower_fails, trt
+from edgekit.stages import race as racing
+from edgekit.stats.faster import EACH, LOADS, SETTLING
+from tests import shell
+from tests.fake_trt import VERSIONS
+from tests.graphs import convnet
+from tests.trt_bench import Bench, machine
+
+X = np.arange(4, dtype=np.float32).reshape(1, 4)
+GOLDEN = {"input.0.x": X}
+CONFIG = trt.Config(engine="trt")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return machine(VERSIONS[0], tmp_path, monkeypatch)
+
+
+def engine_of(bench: Bench, precision: str) -> Path:
+    made = bench.engine().path
+    for file in (made, made.with_name(f"{made.name}.json")):
+        file.rename(file.with_name(file.name.replace("model", precision)))
+    return made.with_name(f"{precision}.engine")
+
+
+def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> None:
+    engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
+    found = racing.race(trt, CONFIG, engines, GOLDEN, Silent())
+    assert found is not None
+    assert (found.by, found.control, found.queries, found.openings) == ("edgekit", "fp16", LOADS * EACH, LOADS)
+    assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
+    assert bench.gpu.calls["cudaGraphLaunch"] == 2 * LOADS * (EACH + SETTLING)
+
+
+def test_without_int8_there_is_nothing_to_race(bench: Bench) -> None:
+    engine = engine_of(bench, "fp16")
+    assert racing.race(trt, CONFIG, {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
+
+
+def test_the_cpu_races_too(tmp_path: Path) -> None:
+    config = ort.Config(engine="ort")
+    file = tmp_path / f"e{ort.SUFFIX}"
+    ort.build(convnet(tmp_path / "m.onnx"), file, config)
+    golden = {"input.0.x": np.ones((1, 3, 16, 16), np.float32)}
+    found = racing.race(ort, config, {"int8": file, "fp32": file}, golden, Silent())
+    assert found is not None
+    assert found.verdict != "faster"  # than itself
+    assert (found.control, found.openings) == ("fp32", LOADS)
+
+
+@given(st.floats(0.1, 100), st.floats(0.1, 100))
+def test_medians_alone_decide_nothing(ours: float, theirs: float) -> None:
+    found = racing.judged([ours], [theirs], "fp16", "trtexec")
+    assert (found.verdict, found.interval, found.queries, found.openings) == ("undecided", None, None, None)
+    assert found.speedup_p50 == pytest.approx(theirs / ours)
+
+
+@pytest.mark.parametrize(
+    ("gain", "spread", "verdict"), [(0.5, 0.01, "faster"), (0.02, 0.05, "undecided"), (-0.5, 0.01, "rejected")]
+)
+def test_chance_between_openings_is_no_gain(gain: float, spread: float, verdict: str) -> None:
+    openings = np.random.default_rng(3).normal(0, spread, (2, LOADS)).repeat(EACH, axis=1)
+    found = racing.judged((1 + openings[0]).tolist(), (1 + gain + openings[1]).tolist(), "fp32", "edgekit")
+    assert found.verdict == verdict
+
+
+def race_with(verdict: str) -> dict[str, object]:
+    return {
+        "control": "fp32", "p50_ms": 10.0, "control_p50_ms": 9.2, "speedup_p50": 0.92, "queries": 80, "openings": 10,
+        "interval": {"low": 0.9, "high": 0.94}, "by": "edgekit", "verdict": verdict,
+    }  # fmt: skip
+
+
+def test_one_line_says_that_int8_does_not_pay_and_what_to_try() -> None:
+    assert words.advice(race_with("faster")) == ""
+    told = words.advice(race_with("rejected"))
+    assert told.startswith(
+        "INT8 does not pay on this target: int8 p50 10.000 ms, its FP32 control 9.200 ms: 0.92x [0.90"
+    )
+    assert "method: auto" in told
+    assert "precision: fp32" in told
+    assert "\n" not in told
+    assert words.advice(race_with("undecided")).startswith("INT8 may not pay")
+    old = {key: value for key, value in race_with("rejected").items() if key != "openings"}
+    assert "(80 queries of each in turn): rejected" in words.line(old)  # a bundle of an earlier version
+
+
+def test_only_where_int8_has_no_other_use_is_a_lost_race_a_failure() -> None:
+    assert slower_fails(CONFIG)
+    assert not slower_fails(ort.Config(engine="ort"))
+
+
+def test_a_lost_race_on_the_cpu_makes_the_bundle_all_the_same(tiny_project: Path) -> None:
+    """The tiny network is too small for INT8 to gain: told, in every document, and no failure."""
+    made = shell.edgekit("build", tiny_project, "--target", "cpu", "--json")
+    assert made.returncode == 0, made.stderr
+    raced = json.loads(made.stdout)["race"]
+    bundle = edgekit.open_bundle(tiny_project / "artifacts" / "tiny-cpu")
+    assert bundle.race == raced
+    assert (raced["control"], raced["by"], raced["openings"]) == ("fp32", "edgekit", LOADS)
+    assert (words.advice(raced) in made.stderr) or raced["verdict"] == "faster"
+    assert json.loads((bundle.path / "parity.json").read_text())[0]["race"] == raced
