@@ -184,7 +184,7 @@ def test_a_failed_profile_leaves_the_engine_usable(tmp_path: Path, monkeypatch: 
             def refuse(*args: object) -> None:
                 raise MissingRequirement("a runtime", "nothing")
 
-            patch.setattr(ort, "_session", refuse)
+            patch.setattr(ort, "open_session", refuse)
             with pytest.raises(MissingRequirement):
                 engine.profile_layers(x, 1)
         np.testing.assert_array_equal(engine.infer(x)["y"], expected)

@@ -1,1 +1,1 @@
-"""Percentiles, openings, pairs and shares with their intervals."""
+"""Percentiles, openings and shares with their intervals, and the rule for "faster"."""
