@@ -154,3 +154,21 @@ def test_a_cut_file_starts_anew_at_every_cut(tmp_path: Path) -> None:
     known = {value.name for value in session.get_inputs()}
     found = session.run(None, {k: np.array(v, np.float32) for k, v in feeds.items() if k in known})
     assert [list(array) for array in found] == [[0, 1], [-5, -6], [1, 1]]
+
+
+@pytest.mark.parametrize("channels", [8, 12, 16])
+def test_sums_of_dilated_convolutions_one_beside_the_other(channels: int, tmp_path: Path) -> None:
+    """The runtime lets each convolution add the one before; the sums have their names behind a change of layout."""
+    weights = {f"w{i}": normal(i, channels, channels, 3, 3, scale=0.2) for i in range(4)}
+    nodes = [node("Conv", "x w0", "c0", pads=[1] * 4)]
+    nodes += [node("Conv", f"c0 w{i}", f"c{i}", pads=[2**i] * 4, dilations=[2**i] * 2) for i in (1, 2, 3)]
+    nodes += [node("Add", "c1 c2", "s2"), node("Add", "s2 c3", "s3"), node("Concat", "c1 s2 s3", "y", axis=1)]
+    shape = (1, channels, 24, 32)
+    source = write(
+        tmp_path / "m.onnx", nodes, [("x", shape, "float32")], [("y", (1, 3 * channels, 24, 32), "float32")], weights
+    )
+    engine = tmp_path / f"e{ort.SUFFIX}"
+    ort.build(source, engine, CPU)
+    report = check_layers(ort, CPU, engine, source, {"input.0.x": normal(9, *shape)}, limits_of("fp32"))
+    assert (report.verdict, report.departed) == ("pass", ())
+    assert report.worst[0].steps < 0.01

@@ -7,7 +7,7 @@ held against the typed model between tensors read so, from the inputs to the out
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -82,7 +82,6 @@ def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
     readers = _readers(source)
     # The runtime calls what it moves a transposition over after the node.
     named = {node.name: node.outputs for node in source.nodes if node.name}
-    moved = _moved(engine, made)
     blocked: set[str] = set()
     orders: dict[str, Order] = {}
     seen: dict[str, tuple[str, ...]] = {}
@@ -92,7 +91,7 @@ def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
         layout = _is_blocked(node, blocked)
         for tensor in filter(None, node.outputs):
             typed = ((tensor,) if tensor in made else ()) + named.get(tensor, ())
-            typed += moved.get(tensor, ()) + (inside if len(node.outputs) == 1 else ())
+            typed += (*inside, *_sums(node, inside, source, readers)) if len(node.outputs) == 1 else ()
             if not typed and node.inputs and node.op in ("Transpose", "ReorderInput", "ReorderOutput"):
                 typed = seen.get(node.inputs[0], (node.inputs[0],) if node.inputs[0] in made else ())
             order = _order(node, orders, exact=tensor in made)
@@ -106,16 +105,12 @@ def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _moved(engine: Graph, made: Container[str]) -> dict[str, tuple[str, ...]]:
-    """Typed tensors that a tensor of the engine becomes when its layout alone is changed.
-
-    Of a convolution that adds the result of another, the sum bears its name only behind that change.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for node in engine.nodes:
-        if node.op == "ReorderOutput" and node.inputs:
-            found[node.inputs[0]] = found.get(node.inputs[0], ()) + tuple(t for t in node.outputs if t in made)
-    return found
+def _sums(node: Node, inside: Sequence[str], source: Graph, readers: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """Typed sums that a blocked convolution adds its result up to: nothing of the engine need bear their names."""
+    if node.domain != _BLOCKS or not node.inputs[3:] or not node.inputs[3]:
+        return ()
+    adding = dict.fromkeys(at for tensor in inside for at in readers.get(tensor, ()) if source.nodes[at].op == "Add")
+    return tuple(tensor for at in adding for tensor in source.nodes[at].outputs)
 
 
 def _readers(source: Graph) -> dict[str, list[int]]:
