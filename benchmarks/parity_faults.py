@@ -165,16 +165,18 @@ def judge(it: Healthy, fault: mutations.Fault, scratch: Path) -> dict[str, Any]:
     }
 
 
-def run_faults(count: int, folders: dict[str, Path], store: Path) -> None:
+def run_faults(count: int, first: int, folders: dict[str, Path], store: Path) -> None:
     done = _stored(store)
     names = [(name, "int8") for name in (*folders, *MODELS)] + [(name, "fp32") for name in MODELS]
     seen = {(f["network"], f["precision"], f["kind"], f["seed"]) for f in (*done["faults"], *done["none"])}
     with tempfile.TemporaryDirectory() as folder:
         scratch, made = Path(folder), {}
-        for seed, kind, (name, precision) in product(range(1000), mutations.KINDS, names):
+        for seed, kind, (name, precision) in product(range(first, first + 1000), mutations.KINDS, names):
             if len(done["faults"]) >= count:
                 break
-            if (name, precision, kind, seed) in seen or ((name, precision, kind, 0) in _empty(done) and seed > 0):
+            if (name, precision, kind, seed) in seen or (
+                (name, precision, kind, first) in _empty(done) and seed > first
+            ):
                 continue
             key = (name, precision)
             if key not in made:
@@ -255,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("faults", "builds"))
     parser.add_argument("--count", type=int, default=200, help="faults that count")
+    parser.add_argument("--first-seed", type=int, default=100, help="of the draws")
     parser.add_argument("--subsets", type=int, default=20, help="calibration subsets")
     parser.add_argument("--most", type=int, default=10**6, help="builds in all")
     parser.add_argument("--compressed", action="append", default=[], help="NAME=FOLDER of edgekit compress")
@@ -262,7 +265,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "faults":
         folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in args.compressed)}
-        run_faults(args.count, folders, args.store)
+        run_faults(args.count, args.first_seed, folders, args.store)
     else:
         run_builds(args.subsets, args.store, args.most)
     print(json.dumps({k: v for k, v in summary(_stored(args.store)).items() if k != "missed"}, indent=2))

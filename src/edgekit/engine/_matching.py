@@ -37,6 +37,8 @@ class Candidate:
     typed: tuple[str, ...]
     order: Order | None
     blocked: bool
+    settled: bool = False
+    """What restores a layout gives the typed tensor of its name as it is: no other reading, whatever the values say."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
             if layout:
                 blocked.add(tensor)
             seen[tensor] = tuple(dict.fromkeys(typed))
+            settled = tensor in made and node.op in ("Transpose", "ReorderOutput") and not layout
             if typed:
-                found.append(Candidate(tensor, at, seen[tensor], order, layout))
+                own = (tensor,) if settled else seen[tensor]
+                found.append(Candidate(tensor, at, own, order, layout, settled))
     return tuple(found)
 
 
@@ -164,6 +168,9 @@ def _readings(found: Candidate, shown: Array, typed: Mapping[str, Array]) -> Ite
     for name in found.typed:
         array = typed.get(name)
         if array is None or not _fits(array.dtype, shown.dtype) or array.ndim != shown.ndim:
+            continue
+        if found.settled:
+            yield Match(found.tensor, found.node, name, tuple(range(array.ndim)), False, shown.dtype)
             continue
         if array.size != shown.size:
             # How many there are depends on scores; the name alone says what it is.

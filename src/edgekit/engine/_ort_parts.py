@@ -25,6 +25,8 @@ from edgekit.engine._parts import Part
 
 Opener = Callable[[bytes], Any]
 """A session of a model that runs exactly as it is written."""
+_MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Gather", "Cast"})
+_MOVES |= {"ReorderInput", "ReorderOutput", "Identity", "Expand"}
 _UNREADABLE = ("tensor(bfloat16)", "tensor(string)", "tensor(int4)", "tensor(uint4)")
 
 
@@ -153,10 +155,15 @@ def _between(graph: Graph, cuts: Collection[str]) -> dict[str, tuple[int, ...]]:
 def _place(
     match: Match, cut: Cut, graph: Graph, between: Mapping[str, tuple[int, ...]], known: Sequence[Origin]
 ) -> _Place:
-    inside = sorted(between[match.tensor], key=lambda at: graph.nodes[at].op not in COMPUTE)
+    inside = sorted(between[match.tensor], key=lambda at: _weight_of(graph.nodes[at]))
     typed = tuple(dict.fromkeys(name for at in inside for name in known[at].nodes))
     module = next((known[at].module for at in inside if known[at].module), "")
     return _Place(match, cut, tuple(graph.nodes[at] for at in inside), typed, module)
+
+
+def _weight_of(node: Node) -> int:
+    """Of the nodes of a part, one that computes gives it its name, rather than one that moves values."""
+    return 0 if node.op in COMPUTE else 2 if node.op in _MOVES else 1
 
 
 def _shown(
