@@ -35,6 +35,7 @@ from edgekit.agreement import Agreed, agreed
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
 from edgekit.core.errors import BundleError, DataError
+from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement
 from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, ParityLimits, TaskSection
 from edgekit.core.tensors import Array, TensorSpec
@@ -297,7 +298,7 @@ def open_bundle(path: Path) -> Bundle:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise BundleError(
-            f"{path}/bundle.json: {place}: {first['msg']}; made by another edgekit? build it again"
+            f"{path}/bundle.json: {place}: {words(first)}; made by another edgekit? build it again"
         ) from error
     return Bundle(path, manifest, contents, given)
 

@@ -70,12 +70,13 @@ def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> 
     require_writable(_out(spec, out))
     workspace = Workspace(spec.base / ".edgekit")
     frames = export.calibration_data(spec)
-    if spec.compress and spec.compress[0].quantize.measures:
-        for role in ("validation", "training"):
-            labels.check(spec, role, workspace, progress)
-    exported = export.export_model(spec, workspace, frames, progress)
-    export.check_task(spec, exported)
-    quantized = compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+    measures = bool(spec.compress) and spec.compress[0].quantize.measures
+    with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
+        exported = export.export_model(spec, workspace, frames, progress)
+        export.check_task(spec, exported)
+        quantized = (
+            compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+        )
     return compress.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
 
 
@@ -126,12 +127,12 @@ def build(
     config = spec.targets[_target(spec, target)]
     remote.backend(config, progress).require(config)  # no work for an engine that is not here
     workspace = Workspace(spec.base / ".edgekit")
-    with alone(spec.base):
-        judged_on = labels.judged_on(spec, workspace, progress)  # before time goes into anything else
+    # Before time goes into anything else.
+    with alone(spec.base), labels.checked(spec, ("evaluation",), workspace, progress) as data:
         compressed = _compress(spec, target, out, progress)
         built = build_engines(spec, target, config, compressed, workspace, progress)
         final = _out(spec, out) / f"{spec.name}-{target}"
-        return publish_bundle(spec, target, final, compressed, built, judged_on, export.origins(spec))
+        return publish_bundle(spec, target, final, compressed, built, data.get("evaluation"), export.origins(spec))
 
 
 def rebuild(bundle: Bundle | Path, out: Path | None = None, progress: Progress = SILENT) -> Rebuilt:

@@ -48,10 +48,8 @@ def test_checked_once_for_the_same_labels_and_task(
 
     def checked() -> int:
         read.clear()
-        spec = read_spec(project)
-        found = labels.judged_on(spec, Workspace(project / ".edgekit"), Silent())
-        assert found is not None
-        assert (found.format, found.frames) == ("image_mask", 4)
+        with labels.checked(read_spec(project), ("evaluation",), Workspace(project / ".edgekit"), Silent()) as found:
+            assert (found["evaluation"].format, found["evaluation"].frames) == ("image_mask", 4)
         return len(read)
 
     with caplog.at_level(logging.WARNING, "edgekit"):
@@ -68,8 +66,17 @@ def test_labels_that_a_technique_needs(project: Path, role: str) -> None:
     section = "\n  %s: {format: image_mask, images: data/images, masks: data/masks}\ncompress:"
     text = SPEC.replace("\ncompress:", section % role)
     (project / "edgekit.yaml").write_text(text)
-    spec = read_spec(project)
-    labels.check(spec, role, Workspace(project / ".edgekit"), Silent())
+    spec, workspace = read_spec(project), Workspace(project / ".edgekit")
+    with labels.checked(spec, (role,), workspace, Silent()) as found:
+        assert set(found) == {role}
     spoil(project, 77)
-    with pytest.raises(DataError, match=rf"data\.{role}: sample 'f2': truth has the class id 77"):
-        labels.check(spec, role, Workspace(project / ".edgekit"), Silent())
+    message = rf"data\.{role}: sample 'f2': truth has the class id 77"
+    with pytest.raises(DataError, match=message), labels.checked(spec, (role,), workspace, Silent()):
+        pass
+
+
+def test_what_fails_afterwards_leaves_nothing(project: Path) -> None:
+    spec, workspace = read_spec(project), Workspace(project / ".edgekit")
+    with pytest.raises(OSError, match="later"), labels.checked(spec, ("evaluation",), workspace, Silent()):
+        raise OSError("later")
+    assert not (project / ".edgekit").exists()

@@ -52,6 +52,7 @@ def _mismatch(kind: type, content: str, first: Any) -> str:
     """What a file is instead, or what is wrong with it first."""
     from pydantic import TypeAdapter, ValidationError
 
+    from edgekit.core.mistakes import words
     from edgekit.core.reports import DOCUMENTS
 
     (wanted,) = (name for name, document in DOCUMENTS.items() if document is kind)
@@ -62,4 +63,4 @@ def _mismatch(kind: type, content: str, first: Any) -> str:
             continue
         return f"a document of edgekit {name}, not of edgekit {wanted}"
     place = ".".join(map(str, first["loc"]))
-    return f"no document of edgekit {wanted} ({place + ': ' if place else ''}{first['msg']})"
+    return f"no document of edgekit {wanted} ({place + ': ' if place else ''}{words(first)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from edgekit.core import plugins
 from edgekit.core.errors import SpecError
-from edgekit.core.spec import NAME, Spec
+from edgekit.core.mistakes import mistakes, words
+from edgekit.core.spec import Spec
 from edgekit.core.textfile import read_text
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
-_FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*/\s*(\d+(?:\.\d*)?)\s*")
 Location = tuple[int | str, ...]
 
 
@@ -49,7 +49,7 @@ def read_spec(path: Path) -> Spec:
     try:
         return Spec.model_validate(_with_base(document, base), context={"base": base})
     except ValidationError as error:
-        raise _all(tuple(_describe(path, tree, loc, kind) for loc, kind in _flatten(error, ()))) from error
+        raise _all(tuple(_describe(path, tree, loc, kind) for loc, kind in mistakes(error, document))) from error
 
 
 def located(path: Path, error: SpecError) -> SpecError:
@@ -117,19 +117,6 @@ def _expand(path: Path, root: Any, node: Any, where: Location) -> Any:
     return _VARIABLE.sub(value_of, str(node))
 
 
-def _flatten(error: ValidationError, prefix: Location) -> Iterator[tuple[Location, Any]]:
-    """Every mistake with its place; those of a plugin's own Config keep theirs."""
-    for item in error.errors():
-        where = (*prefix, *item["loc"])
-        context = item.get("ctx", {})
-        where = (*where, *context.get("at", ()))
-        inner = context.get("error")
-        if isinstance(inner, ValidationError):
-            yield from _flatten(inner, where)
-        else:
-            yield where, item
-
-
 def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
     if where == ("model", "base"):
         item = {**item, "type": "extra_forbidden"}
@@ -142,25 +129,10 @@ def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
     if item["type"] == "missing":
         return f"{start}: this key is missing"
     # A validator that many models share names the key itself.
-    message = _message(item).removeprefix(f"{where[-1]}: " if where else "")
+    message = words(item).removeprefix(f"{where[-1]}: " if where else "")
     value = item.get("input")
     told = isinstance(value, dict | list | tuple | BaseModel) or repr(value) in message
     return f"{start}: {message}" if told else f"{start}: {message}; found {value!r}"
-
-
-def _message(item: Any) -> str:
-    """What was expected, in the words of a spec; pydantic's own where they do."""
-    kind, context, value = item["type"], item.get("ctx", {}), item.get("input")
-    if kind == "literal_error":
-        near = plugins.nearest(str(value), re.findall(r"'([^']*)'", context["expected"]))
-        return f"expected {context['expected']}" + (f" (did you mean {near!r}?)" if near is not None else "")
-    if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
-        return "expected letters, digits, '.', '_' and '-', a letter or digit first, such as camvid-seg"
-    if kind == "float_parsing":
-        fraction = _FRACTION.fullmatch(str(value))
-        number = float(fraction[1]) / float(fraction[2]) if fraction and float(fraction[2]) else None
-        return "expected a number" if number is None else f"expected a number: write {number:.9g}"
-    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _line(tree: Any, where: Sequence[int | str]) -> int:

@@ -57,6 +57,10 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def has(self, name: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether the stage's result for ``inputs`` is there."""
+        return _intact(self.root / f"{name}-{sha256_of(dict(inputs))[:16]}")
+
     def stage(self, name: str, inputs: Mapping[str, Any], fill: Callable[[Path], None]) -> Stage:
         """Reuse the stage's result for ``inputs``, or run ``fill(folder)`` and keep what it writes."""
         key = sha256_of(dict(inputs))[:16]

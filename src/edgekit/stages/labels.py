@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +17,56 @@ from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Workspace
 
+STAGE = "labels"
 VERSION = 1  # of the checks: raise it when they find more
 _log = logging.getLogger("edgekit")
 
 
-def judged_on(spec: Spec, workspace: Workspace, progress: Progress) -> EvaluationData | None:
-    """The evaluation data, whose labels the task can be judged on; None: the spec names none.
+@contextmanager
+def checked(
+    spec: Spec, roles: Sequence[str], workspace: Workspace, progress: Progress
+) -> Iterator[Mapping[str, EvaluationData]]:
+    """Check the labels of the spec's data sections ``roles``, where they are there; gives what each is now.
+
+    That they were checked is kept when what follows went well: a build that fails leaves nothing behind.
 
     Raises:
-        DataError: they cannot be read, are empty, or have a label that the task cannot be judged on.
+        DataError: data cannot be read, are empty, or have a label that the task cannot be judged on.
     """
-    config = spec.data.evaluation
-    if config is None:
-        return None
-    found = of(spec, "evaluation")
-    pinned = EvaluationData.of(config.format, found.dataset)
-    _check(spec, "evaluation", found, pinned.dataset_hash, workspace, progress)
-    return pinned
+    found: dict[str, EvaluationData] = {}
+    kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for role in roles:
+        config = getattr(spec.data, role)
+        if config is None:
+            continue
+        data = of(spec, role)
+        for note in data.notes:
+            _log.warning("data.%s: %s", role, note)
+        found[role] = EvaluationData.of(config.format, data.dataset)
+        inputs = {
+            "data": found[role].dataset_hash,
+            "task": spec.task.model_dump(mode="json"),
+            "checks": VERSION,
+        }
+        if not data.dataset.made and not workspace.has(STAGE, inputs):
+            _check(role, data, progress)
+            kept.append((inputs, {"frames": len(data.dataset), "notes": data.notes}))
+    yield found
+    for inputs, content in kept:
+        workspace.stage(STAGE, inputs, partial(_write, content))
 
 
-def check(spec: Spec, role: str, workspace: Workspace, progress: Progress) -> None:
-    """Check the labels of one of the spec's data sections, if it is there; raises as :func:`judged_on`."""
-    if getattr(spec.data, role) is not None:
-        found = of(spec, role)
-        _check(spec, role, found, found.dataset.fingerprint(), workspace, progress)
+def _write(content: Mapping[str, Any], folder: Path) -> None:
+    write_json(folder / "labels.json", content)
+
+
+def _check(role: str, data: Agreed, progress: Progress) -> None:
+    with progress.track(f"check {role} labels", len(data.dataset)) as advance:
+        try:
+            for _ in data.check_labels():
+                advance()
+        except DataError as error:
+            raise DataError(f"data.{role}: {error}") from error
 
 
 def of(spec: Spec, role: str) -> Agreed:
@@ -50,28 +79,3 @@ def of(spec: Spec, role: str) -> Agreed:
         return agreed(getattr(spec.data, role), spec.task.create())
     except DataError as error:
         raise DataError(f"data.{role}: {error}") from error
-
-
-def _check(spec: Spec, role: str, found: Agreed, fingerprint: str, workspace: Workspace, progress: Progress) -> None:
-    """Once for the same labels and task: a check reads every label."""
-    for note in found.notes:
-        _log.warning("data.%s: %s", role, note)
-    inputs: dict[str, Any] = {
-        "data": fingerprint,
-        "task": spec.task.model_dump(mode="json"),
-        "checks": VERSION,
-    }
-
-    def fill(folder: Path) -> None:
-        count = 0
-        with progress.track(f"check {role} labels", len(found.dataset)) as advance:
-            try:
-                for _ in found.check_labels():
-                    advance()
-                    count += 1
-            except DataError as error:
-                raise DataError(f"data.{role}: {error}") from error
-        write_json(folder / "labels.json", {"frames": count, "notes": found.notes})
-
-    if not found.dataset.made:
-        workspace.stage("labels", inputs, fill)
