@@ -40,6 +40,7 @@ _WARM = 0.2  # share of the iterations without the regulariser
 _BETA = (20.0, 2.0)
 _PULL = 10.0  # weight of the regulariser of one output channel, over the error of rounding to nearest
 _STRETCH, _SHIFT = 1.2, -0.1  # of the rectified sigmoid
+_LEAST_ERROR = 2.0**-100  # a channel that rounding changes less is as good as dead; one over it must be a float32
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def solve(problem: Problem, iterations: int, seed: int = 0) -> Array:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     nearest, floor = problem.nearest, np.floor(problem.weights / problem.scales)
     before = problem.error(nearest)
-    worth = np.divide(1.0, before, out=np.zeros_like(before), where=before > 0)
+    worth = np.divide(1.0, before, out=np.zeros_like(before), where=before > _LEAST_ERROR)
     given = (problem.weights / problem.scales - floor, problem.scales, worth[:, None, :])
     start, scales, worths = (torch.as_tensor(np.asarray(a, np.float32), device=device) for a in given)
     with torch.no_grad():
@@ -265,8 +266,8 @@ def _limits(graph: Graph, node: Any) -> tuple[float, float]:
     bounds = [*users[0].input, "", ""][1:3]
     if any(name and name not in graph.constants for name in bounds):
         return everything
-    low, high = (float(graph.array(n)) if n else end for n, end in zip(bounds, everything, strict=True))
-    return low, high
+    low, high = (graph.array(n).reshape(-1)[0] if n else end for n, end in zip(bounds, everything, strict=True))
+    return float(low), float(high)
 
 
 def _sampled(graph: Graph, nodes: list[Any], typed: Any, frames: Frames) -> dict[str, tuple[Array, Array]]:

@@ -37,7 +37,7 @@ _POOLS = frozenset({"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePoo
 _SWEEPS = 50
 _CONVERGED = 1e-3  # largest change of a factor in a sweep
 _MARGIN = 1.1  # between the largest value seen before a Clip and its bound
-_FARTHEST = 2.0**16  # a factor beyond is of an all but dead channel
+_FARTHEST = 2.0**16  # a factor, or a ratio of what channels carry, beyond is of an all but dead channel
 
 
 @dataclass(frozen=True)
@@ -272,20 +272,50 @@ def _factors(pair: Pair, first: _Layer, second: _Layer, seen: Peaks | None, so_f
     """The paper's equation 11 up to a common factor, within the limits of what was seen."""
     wide = first.output_widths(), second.input_widths().reshape(-1, pair.repeat).max(axis=1)
     moving = (wide[0] > 0) & (wide[1] > 0)
-    anchors, lowest = moving, np.zeros(first.outputs)
+    held, lowest = np.zeros(first.outputs, bool), np.zeros(first.outputs)
     if seen is not None:
         peak = np.maximum(seen.high if pair.rectified else np.maximum(seen.high, -seen.low), 0.0)
         held = moving & (peak * _MARGIN >= pair.bound)
-        anchors, moving = (held if held.any() else moving), moving & ~held
         ceiling = min(pair.bound / _MARGIN, float(peak.max(initial=0.0)))
         lowest = peak / (ceiling if ceiling > 0 else 1.0)
+    counted, moving = _counted(wide, moving), moving & ~held
     factors = np.ones(first.outputs)
     if moving.any():
-        balanced = np.sqrt(np.divide(*wide, out=np.ones(first.outputs), where=anchors | moving))
-        factors[moving] = (balanced / np.exp(np.log(balanced[anchors]).mean()))[moving]
-        reached = np.clip(factors * so_far, np.maximum(lowest, 1 / _FARTHEST), _FARTHEST)
-        factors[moving] = (reached / so_far)[moving]
+        balanced = np.sqrt(np.divide(*wide, out=np.ones(first.outputs), where=held | moving))
+        limits = np.maximum(lowest, 1 / _FARTHEST) / so_far, _FARTHEST / so_far
+        wanted = balanced / _common(balanced, moving & counted, held & counted, limits)
+        # What hardly reaches the output may get narrower for the sake of others, never wider.
+        wanted = np.where(counted, wanted, np.maximum(wanted, 1.0))
+        factors[moving] = np.clip(wanted, *limits)[moving]
     return factors
+
+
+def _counted(wide: tuple[Array, Array], moving: Array) -> Array:
+    """The channels whose widths say something: those that carry more than a rounding error of the widest path."""
+    carried = np.where(moving, wide[0], 0) * np.where(moving, wide[1], 0)
+    return np.asarray(moving & (carried * _FARTHEST >= carried.max(initial=0.0)))
+
+
+def _common(balanced: Array, moving: Array, held: Array, limits: tuple[Array, Array]) -> float:
+    """The factor that all channels would share: the mean of those that are free to follow it.
+
+    Were channels counted that stay where they are (at a limit, or near a Clip's bound), all others would become
+    narrow in their stead, on a grid that the former go on to stretch.
+    """
+    free = moving
+    for _ in range(len(balanced)):
+        if not free.any():
+            return _mean(balanced[moving]) if moving.any() else 1.0
+        common = _mean(balanced[free])
+        stuck = free & ((balanced / common < limits[0]) | (balanced / common > limits[1]))
+        if not stuck.any():
+            break
+        free = free & ~stuck
+    return max(common, _mean(balanced[held])) if held.any() else common
+
+
+def _mean(values: Array) -> float:
+    return float(np.exp(np.log(values).mean()))
 
 
 def _negated(graph: Graph, tensors: Mapping[str, str]) -> tuple[Any, dict[str, str]]:

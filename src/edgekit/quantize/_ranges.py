@@ -20,6 +20,10 @@ BINS = 4096
 # 99.99th percentile.  A frame adds at least LEAST.
 BUDGET = 1 << 20
 LEAST = 1 << 14
+_NARROW = 64  # bins, of which a range needs more: an 8-bit grid would be coarser than what was seen
+_MANY = 1 << 13
+_LEAST_NORMAL = 2.0**-126  # of float32
+_CUT_BITS = 18  # of a float32; the rest is sign, exponent and five bits: bins of 3 per cent
 
 
 @dataclass(frozen=True)
@@ -131,20 +135,49 @@ class Histogram(MinMax):
 
 
 class Percentile(Histogram):
-    """The range that holds ``percentile`` per cent of the values, tails cut evenly."""
+    """The range that holds ``percentile`` per cent of the values, tails cut evenly.
+
+    Where one value lies so far outside that the rest shares a few bins, a second histogram decides, whose bins are
+    a constant share of their value: they have no reach that an outlier could stretch.
+    """
 
     def __init__(self, name: str, sample: int, percentile: float) -> None:
         super().__init__(name, sample)
         self.percentile = percentile
+        self._shares = np.zeros(1 << (32 - _CUT_BITS), np.int64)
+
+    def add(self, low: float, high: float, sample: Array) -> None:
+        super().add(low, high, sample)
+        flat = sample.reshape(-1)
+        # A third of many: it is needed seldom, and costs as much as the other histogram.
+        flat = flat[:: 3 if flat.size > _MANY else 1]
+        bits = np.ascontiguousarray(flat, np.float32).view(np.int32)
+        self._shares += np.bincount((bits >> _CUT_BITS) & (self._shares.size - 1), minlength=self._shares.size)
 
     def search(self, steps: Steps) -> tuple[float, float]:
-        total = int(self.counts.sum())
-        tail = total * (1 - self.percentile / 100) / 2
-        below = np.cumsum(self.counts)
-        first = int(np.searchsorted(below, tail, side="right"))
-        last = int(np.searchsorted(below, total - tail, side="left"))
+        first, last = self._ends(self.counts)
         width = 2 * self.reach / BINS
-        return first * width - self.reach, (last + 1) * width - self.reach
+        coarse = first * width - self.reach, (last + 1) * width - self.reach
+        if max(last + 1, BINS // 2) - min(first, BINS // 2) >= _NARROW:  # zero is in every range
+            return coarse
+        low, high = self._search_shares()
+        # Of values that are all but always zero one bin stays: no range is one too, but for no tensor.
+        return (low, high) if max(-low, high) > _LEAST_NORMAL else coarse
+
+    def _ends(self, counts: Array) -> tuple[int, int]:
+        total = int(counts.sum())
+        tail = total * (1 - self.percentile / 100) / 2
+        below = np.cumsum(counts)
+        return int(np.searchsorted(below, tail, side="right")), int(np.searchsorted(below, total - tail, side="left"))
+
+    def _search_shares(self) -> tuple[float, float]:
+        # The bits of a float32 are in the order of its size; the sign comes first.
+        half = self._shares.size // 2
+        bits = np.minimum(np.arange(half + 1, dtype=np.uint32) << _CUT_BITS, np.float32(np.inf).view(np.uint32))
+        edges = bits.view(np.float32).astype(np.float64)
+        first, last = self._ends(np.concatenate((self._shares[half:][::-1], self._shares[:half])))
+        ends = np.concatenate((-edges[::-1], edges[1:]))
+        return float(ends[first]), float(ends[last + 1])
 
 
 class Clipping(Histogram):
