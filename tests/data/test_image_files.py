@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from edgekit.core.errors import DataError
 from edgekit.data import Sample, _files
+from edgekit.data.image_folder import Config as ImageFolder
 from edgekit.data.image_mask import Config as ImageMask
 from edgekit.data.images import Config
 
@@ -209,3 +210,22 @@ def test_a_tiff_of_several_images_is_refused(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.tif", save_all=True, append_images=[second])
     with pytest.raises(DataError, match=r"a\.tif: holds several images, of which one would be taken; save each"):
         _files.read_image(tmp_path / "a.tif")
+
+
+def test_orientation_is_left_alone_where_the_key_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"set orientation: ignore \(format image_mask\) when both are as stored"):
+        pair(tmp_path, 3, GREY)
+    folders = {"images": tmp_path / "images", "masks": tmp_path / "masks"}
+    stored = ImageMask(**folders, orientation="ignore").open()
+    np.testing.assert_array_equal(stored[0].images["image"], RGB)
+    np.testing.assert_array_equal(stored[0].truth, GREY)
+    assert stored.fingerprint() != ImageMask(**folders).open().fingerprint()
+    alone = Config(root=tmp_path / "images", orientation="ignore").open()
+    np.testing.assert_array_equal(alone[0].images["image"], RGB)
+    assert alone.fingerprint() != Config(root=tmp_path / "images").open().fingerprint()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "images").rename(tmp_path / "root" / "kind")
+    kinds = [ImageFolder(root=tmp_path / "root", orientation=o).open() for o in ("ignore", "follow")]
+    np.testing.assert_array_equal(kinds[0][0].images["image"], RGB)
+    np.testing.assert_array_equal(kinds[1][0].images["image"], seen(RGB, 3))
+    assert kinds[0].fingerprint() != kinds[1].fingerprint()

@@ -99,21 +99,21 @@ def fingerprint(name: str, root: Path, files: Iterable[Path]) -> str:
     return sha256_of({"format": name, "files": entries})
 
 
-def read_image(path: Path) -> Array:
-    """The image as RGB ``(H, W, 3)`` of uint8, uint16 or float32, turned as its EXIF orientation says.
+def read_image(path: Path, follow: bool = True) -> Array:
+    """The image as RGB ``(H, W, 3)`` of uint8, uint16 or float32, turned as its EXIF orientation says if ``follow``.
 
     Grey images get three equal channels, alpha is dropped; the values are the file's own.
 
     Raises:
         DataError: the file is missing, truncated or corrupt, or its pixels are of another type.
     """
-    return _read_image(path)[0]
+    return _read_image(path, follow)[0]
 
 
-def _read_image(path: Path) -> tuple[Array, int]:
+def _read_image(path: Path, follow: bool) -> tuple[Array, int]:
     """The image, and the orientation that it was stored with."""
     content = _content(path, "image")
-    turned = orientation(content)
+    turned = orientation(content) if follow else 1
     return upright(_pixels(path, content), turned), turned
 
 
@@ -160,10 +160,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         DataError: the file is missing, truncated, corrupt or lossy, or it is not
             single-channel with 8 bits, so that its values are not class ids.
     """
-    return _read_mask(path)[0]
+    return _read_mask(path, follow=True)[0]
 
 
-def _read_colours(path: Path) -> tuple[Array, int]:
+def _read_colours(path: Path, follow: bool) -> tuple[Array, int]:
     """The colours of a mask as uint8 RGB ``(H, W, 3)``, of a palette too, and the orientation that was followed."""
     import cv2
 
@@ -178,11 +178,11 @@ def _read_colours(path: Path) -> tuple[Array, int]:
         )
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
-    turned = orientation(content)
+    turned = orientation(content) if follow else 1
     return upright(np.ascontiguousarray(pixels[..., 2::-1]), turned), turned
 
 
-def _read_mask(path: Path) -> tuple[NDArray[np.uint8], int]:
+def _read_mask(path: Path, follow: bool) -> tuple[NDArray[np.uint8], int]:
     import cv2
 
     fix = "save class ids as an 8-bit single-channel PNG"
@@ -201,23 +201,25 @@ def _read_mask(path: Path) -> tuple[NDArray[np.uint8], int]:
         raise DataError(f"{path}: the mask has {mask.shape[2]} channels; expected 1 that holds class ids: {fix}")
     if mask.dtype != np.uint8:
         raise DataError(f"{path}: the mask is {mask.dtype}; expected uint8: {fix}")
-    turned = orientation(content)
+    turned = orientation(content) if follow else 1
     return np.asarray(upright(mask, turned), np.uint8), turned
 
 
 def read_pair(
-    image: Path, mask: Path, ids: Callable[[Path, Array], NDArray[np.uint8]] | None = None
+    image: Path, mask: Path, ids: Callable[[Path, Array], NDArray[np.uint8]] | None = None, follow: bool = True
 ) -> tuple[Array, NDArray[np.uint8]]:
     """An image and its mask, both as they are to be seen: each turned as its own EXIF orientation says.
 
     ``ids`` makes class ids ``(H, W)`` of a mask of colours, uint8 RGB ``(H, W, 3)``.
 
     A mask without one, beside an image that has one, is of the upright or of the stored image: its size tells.
+    Without ``follow`` both are as they are stored.
 
     Raises:
         DataError: one of them cannot be read, their sizes differ, or the mask may be of either.
     """
-    (pixels, turned), (labels, own) = _read_image(image), _read_mask(mask) if ids is None else _read_colours(mask)
+    pixels, turned = _read_image(image, follow)
+    labels, own = _read_mask(mask, follow) if ids is None else _read_colours(mask, follow)
     if ids is not None:
         labels = ids(mask, labels)
     if turned != 1 and own == 1:
@@ -240,7 +242,8 @@ def _turned_with(
     if not swaps and labels.shape == (height, width):
         raise DataError(
             f"{mask}: has no EXIF orientation, and its image {image.name} has number {turned}, so the mask may be of "
-            "the image as it is stored or as it is seen; save the image upright and without the orientation"
+            "the image as it is stored or as it is seen; save the image upright and without the orientation, or set "
+            "orientation: ignore (format image_mask) when both are as stored"
         )
     return labels
 

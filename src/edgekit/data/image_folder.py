@@ -30,10 +30,11 @@ class Config(NamedConfig):
     format: Literal["image_folder"] = "image_folder"
     root: SpecPath
     classes: ManyClassNames | None = None
+    orientation: Literal["follow", "ignore"] = Field("follow", description="EXIF orientation of the images")
     limit: int | None = Field(default=None, ge=1)
 
     def open(self) -> ImageFolder:
-        return ImageFolder(self.root, self.classes, self.limit, self.map)
+        return ImageFolder(self.root, self.classes, self.limit, self.map, self.orientation == "follow")
 
 
 class ImageFolder(Dataset):
@@ -56,8 +57,9 @@ class ImageFolder(Dataset):
         classes: tuple[str, ...] | None = None,
         limit: int | None = None,
         changes: Mapping[str, str | None] | None = None,
+        follow: bool = True,
     ) -> None:
-        self.root, self.classes = root, classes
+        self.root, self.classes, self.follow = root, classes, follow
         folders = _folders(root)
         self.changes = dict(changes or {})
         naming.check_map(self.changes, [folder.name for folder in folders], str(root))
@@ -100,11 +102,12 @@ class ImageFolder(Dataset):
             IndexError: ``index`` is not in 0 .. len - 1.
         """
         name, path, kind = self._frame(index)
-        return Sample(name, {"image": _files.read_image(path)}, self.label(index)[1], {"class": kind})
+        return Sample(name, {"image": _files.read_image(path, self.follow)}, self.label(index)[1], {"class": kind})
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the classes, and the names and contents of the chosen files."""
-        files = _files.fingerprint("image_folder", self.root, (path for _, path, _ in self.frames))
+        name = "image_folder" if self.follow else "image_folder as stored"
+        files = _files.fingerprint(name, self.root, (path for _, path, _ in self.frames))
         return sha256_of({"classes": self.classes, "files": files})
 
 

@@ -24,6 +24,7 @@ class Config(MasksConfig):
     format: Literal["image_mask"] = "image_mask"
     images: SpecPath
     masks: SpecPath
+    orientation: Literal["follow", "ignore"] = Field("follow", description="EXIF orientation of the images and masks")
     limit: int | None = Field(default=None, ge=1)
 
     def relocated(self, root: Path) -> Self:
@@ -31,7 +32,7 @@ class Config(MasksConfig):
         return self.model_copy(update={"images": root / self.images.name, "masks": root / self.masks.name})
 
     def open(self) -> ImageMask:
-        return ImageMask(self.images, self.masks, self.limit, self.kinds())
+        return ImageMask(self.images, self.masks, self.limit, self.kinds(), self.orientation == "follow")
 
 
 class ImageMask(Dataset):
@@ -42,8 +43,10 @@ class ImageMask(Dataset):
             has no mask or a mask no image.
     """
 
-    def __init__(self, images: Path, masks: Path, limit: int | None = None, kinds: Kinds = ALL_IDS) -> None:
-        self.images, self.masks, self.kinds = images, masks, kinds
+    def __init__(
+        self, images: Path, masks: Path, limit: int | None = None, kinds: Kinds = ALL_IDS, follow: bool = True
+    ) -> None:
+        self.images, self.masks, self.kinds, self.follow = images, masks, kinds, follow
         pictures = {path.stem: path for path in _files.list_images(images, "images")}
         labels = {path.stem: path for path in _files.list_images(masks, "masks")}
         _same_stems(pictures, labels, f"has no mask of that stem in {masks}; add it or remove the image")
@@ -66,13 +69,14 @@ class ImageMask(Dataset):
         if not 0 <= index < len(self.pairs):
             raise IndexError(f"image_mask: index {index} is not in 0..{len(self.pairs) - 1}")
         path, label = self.pairs[index]
-        image, mask = _files.read_pair(path, label, self.kinds.reader)
+        image, mask = _files.read_pair(path, label, self.kinds.reader, self.follow)
         return Sample(id=path.stem, images={"image": image}, truth=mask)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the names and contents of the chosen files."""
         pictures = _files.fingerprint("images", self.images, (path for path, _ in self.pairs))
-        return _files.fingerprint(f"image_mask {pictures}", self.masks, (label for _, label in self.pairs))
+        stored = "" if self.follow else " as stored"
+        return _files.fingerprint(f"image_mask{stored} {pictures}", self.masks, (label for _, label in self.pairs))
 
 
 def _same_stems(these: dict[str, Path], others: dict[str, Path], problem: str) -> None:

@@ -16,10 +16,11 @@ class Config(DataConfig):
 
     format: Literal["images"] = "images"
     root: SpecPath
+    orientation: Literal["follow", "ignore"] = Field("follow", description="EXIF orientation of the images")
     limit: int | None = Field(default=None, ge=1)
 
     def open(self) -> Images:
-        return Images(self.root, self.limit)
+        return Images(self.root, self.limit, self.orientation == "follow")
 
 
 class Images(Dataset):
@@ -29,8 +30,8 @@ class Images(Dataset):
         DataError: the folder is missing or holds no image, or two images have one stem.
     """
 
-    def __init__(self, root: Path, limit: int | None = None) -> None:
-        self.root = root
+    def __init__(self, root: Path, limit: int | None = None, follow: bool = True) -> None:
+        self.root, self.follow = root, follow
         self.files = _files.evenly_spaced(_files.list_images(root, "root"), limit)
 
     def __len__(self) -> int:
@@ -46,8 +47,8 @@ class Images(Dataset):
         if not 0 <= index < len(self.files):
             raise IndexError(f"images: index {index} is not in 0..{len(self.files) - 1}")
         path = self.files[index]
-        return Sample(id=path.stem, images={"image": _files.read_image(path)})
+        return Sample(id=path.stem, images={"image": _files.read_image(path, self.follow)})
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the names and contents of the chosen files."""
-        return _files.fingerprint("images", self.root, self.files)
+        return _files.fingerprint("images" if self.follow else "images as stored", self.root, self.files)
