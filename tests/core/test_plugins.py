@@ -153,7 +153,7 @@ def test_a_users_plugin_works_in_a_spec(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("user_plugin")
 def test_an_unknown_format_lists_the_users_plugin_too(tmp_path: Path) -> None:
     (tmp_path / "edgekit.yaml").write_text(SPEC.replace("evaluation: {format: image_mask", "evaluation: {format: blnk"))
-    with pytest.raises(SpecError, match=r"'blnk' is unknown; did you mean 'blank'\? \(one of 13\)"):
+    with pytest.raises(SpecError, match=r"'blnk' is unknown; did you mean 'blank'\? \(one of \d+\)"):
         read_spec(tmp_path)
 
 

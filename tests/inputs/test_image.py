@@ -202,6 +202,13 @@ def test_keys_that_contradict_each_other(keys: dict[str, Any], said: str) -> Non
         ([1, 1, 8, 8], "float32", {"color": "rgb"}, "resize", "set color: grey"),
         ([1, 8, 8, 3], "float32", {}, "resize", "set layout: nhwc"),
         ([1, 6, 8, 8], "float32", {}, "resize", "6 channels are 2 images: name them, source: [first, ...]"),
+        (
+            [1, 4, 8, 8],
+            "float32",
+            {},
+            "resize",
+            "an image makes 3 channels (grey: 1), and what is no image",
+        ),
         ([1, 2, 3, 8, 8], "float32", {}, "resize", "kind: array takes what is no image"),
         ([1, 3, 8, 8], "uint8", {"scale": 0.5, "mean": [1, 1, 1]}, "scale", "leave scale, mean out when the network"),
         ([1, 3, 8, 8], "uint8", {"pixels": "uint16"}, "pixels", "uint16 values do not fit in the model input"),

@@ -189,6 +189,8 @@ class Config(InputConfig):
         if channels != self.channels and channels % self._channels_of_one == 0:
             count = channels // self._channels_of_one
             return f"{text}; {channels} channels are {count} images: name them, source: [first, ...]"
+        if channels != self.channels:
+            return f"{text}; an image makes 3 channels (grey: 1), and what is no image comes with kind: array"
         return text
 
     def create(self, name: str) -> Images:
