@@ -58,7 +58,7 @@ def test_int8_that_is_not_faster_is_rejected_and_said_so(tmp_path: Path) -> None
     assert found.model == (tmp_path / "m.onnx").read_bytes()
     integer = [rung for rung in report.rungs if rung.precision == "int8"]
     assert integer
-    assert all("not faster than the control" in rung.reason for rung in integer)
+    assert all("not faster than the fp32 control" in rung.reason for rung in integer)
 
 
 def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core.artifacts import tree_hashes
+from tests.projects import timeless
 from tests.shell import Result, edgekit, start
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def undisturbed(project: Path) -> tuple[dict[str, str], float]:
     began = time.monotonic()
     _run(project)
     seconds = time.monotonic() - began
-    return tree_hashes(project / "artifacts"), seconds
+    return timeless(project / "artifacts"), seconds
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def _partials(project: Path) -> list[Path]:
 
 def _finishes_as_if_undisturbed(project: Path, expected: dict[str, str]) -> None:
     _run(project)
-    assert tree_hashes(project / "artifacts") == expected
+    assert timeless(project / "artifacts") == expected
     assert _partials(project) == []
     assert len(list((project / ".edgekit").iterdir())) == 3  # export, quantize, engine
 
