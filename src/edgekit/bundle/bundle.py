@@ -1,124 +1,43 @@
-"""Bundles: everything a target needs to run, judge and trust an engine, in one folder or file.
-
-    manifest.json       hash of every file and input, tool versions, device, seed
-    bundle.json         inputs, preprocess, task, data, KPIs, engine configuration
-    models/*.onnx       the typed model, and the control's
-    engines/*           what the backend built from them
-    golden.npz          inputs, PyTorch outputs, typed-ONNX outputs
-    calibration.json    how the ranges were found
-    parity.json         engines against golden, their layers' precision, INT8 against its control, at build time
-    signature.json      Ed25519 over the manifest; only in signed bundles
-
-Opening a bundle checks manifest, hashes, signature and device before anything in
-it is deserialised.
-"""
+"""Bundles: opened, checked and written."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
 import shutil
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from edgekit.agreement import Agreed, agreed
+from edgekit.bundle import archive
+from edgekit.bundle.contents import (
+    EVALUATION,
+    FORMAT,
+    MANIFEST,
+    NOT_RUN,
+    PARENTS,
+    SIGNATURE,
+    VERSION,
+    Contents,
+    EngineFile,
+    EvaluationData,
+)
 from edgekit.core import plugins
-from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_bytes, write_json
+from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_json
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement
-from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, ParityLimits, TaskSection
-from edgekit.core.tensors import Array, TensorSpec
+from edgekit.core.tensors import Array
 from edgekit.data import Dataset
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
-
-FORMAT = "edgekit-bundle"
-VERSION = 1
-MANIFEST = "manifest.json"
-SIGNATURE = "signature.json"
-EVALUATION = "evaluation"
-"""The manifest's key of the evaluation data; bundles from before it was written have none."""
-PLACEMENT = "placement"
-"""The manifest's key of the Q/DQ placement of an INT8 model; bundles from before it was written have none."""
-PARENTS = "parents"
-"""The manifest's key of the bundles that one was rebuilt from, nearest first; only in rebuilt bundles."""
-NOT_RUN = "not run"
-"""The verdict in ``parity.json`` on an engine that was built for another machine."""
-SINGLE_FILE = ".edgekit"
-
-
-class EngineFile(BaseModel):
-    """One engine of a bundle and the typed model it was built from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: str
-    model: str
-    precision: str
-
-
-class Contents(BaseModel):
-    """``bundle.json``: how to feed the engine, read it and judge it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    target: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    preprocess: dict[str, InputSection]
-    task: TaskSection
-    evaluation: DataSection = None
-    kpis: dict[str, Kpi]
-    parity: ParityLimits = ParityLimits()
-    engine: EngineSection
-    candidate: EngineFile
-    control: EngineFile | None = None
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """The frames that a bundle is to be judged on, as they were when it was built.
-
-    ``format`` is the dataset plugin's name, ``frames`` how many there were, ``dataset_hash`` their fingerprint.
-    """
-
-    format: str
-    frames: int
-    dataset_hash: str
-
-    @classmethod
-    def of(cls, name: str, dataset: Dataset) -> EvaluationData:
-        """Of data in the format ``name``.
-
-        Raises:
-            DataError: they cannot be read, or are empty.
-        """
-        if len(dataset) == 0:
-            raise DataError("the evaluation set is empty; give data.evaluation at least one frame")
-        return cls(name, len(dataset), dataset.fingerprint())
-
-    def differs(self, frames: int, dataset_hash: str) -> str:
-        """What is different about the frames that were found; empty when they are the ones."""
-        if dataset_hash == self.dataset_hash:
-            return ""
-        how = "their content or names differ" if frames == self.frames else f"{frames:,} instead of {self.frames:,}"
-        return (
-            f"the evaluation data are not those that the bundle was built for: {how} "
-            f"(fingerprint {dataset_hash[:12]} instead of {self.dataset_hash[:12]})"
-        )
 
 
 @dataclass(frozen=True)
@@ -289,7 +208,7 @@ def open_bundle(path: Path) -> Bundle:
     """
     given = path
     if path.is_file():
-        path = _unpack(path)
+        path = archive.unpack(path)
     manifest = _read_manifest(path)
     _check_files(path, manifest)
     try:
@@ -364,40 +283,5 @@ def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def pack(bundle: Bundle, target: Path) -> Path:
-    """Write the bundle as one uncompressed zip file, atomically; returns its path."""
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "bundle.zip"
-        with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(p for p in bundle.path.rglob("*") if p.is_file()):
-                # A fixed date: the same bundle packs to the same bytes.
-                entry = zipfile.ZipInfo(file.relative_to(bundle.path).as_posix(), (1980, 1, 1, 0, 0, 0))
-                archive.writestr(entry, file.read_bytes())
-        write_bytes(target, whole.read_bytes())
-    return target
-
-
-def _unpack(file: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="edgekit-bundle-"))
-    _delete_at_exit(folder)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if MANIFEST not in archive.namelist():  # a truncated file may show the archive inside golden.npz
-                raise BundleError(f"{file}: not a bundle, or truncated (no {MANIFEST} inside); copy it again")
-            for name in archive.namelist():
-                inside = PurePosixPath(name)
-                if inside.is_absolute() or ".." in inside.parts:
-                    raise BundleError(f"{file}: {name!r} points outside the bundle; do not trust this file")
-            archive.extractall(folder)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error) as error:
-        raise BundleError(f"{file}: not a bundle, or truncated ({error}); copy it again") from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a damaged offset
-            raise
-        raise BundleError(f"{file}: damaged ({error}); copy it again") from error
-    return folder
-
-
-def _delete_at_exit(folder: Path) -> None:
-    import atexit
-
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    """Write the bundle as one file, atomically; returns its path."""
+    return archive.pack(bundle.path, target)

@@ -1,0 +1,87 @@
+"""What stands in a bundle's files, and under which names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.core.errors import DataError
+from edgekit.core.spec import DataSection, EngineSection, InputSection, Kpi, ParityLimits, TaskSection
+from edgekit.core.tensors import TensorSpec
+from edgekit.data import Dataset
+
+FORMAT = "edgekit-bundle"
+VERSION = 1
+MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+EVALUATION = "evaluation"
+"""The manifest's key of the evaluation data; bundles from before it was written have none."""
+PLACEMENT = "placement"
+"""The manifest's key of the Q/DQ placement of an INT8 model; bundles from before it was written have none."""
+PARENTS = "parents"
+"""The manifest's key of the bundles that one was rebuilt from, nearest first; only in rebuilt bundles."""
+NOT_RUN = "not run"
+"""The verdict in ``parity.json`` on an engine that was built for another machine."""
+
+
+class EngineFile(BaseModel):
+    """One engine of a bundle and the typed model it was built from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    model: str
+    precision: str
+
+
+class Contents(BaseModel):
+    """``bundle.json``: how to feed the engine, read it and judge it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    target: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: dict[str, InputSection]
+    task: TaskSection
+    evaluation: DataSection = None
+    kpis: dict[str, Kpi]
+    parity: ParityLimits = ParityLimits()
+    engine: EngineSection
+    candidate: EngineFile
+    control: EngineFile | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The frames that a bundle is to be judged on, as they were when it was built.
+
+    ``format`` is the dataset plugin's name, ``frames`` how many there were, ``dataset_hash`` their fingerprint.
+    """
+
+    format: str
+    frames: int
+    dataset_hash: str
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset) -> EvaluationData:
+        """Of data in the format ``name``.
+
+        Raises:
+            DataError: they cannot be read, or are empty.
+        """
+        if len(dataset) == 0:
+            raise DataError("the evaluation set is empty; give data.evaluation at least one frame")
+        return cls(name, len(dataset), dataset.fingerprint())
+
+    def differs(self, frames: int, dataset_hash: str) -> str:
+        """What is different about the frames that were found; empty when they are the ones."""
+        if dataset_hash == self.dataset_hash:
+            return ""
+        how = "their content or names differ" if frames == self.frames else f"{frames:,} instead of {self.frames:,}"
+        return (
+            f"the evaluation data are not those that the bundle was built for: {how} "
+            f"(fingerprint {dataset_hash[:12]} instead of {self.dataset_hash[:12]})"
+        )
