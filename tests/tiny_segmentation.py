@@ -114,6 +114,9 @@ class Bench:
     def latency(self, models: Any) -> Any:
         raise AssertionError("latency is not asked for")
 
+    def departs(self, model: bytes, precision: str) -> str:
+        return ""
+
     def size_mib(self, model: bytes) -> float:
         raise AssertionError("size is not asked for")
 

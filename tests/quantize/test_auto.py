@@ -16,8 +16,8 @@ from edgekit.quantize.ptq import Config as PtqConfig
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")
 
 
-def climb(source: Path, slower: float = 0.0, **settings: Any) -> tuple[Quantized, CompressReport]:
-    bench = CountingBench(source, frames()[0], slower=slower)
+def climb(source: Path, slower: float = 0.0, refused: str = "", **settings: Any) -> tuple[Quantized, CompressReport]:
+    bench = CountingBench(source, frames()[0], slower=slower, refused=refused)
     found = auto.apply(Job(source, frames(), bench=bench), auto.Config(**settings))
     report = TypeAdapter(CompressReport).validate_json(found.files["report.json"])
     assert json.loads(json.dumps(found.record)) == found.record
@@ -59,6 +59,14 @@ def test_int8_that_is_not_faster_is_rejected_and_said_so(tmp_path: Path) -> None
     integer = [rung for rung in report.rungs if rung.precision == "int8"]
     assert integer
     assert all("not faster than the fp32 control" in rung.reason for rung in integer)
+
+
+def test_an_engine_that_the_build_would_refuse_is_no_answer(tmp_path: Path) -> None:
+    _, report = climb(uneven(tmp_path / "m.onnx", bad=()), refused="a layer does not compute", max_drop=0.2)
+    assert report.chosen == "fp32"
+    integer = [rung for rung in report.rungs if rung.precision == "int8"]
+    assert integer
+    assert all(rung.verdict == "rejected" and "a layer does not compute" in rung.reason for rung in integer)
 
 
 def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:

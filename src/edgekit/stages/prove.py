@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit import remote
 from edgekit.bundle import NOT_RUN
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes
@@ -23,7 +24,7 @@ from edgekit.tasks import Task
 from edgekit.verification import bisect
 from edgekit.verification.agreement import Frame, Judge
 from edgekit.verification.limits import Limits, limits_of
-from edgekit.verification.parity import Proven, check, require
+from edgekit.verification.parity import Proven, check, decided, require
 
 VERSION = 4
 """Of what is found out: engines of which less is known are built again."""
@@ -66,11 +67,16 @@ def prove(
     else:
         limits = limits_of(precision, chosen)
         proven = Proven(engine, model, precision, golden)
+        far = isinstance(module, remote.Board)  # every query is a command there: the judge is asked when it matters
         with module.open(engine, config) as opened:
-            agreement = None if judge is None else _asked(judge, opened, model, precision, limits, progress)
             listed = opened.layer_list()
+            agreement = None if judge is None or far else _asked(judge, opened, model, precision, limits, progress)
         with progress.track(f"verify {precision}"):
             found = check(module, config, proven, limits, agreement)
+        if found.verdict != "pass" and far and judge is not None:
+            with module.open(engine, config) as opened:
+                agreement = _asked(judge, opened, model, precision, limits, progress)
+            found = decided(replace(found, agreement=agreement), precision)
         if found.verdict != "pass" and found.layers is not None and found.layers.mode == "outputs only":
             with suppress(MissingRequirement):  # a board cannot say which layer it is; that one departs, it can
                 found = replace(found, departure=_blamed(module, config, proven, limits, progress))
