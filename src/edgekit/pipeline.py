@@ -12,7 +12,7 @@ from edgekit import __version__, remote
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins, race
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
-from edgekit.core.errors import DataError, SpecError
+from edgekit.core.errors import DataError, OutputError, SpecError
 from edgekit.core.history import ControlChart
 from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
@@ -45,10 +45,16 @@ from edgekit.verification.parity import Proven, check
 SILENT = Silent()
 ARTIFACTS = "artifacts"
 """The folder beside the spec that results go to when no other is named."""
+WORK = ".edgekit"
+"""The folder that stages keep their results in."""
 
 
 def compress(
-    spec: Spec | Path, out: Path | None = None, target: str | None = None, progress: Progress = SILENT
+    spec: Spec | Path,
+    out: Path | None = None,
+    target: str | None = None,
+    progress: Progress = SILENT,
+    fresh: bool = False,
 ) -> Compressed:
     """Load the model, export it, quantize it: typed ONNX, golden inputs and outputs, calibration record.
 
@@ -57,18 +63,18 @@ def compress(
         out: folder for the results; default ``artifacts`` beside the spec.
         target: the target to compress for; default: the first of the spec.
         progress: shows steps.
+        fresh: trust no earlier result.
     """
     spec = _judgeable(spec)
     target = _target(spec, target or next(iter(spec.targets)))
+    workspace = _workspace(spec, out, fresh)
     with alone(spec.base):
-        return _compress(spec, target, out, progress)
+        return _compress(spec, target, out, workspace, progress)
 
 
-def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> Compressed:
+def _compress(spec: Spec, target: str, out: Path | None, workspace: Workspace, progress: Progress) -> Compressed:
     from edgekit.stages import compress, export
 
-    require_writable(_out(spec, out))
-    workspace = Workspace(spec.base / ".edgekit")
     frames = export.calibration_data(spec)
     measures = bool(spec.compress) and spec.compress[0].quantize.measures
     with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
@@ -77,7 +83,7 @@ def _compress(spec: Spec, target: str, out: Path | None, progress: Progress) -> 
         quantized = (
             compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
         )
-    return compress.publish_compressed(_out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
+    return compress.publish_compressed(spec, _out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
 
 
 def sensitivity(
@@ -86,6 +92,7 @@ def sensitivity(
     by_metric: bool = False,
     out: Path | None = None,
     progress: Progress = SILENT,
+    fresh: bool = False,
 ) -> SensitivityReport:
     """Quantize each layer alone and rank the layers by what that costs; writes ``sensitivity.json`` and ``.png``.
 
@@ -95,16 +102,17 @@ def sensitivity(
         by_metric: measure the loss of the task metric too, on the validation frames; much slower.
         out: folder for the results; default ``artifacts`` beside the spec.
         progress: shows steps.
+        fresh: trust no earlier result.
     """
     from edgekit.stages import compress, export
 
     spec = _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     folder = _out(spec, out)
-    require_writable(folder)
+    workspace = _workspace(spec, out, fresh)
     with alone(spec.base):
         frames = export.calibration_data(spec)
-        exported = export.export_model(spec, Workspace(spec.base / ".edgekit"), frames, progress)
+        exported = export.export_model(spec, workspace, frames, progress)
         found, picture = compress.analyse_layers(spec, target, exported, frames, by_metric, progress)
     write_json(folder / "sensitivity.json", found.to_dict())
     write_bytes(folder / "sensitivity.png", picture)
@@ -112,12 +120,18 @@ def sensitivity(
 
 
 def build(
-    spec: Spec | Path, target: str, out: Path | None = None, progress: Progress = SILENT, host: str | None = None
+    spec: Spec | Path,
+    target: str,
+    out: Path | None = None,
+    progress: Progress = SILENT,
+    host: str | None = None,
+    fresh: bool = False,
 ) -> Bundle:
     """Build the target's engine and its control, prove both against golden, write the bundle.
 
     The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
-    (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.
+    (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.  ``fresh``
+    trusts no earlier result.  The bundle's ``stages`` say which were reused, and why the others were not.
     """
     from edgekit.stages import export
 
@@ -126,13 +140,14 @@ def build(
         spec = remote.on_host(spec, _target(spec, target), host)
     config = spec.targets[_target(spec, target)]
     remote.backend(config, progress).require(config)  # no work for an engine that is not here
-    workspace = Workspace(spec.base / ".edgekit")
+    workspace = _workspace(spec, out, fresh)
     # Before time goes into anything else.
     with alone(spec.base), labels.checked(spec, ("evaluation",), workspace, progress) as data:
-        compressed = _compress(spec, target, out, progress)
+        compressed = _compress(spec, target, out, workspace, progress)
         built = build_engines(spec, target, config, compressed, workspace, progress)
-        final = _out(spec, out) / f"{spec.name}-{target}"
-        return publish_bundle(spec, target, final, compressed, built, data.get("evaluation"), export.origins(spec))
+        final, origins = _out(spec, out) / f"{spec.name}-{target}", export.origins(spec, compressed)
+        bundle = publish_bundle(spec, target, final, compressed, built, data.get("evaluation"), origins)
+        return replace(bundle, stages=(*compressed.stages, built))
 
 
 def rebuild(bundle: Bundle | Path, out: Path | None = None, progress: Progress = SILENT) -> Rebuilt:
@@ -270,6 +285,24 @@ def _target(spec: Spec, name: str) -> str:
 
 def _bundle(bundle: Bundle | Path) -> Bundle:
     return bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
+
+
+def _workspace(spec: Spec, out: Path | None, fresh: bool) -> Workspace:
+    """``.edgekit`` beside the spec; in ``out`` when that folder cannot be written.
+
+    Raises:
+        OutputError: the results have no place.
+    """
+    beside = spec.base / WORK
+    try:
+        require_writable(beside)
+    except OutputError as error:
+        if out is None:
+            raise OutputError(f"{error}: name one with --out") from error
+        beside = out / WORK
+    require_writable(_out(spec, out))
+    require_writable(beside)
+    return Workspace(beside, fresh)
 
 
 def _out(spec: Spec, out: Path | None) -> Path:

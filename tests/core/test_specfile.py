@@ -173,6 +173,27 @@ def test_a_folder_means_the_spec_in_it(tmp_path: Path) -> None:
         read_spec(tmp_path / "sub")
 
 
+@pytest.mark.parametrize("name", ["edgekit.yml", "camvid_int8.yaml", "Other.YML"])
+def test_a_folder_means_its_only_spec_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {}\nmodel: 1\n")
+    (tmp_path / "notes.yml").write_bytes(b"\xff\xfe\xff")
+    (tmp_path / name).write_text(SPEC)
+    assert read_spec(tmp_path).name == "tiny"
+    with pytest.raises(SpecError, match=rf"edgekit\.yaml: no such file; .*{re.escape(name)}"):
+        read_spec(tmp_path / "edgekit.yaml")
+
+
+def test_of_several_specs_one_has_to_be_named(tmp_path: Path) -> None:
+    for name in ("fp32.yaml", "int8.yaml"):
+        (tmp_path / name).write_text(SPEC)
+    with pytest.raises(SpecError, match=r"holds 2 specs, fp32\.yaml, int8\.yaml; name one of them"):
+        read_spec(tmp_path)
+    with pytest.raises(SpecError, match=r"intt8\.yaml: no such file; did you mean 'int8\.yaml'\?"):
+        read_spec(tmp_path / "intt8.yaml")
+    (tmp_path / "edgekit.yaml").write_text(SPEC)
+    assert read_spec(tmp_path).name == "tiny"
+
+
 BROKEN_YAML = {
     "unclosed": (_change("threads: 1}", "threads: 1"), 17, "not valid YAML: expected ',' or '}'"),
     "tab": (_change("  factory", "\tfactory"), 3, "not valid YAML: found character '\\t'"),

@@ -38,14 +38,15 @@ def project(built: Path, tmp_path: Path) -> Path:
 def _stages(project: Path) -> dict[str, tuple[str, ...]]:
     """Stage name to its keys in the cache."""
     found: dict[str, tuple[str, ...]] = {}
-    for folder in sorted((project / ".edgekit").iterdir()):
+    for folder in sorted(path for path in (project / ".edgekit").iterdir() if path.is_dir()):
         name, _, key = folder.name.rpartition("-")
         found[name] = (*found.get(name, ()), key)
     return found
 
 
 def _times(project: Path) -> dict[str, int]:
-    return {str(p): p.stat().st_mtime_ns for p in (project / ".edgekit").rglob("*") if p.is_file()}
+    """Of the files of results; the lists of what a stage used, which are beside them, grow."""
+    return {str(p): p.stat().st_mtime_ns for p in (project / ".edgekit").glob("*/**/*") if p.is_file()}
 
 
 def _change(path: Path, old: str, new: str) -> None:

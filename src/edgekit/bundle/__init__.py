@@ -24,6 +24,7 @@ from edgekit.bundle.contents import EVALUATION as EVALUATION
 from edgekit.bundle.contents import MANIFEST as MANIFEST
 from edgekit.bundle.contents import NOT_RUN as NOT_RUN
 from edgekit.bundle.contents import PARENTS as PARENTS
+from edgekit.bundle.contents import PLACE as PLACE
 from edgekit.bundle.contents import PLACEMENT as PLACEMENT
 from edgekit.bundle.contents import SIGNATURE as SIGNATURE
 from edgekit.bundle.contents import Contents as Contents

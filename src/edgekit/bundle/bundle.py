@@ -22,6 +22,7 @@ from edgekit.bundle.contents import (
     MANIFEST,
     NOT_RUN,
     PARENTS,
+    PLACE,
     SIGNATURE,
     VERSION,
     Contents,
@@ -34,7 +35,8 @@ from edgekit.core.errors import BundleError, DataError
 from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement
 from edgekit.core.tensors import Array
-from edgekit.data import Dataset
+from edgekit.core.workspace import Stage
+from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
@@ -49,6 +51,8 @@ class Bundle:
     contents: Contents
     given: Path
     """The folder or single file that was opened; of a single file, ``path`` is where it was unpacked."""
+    stages: tuple[Stage, ...] = ()
+    """Of a bundle that was just built: what led to it."""
 
     @property
     def name(self) -> str:
@@ -115,7 +119,8 @@ class Bundle:
     def judged(self, root: Path | None = None) -> Agreed:
         """The evaluation data, whose truths carry the task's class ids, and the task that judges them.
 
-        ``root`` replaces the folder that the data were in when the bundle was made.
+        ``root`` replaces the folder that the data were in when the bundle was made; data that moved together with the
+        bundle are found.
 
         Raises:
             DataError: it has no such data, they cannot be used, or share no class name with the task.
@@ -123,11 +128,27 @@ class Bundle:
         config = self.contents.evaluation
         if config is None:
             raise DataError(f"{self.path}: the spec named no data.evaluation; add it and run edgekit build again")
-        return agreed(config if root is None else config.relocated(root), self.task())
+        return agreed(self._where_it_is(config) if root is None else config.relocated(root), self.task())
 
     def dataset(self, root: Path | None = None) -> Dataset:
         """The evaluation data of :meth:`judged`."""
         return self.judged(root).dataset
+
+    def _where_it_is(self, config: DataConfig) -> DataConfig:
+        """``config``, with what is no longer where it was taken from where it lies as seen from the bundle."""
+        lost = {key: path for key, path in dict(config).items() if isinstance(path, Path) and not path.exists()}
+        if not lost:
+            return config
+        before = self.manifest.get(PLACE)
+        now = {key: self.given.absolute() / os.path.relpath(path, before) for key, path in lost.items() if before}
+        for key, path in lost.items():
+            if key not in now or not now[key].exists():
+                fix = "name their folder with --root" if "root" in type(config).model_fields else "build it again"
+                raise DataError(
+                    f"{path}: no such file or folder, but the evaluation data of {self.name} were there when it was "
+                    f"built; {fix}"
+                )
+        return config.model_copy(update={key: Path(os.path.normpath(path)) for key, path in now.items()})
 
     @property
     def evaluation_data(self) -> EvaluationData | None:

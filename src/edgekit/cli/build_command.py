@@ -9,6 +9,7 @@ import typer
 
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 from edgekit.cli.proofs import show_summary
+from edgekit.cli.reuse import FreshOption, reuse_line
 from edgekit.core import race
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def build(
     out: OutOption = None,
     host: HostOption = None,
     allow_slower: AllowSlowerOption = False,
+    fresh: FreshOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -40,7 +42,7 @@ def build(
     """
     from edgekit import pipeline
 
-    bundle = pipeline.build(spec, target, out, Bars(verbose), host)
+    bundle = pipeline.build(spec, target, out, Bars(verbose), host, fresh)
     if as_json:
         print_json(document(bundle))
     else:
@@ -74,6 +76,7 @@ def document(bundle: Bundle) -> dict[str, Any]:
         "verified": not bundle.unverified,
         "achieved": achieved and {"verdict": achieved["verdict"], "missed": achieved["missed"]} | achieved["numbers"],
         "race": bundle.race,
+        "stages": [stage.to_dict() for stage in bundle.stages],
     }
 
 
@@ -83,6 +86,8 @@ def show(bundle: Bundle) -> None:
         show_summary(report)
     if bundle.race is not None:
         print(race.line(bundle.race))
+    if bundle.stages:  # one that was just built here
+        print(reuse_line(bundle.stages))
     proven = "built, not verified here" if bundle.unverified else "parity holds"
     print(f"wrote {bundle.given} ({bundle.contents.candidate.precision}, {bundle.size_mib():.2f} MiB engine, {proven})")
     if bundle.unverified:

@@ -17,6 +17,7 @@ from edgekit.cli.console import (
     print_table,
     single,
 )
+from edgekit.cli.reuse import FreshOption, reuse_line
 
 TargetOption = Annotated[
     str | None, typer.Option("--target", "-t", help="A name under targets in the spec; default: the first.")
@@ -27,13 +28,14 @@ def compress(
     spec: SpecArgument,
     target: TargetOption = None,
     out: OutOption = None,
+    fresh: FreshOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Load the model, quantize and export it: typed ONNX, golden inputs and outputs, calibration record."""
     from edgekit import pipeline
 
-    made = pipeline.compress(spec, out, target, Bars(verbose))
+    made = pipeline.compress(spec, out, target, Bars(verbose), fresh)
     report = json.loads((made.path / "report.json").read_text()) if (made.path / "report.json").exists() else None
     if as_json:
         models = {precision: str(path) for precision, path in made.models.items()}
@@ -48,6 +50,7 @@ def compress(
                 "calibration": calibration,
                 "report": report,
                 "reused": made.reused,
+                "stages": [stage.to_dict() for stage in made.stages],
             }
         )
         return
@@ -56,6 +59,7 @@ def compress(
         print_table(
             title, ("rung", report["metric"], "p50 (ms)", "speed-up", "MiB", "verdict"), ladder_rows(report), "verdict"
         )
+    print(reuse_line(made.stages))
     print(
         f"{'unchanged' if made.reused else 'wrote'} {made.path}: "
         + ", ".join(sorted(p.name for p in made.path.iterdir()))

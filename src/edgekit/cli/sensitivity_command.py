@@ -17,6 +17,7 @@ from edgekit.cli.console import (
     print_table,
     single,
 )
+from edgekit.cli.reuse import FreshOption
 
 MetricOption = Annotated[
     bool, typer.Option("--metric", help="Also measure each layer's loss of the task metric on data.validation; slow.")
@@ -30,6 +31,7 @@ def sensitivity(
     metric: MetricOption = False,
     top: TopOption = 20,
     out: OutOption = None,
+    fresh: FreshOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -37,7 +39,7 @@ def sensitivity(
     from edgekit import pipeline
     from edgekit.core.specfile import spec_file
 
-    found = pipeline.sensitivity(spec, target, metric, out, Bars(verbose))
+    found = pipeline.sensitivity(spec, target, metric, out, Bars(verbose), fresh)
     if as_json:
         print_json(found.to_dict())
         return

@@ -117,23 +117,28 @@ def atomic_directory(final: Path) -> Iterator[Path]:
     the block leaves only a hidden ``.<name>.*.partial`` folder, which the next call for
     the same ``final`` removes.
     """
+    with scratch_directory(final) as partial:
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _fsync(file)
+        os.chmod(partial, 0o755)
+        _swap(partial, final)
+
+
+@contextlib.contextmanager
+def scratch_directory(final: Path) -> Iterator[Path]:
+    """A folder beside ``final`` that is gone when the block ends; what a killed process left there is removed first."""
     with translated_writes(final):
         with _new_files():
             final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final)
         with _new_files():
             made = tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.{os.getpid()}.", suffix=".partial")
-        partial = Path(made)
         try:
-            yield partial
-            for file in partial.rglob("*"):
-                if file.is_file():
-                    _fsync(file)
-            os.chmod(partial, 0o755)
-            _swap(partial, final)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+            yield Path(made)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _swap(partial: Path, final: Path) -> None:

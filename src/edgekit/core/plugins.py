@@ -10,12 +10,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 
+from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import InputError
+from edgekit.core.sources import tree
 
 KINDS = ("tasks", "data", "inputs", "quantize", "engine", "sensors")
 _LISTED = 12
@@ -45,6 +49,50 @@ def load(kind: str, name: str) -> ModuleType:
             module: ModuleType = entry.load()
             return module
     return importlib.import_module(f"edgekit.{kind}.{name}")
+
+
+def code(kind: str, name: str) -> str:
+    """SHA-256 over the sources of a plugin that is not edgekit's own; empty for those that are.
+
+    Its package, or its file, and the files of other modules that it holds when it has been imported, installed ones
+    left out.
+    """
+    module = load(kind, name)
+    if _is_own(module):
+        return ""
+    top = sys.modules[module.__name__.partition(".")[0]]
+    folder = Path(top.__file__ or "").parent if hasattr(top, "__path__") else None
+    hashes = {"package": tree(folder)} if folder is not None else {}
+    found, ahead = {module.__name__: module}, [module]
+    while ahead:
+        for held in _held(ahead.pop()):
+            if held.__name__ not in found and _is_source(held):
+                found[held.__name__] = held
+                ahead.append(held)
+    hashes |= {other: sha256_file(Path(held.__file__ or "")) for other, held in found.items() if held.__file__}
+    return sha256_of(hashes)
+
+
+def _is_own(module: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] == "edgekit"
+
+
+def _is_source(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and "-packages" not in file and not _is_own(module) and not _is_standard(module)
+
+
+def _is_standard(module: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] in sys.stdlib_module_names
+
+
+def _held(module: ModuleType) -> Iterator[ModuleType]:
+    """Modules that a module's names are, or come from."""
+    for value in list(vars(module).values()):
+        home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        held = sys.modules.get(home) if isinstance(home, str) else None
+        if held is not None:
+            yield held
 
 
 def allowed(value: object, known: tuple[str, ...]) -> str:

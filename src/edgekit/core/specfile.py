@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -20,9 +21,44 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
 Location = tuple[int | str, ...]
 
 
+SPEC = "edgekit.yaml"
+_SUFFIXES = (".yaml", ".yml")
+_SECTIONS = re.compile(r"^(model|task|targets):", re.MULTILINE)
+
+
 def spec_file(path: Path) -> Path:
-    """The file itself, of a folder that holds one too."""
-    return path / "edgekit.yaml" if path.is_dir() else path
+    """The file itself; of a folder ``edgekit.yaml``, else the only spec in it, whatever its name.
+
+    Raises:
+        SpecError: the folder holds several specs, none of them called ``edgekit.yaml``; all are named.
+    """
+    if not path.is_dir() or (path / SPEC).is_file():
+        return path / SPEC if path.is_dir() else path
+    found = _specs(path)
+    if len(found) > 1:
+        raise SpecError(f"{path}: holds {len(found)} specs, {', '.join(p.name for p in found)}; name one of them")
+    return found[0] if found else path / SPEC
+
+
+def _specs(folder: Path) -> list[Path]:
+    """Files of a folder that look like specs, by their sections."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if len({match[1] for match in _SECTIONS.finditer(read_text(path))}) == 3:
+                    found.append(path)
+    return found
+
+
+def _no_spec(path: Path) -> SpecError:
+    """The error that there is no such file; it offers the specs that are there."""
+    offered = [f.name for f in _specs(path.parent)] if path.parent.is_dir() else []
+    near = plugins.nearest(path.name, offered)
+    if near is not None or offered:
+        hint = f"did you mean {near!r}?" if near is not None else f"this folder holds {', '.join(offered)}"
+        return SpecError(f"{path}: no such file; {hint}")
+    return SpecError(f"{path}: no such file; write one with: edgekit init my-project --task segmentation")
 
 
 def read_spec(path: Path) -> Spec:
@@ -39,7 +75,7 @@ def read_spec(path: Path) -> Spec:
     try:
         text = read_text(path)
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file; write one with: edgekit init my-project --task segmentation") from None
+        raise _no_spec(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     tree = _parse(path, text)

@@ -82,6 +82,42 @@ def read(path: Path) -> Graph:
         raise ModelError(f"{path}: not an ONNX model, or only a part of one") from problem
 
 
+def external_files(path: Path) -> tuple[str, ...]:
+    """Files that hold tensors of an ONNX file, as it names them, relative to its own folder; sorted.
+
+    Tensors of subgraphs, attributes and functions count.  Of a file that is no ONNX model: none.
+    """
+    found: set[str] = set()
+    try:
+        _search(path.read_bytes(), "model", found)
+    except (IndexError, UnicodeDecodeError):
+        return ()
+    return tuple(sorted(found))
+
+
+# Kind of message to the fields that lead to tensors, and the kind that each is.
+_HOLDERS: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_EXTERNAL = 13
+
+
+def _search(message: bytes, kind: str, found: set[str]) -> None:
+    for number, _, body in fields_of(message):
+        if kind == "tensor":
+            entry = list(fields_of(body)) if number == _EXTERNAL else []
+            if _text(entry, _KEY) == "location":
+                found.add(_text(entry, _VALUE))
+        elif number in _HOLDERS[kind]:
+            _search(body, _HOLDERS[kind][number], found)
+
+
 def _graph(fields: list[Field]) -> Graph:
     nodes, constants = [], {}
     for number, _, body in fields:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import remote
-from edgekit.bundle import EVALUATION, PLACEMENT, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit.bundle import EVALUATION, PLACE, PLACEMENT, Bundle, Contents, EngineFile, EvaluationData, write_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
@@ -20,7 +20,7 @@ from edgekit.core.tensors import Array, TensorSpec
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
-from edgekit.stages import prove, race
+from edgekit.stages import keys, prove, race
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed
 from edgekit.stages.tools import tool_versions
 from edgekit.verification.agreement import Judge
@@ -43,14 +43,16 @@ def build_engines(
     inputs = {
         "models": {p: sha256_file(compressed.models[p]) for p in precisions},
         "golden": sha256_file(compressed.golden),
-        "config": config.model_dump(mode="json"),
+        "config": keys.portable(config.model_dump(mode="json"), spec.base.resolve()),
         "device": module.fingerprint(config),
+        "tools": keys.tools(),
+        "plugin": plugins.code("engine", config.engine),
         "runs": not unrunnable,
         "proofs": prove.VERSION,
         "parity": spec.parity.model_dump(mode="json"),
-        "task": spec.task.model_dump(mode="json"),
-        "preprocess": {name: config.model_dump(mode="json") for name, config in spec.preprocess.items()},
-        "frames": spec.data.calibration.open().fingerprint(),
+        "task": keys.task(spec),
+        "preprocess": keys.preprocess(spec),
+        "calibration": compressed.exported.inputs.get("calibration"),
     }
 
     def fill(folder: Path) -> None:
@@ -168,6 +170,7 @@ def publish_bundle(
         "tools": tool_versions(),
         "device": module.fingerprint(config),
         "seed": spec.seed,
+        PLACE: str(final.resolve()),
         "command": f"edgekit build edgekit.yaml --target {target}",
     }
     return write_bundle(final, contents, files, manifest)

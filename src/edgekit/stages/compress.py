@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core import plugins, sessions
-from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, write_bytes, write_json
+from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
 from edgekit.core.errors import ModelError
 from edgekit.core.golden import feeds_of, frames_of, read_arrays, write_arrays
 from edgekit.core.progress import Progress
@@ -19,15 +19,13 @@ from edgekit.core.reports import SensitivityReport
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Array
 from edgekit.core.workspace import RECORD as STAGE_RECORD
-from edgekit.core.workspace import Stage, Workspace
+from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
 from edgekit.engine import Engine, control_of
 from edgekit.quantize import Job
 from edgekit.stages import job as jobs
-from edgekit.stages import labels
+from edgekit.stages import keys, labels
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed
-from edgekit.stages.export import preprocess_of
-from edgekit.stages.tools import tool_versions
 
 
 def quantize_model(
@@ -36,27 +34,31 @@ def quantize_model(
     """Typed ONNX files, the record of how they were made, and golden outputs of the target's own."""
     source = exported.path / "fp32.onnx"
     config = spec.compress[0].quantize
-    engine = plugins.load("engine", spec.targets[target].engine)
-    inputs = {
+    name = spec.targets[target].engine
+    engine = plugins.load("engine", name)
+    inputs: dict[str, Any] = {
         "source": sha256_file(source),
         "golden": sha256_file(exported.path / "golden.npz"),
         "step": config.model_dump(mode="json"),
-        "preprocess": preprocess_of(spec),
-        "frames": frames.fingerprint(),
+        "preprocess": keys.preprocess(spec),
+        "calibration": keys.frames(spec.data.calibration, frames),
         "profile": jobs.target_profile(spec, target),
         "control": control_of(engine, "int8"),
         "sessions": sessions.SETTINGS,
-        "tools": tool_versions(),
+        "tools": keys.tools(),
+        "plugins": {"quantize": plugins.code("quantize", config.method), "engine": plugins.code("engine", name)},
     }
-    if config.measures:
-        inputs |= _measured_inputs(spec, target)
+    if config.measures or inputs["plugins"]["quantize"]:
+        inputs |= _measured_inputs(spec, target, exported)
 
     def fill(folder: Path) -> None:
         from edgekit.model import opset
 
         _require_float32(spec, source)
         technique = plugins.load("quantize", config.method)
-        scratch = workspace.root / f"scratch-{sha256_of(inputs)[:16]}"
+        scratch = workspace.root / f"scratch-{key_of(inputs)}"
+        if workspace.fresh:
+            shutil.rmtree(scratch, ignore_errors=True)
         with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
             quantized = technique.apply(job, config)
             control = control_of(engine, quantized.precision)
@@ -68,7 +70,7 @@ def quantize_model(
             write_bytes(folder / f"{quantized.precision}-{profile}.onnx", opset.lowered(model))
         for name, content in quantized.files.items():
             write_bytes(folder / name, content)
-        data = {"data": spec.data.calibration.model_dump(mode="json"), "fingerprint": frames.fingerprint()}
+        data = {"fingerprint": frames.fingerprint()}
         write_json(folder / RECORD, quantized.record | {"precision": quantized.precision} | data)
         golden = read_arrays(exported.path / "golden.npz")
         for precision in models.keys() - {"fp32"}:
@@ -100,19 +102,21 @@ def _halved(job: Job) -> bytes:
     return half.apply(job, half.Config(method="half", dtype="fp16")).model
 
 
-def _measured_inputs(spec: Spec, target: str) -> dict[str, Any]:
+def _measured_inputs(spec: Spec, target: str, exported: Stage) -> dict[str, Any]:
     """What else decides the result of a technique that trains, or measures on a target."""
     engine = spec.targets[target]
     module = plugins.load("engine", engine.engine)
     module.require(engine)
     chosen = [role for role in ("validation", "training") if getattr(spec.data, role) is not None]
+    base = spec.base.resolve()
     return {
+        "network": exported.key,  # the technique may train the network itself, not only the graph
         "target": target,
-        "engine": engine.model_dump(mode="json"),
+        "engine": keys.portable(engine.model_dump(mode="json"), base),
         "device": module.fingerprint(engine),
-        "task": spec.task.model_dump(mode="json"),
+        "task": keys.task(spec),
         "seed": spec.seed,
-    } | {role: labels.of(spec, role).dataset.fingerprint() for role in chosen}
+    } | {role: keys.frames(getattr(spec.data, role), labels.of(spec, role).dataset, labelled=True) for role in chosen}
 
 
 def analyse_layers(
@@ -132,7 +136,7 @@ def analyse_layers(
     return report, _sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
 
 
-def publish_compressed(final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
+def publish_compressed(spec: Spec, final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
     """Copy the results where the user finds them, atomically; a source that is not float32 is called what it is."""
     source = exported.path / "fp32.onnx"
     files: dict[str, Path] = {"golden.npz": (quantized or exported).path / "golden.npz", EXPORT: exported.path / EXPORT}
@@ -148,13 +152,16 @@ def publish_compressed(final: Path, target: str, exported: Stage, quantized: Sta
     with atomic_directory(final) as folder:
         for name, file in files.items():
             shutil.copyfile(file, folder / name)
-        if quantized is None and precision != "fp32":
+        if quantized is not None:
+            # Where the frames lie is no part of the stage's result, which is the same wherever they lie.
+            record = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))
+            write_json(folder / RECORD, record | {"data": spec.data.calibration.model_dump(mode="json")})
+        elif precision != "fp32":
             golden = read_arrays(folder / "golden.npz")
             write_arrays(folder / "golden.npz", golden | typed_outputs(source, precision, golden))
     models = {name.removesuffix(".onnx"): final / name for name in files if name.endswith(".onnx")}
     calibration = final / RECORD if quantized is not None else None
-    reused = exported.reused and (quantized is None or quantized.reused)
-    return Compressed(final, target, precision, models, final / "golden.npz", calibration, reused)
+    return Compressed(final, target, precision, models, final / "golden.npz", calibration, exported, quantized)
 
 
 def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.core.workspace import Stage
 from edgekit.engine import control_of
 
 RECORD = "calibration.json"
@@ -28,7 +29,18 @@ class Compressed:
     models: Mapping[str, Path]
     golden: Path
     calibration: Path | None
-    reused: bool
+    exported: Stage
+    quantized: Stage | None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that led here."""
+        return (self.exported,) if self.quantized is None else (self.exported, self.quantized)
+
+    @property
+    def reused(self) -> bool:
+        """Whether nothing had to be made."""
+        return all(stage.reused for stage in self.stages)
 
     def control(self, engine: Any, precision: str) -> str:
         """The precision that one of ``precision`` is compared with on this backend (a plugin of ``engine``).

@@ -16,6 +16,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Workspace
+from edgekit.stages import keys
 
 STAGE = "labels"
 VERSION = 1  # of the checks: raise it when they find more
@@ -45,8 +46,9 @@ def checked(
         found[role] = EvaluationData.of(config.format, data.dataset)
         inputs = {
             "data": found[role].dataset_hash,
-            "task": spec.task.model_dump(mode="json"),
+            "task": keys.task(spec),
             "checks": VERSION,
+            "tools": keys.tools(),
         }
         if not data.dataset.made and not workspace.has(STAGE, inputs):
             _check(role, data, progress)
