@@ -239,8 +239,9 @@ def _told(join: Join, voids: frozenset[str], drop: bool, counted: bool) -> tuple
             f"what is predicted of those is {how}"
         )
     foreign = list(dict.fromkeys(join.foreign.values()))
-    out = [name for name in foreign if drop or name in voids]
-    refused = [name for name in foreign if name not in out]
+    known_voids = [name for name in foreign if name in voids]  # as the benchmark does: nothing to say
+    out = [name for name in foreign if drop and name not in known_voids]
+    refused = [name for name in foreign if name not in (*out, *known_voids)]
     if out:
         notes.append(f"left out, as no classes of the task: {naming.listed(out)}")
     if refused:

@@ -278,3 +278,35 @@ def test_fit_keeps_what_overlaps_the_image(boxes: list[tuple[float, ...]], heigh
         assert keep == overlap
         if keep:
             assert small == np.float32(inner).tolist()
+
+
+def test_keypoints_are_kept(section: dict[str, Any]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["categories"][0]["keypoints"] = ["nose", "tail"]  # red, id 7
+        document["categories"][1]["keypoints"] = ["tail", "wing"]  # green, id 3
+        document["annotations"][0]["keypoints"] = [5, 6, 2, 7, 8, 1]
+        document["annotations"][1]["keypoints"] = [1, 2, 2, 3.5, 4, 2]
+
+    dataset = opened(section, edit)
+    assert dataset.keypoints == ("nose", "tail", "wing")
+    points = dict(zip(dataset[0].truth.labels.tolist(), dataset[0].truth.keypoints.tolist(), strict=True))
+    assert points[dataset.classes.index("red")] == [[5, 6, 2], [7, 8, 1], [0, 0, 0]]
+    assert points[dataset.classes.index("green")] == [[0, 0, 0], [1, 2, 2], [3.5, 4, 2]]
+    assert not dataset[1].truth.keypoints.any()
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([1, 2, 2], "annotation 0: 'keypoints' is 3 numbers; expected 6: x, y and visibility of each of the 2 points"),
+        ("x", "annotation 0: 'keypoints' is 'x'; expected 6"),
+        ([1, 2, 2, 1, 2, "3"], "annotation 0: a number of 'keypoints' is '3'; expected a finite number"),
+    ],
+)
+def test_bad_keypoints(section: dict[str, Any], points: Any, message: str) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["categories"][0]["keypoints"] = ["nose", "tail"]
+        document["annotations"][0]["keypoints"] = points
+
+    with pytest.raises(DataError, match=message):
+        opened(section, edit)

@@ -130,6 +130,8 @@ def test_camvid_to_two_classes(camvid_root: Path) -> None:
     config = camvid.Config(root=camvid_root, split="test", limit=1)
     raw = CamVid(camvid_root, "test", 1)[0].truth
     assert truth(config, *names[:-1], ignore=11) == raw.tolist()
+    task = segmentation.Config(output="o", classes=names[:-1], ignore_index=11).create()
+    assert agreed(config, task).notes == ()
     turned = truth(config, *reversed(names[:-1]), ignore=11)
     assert turned == np.where(raw == 11, 11, 10 - raw).tolist()
     two = truth(changed(config, map=other), "drivable", "other")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import Self
 
@@ -22,6 +23,7 @@ from edgekit.core.predictions import Objects
 from edgekit.core.spec import SpecPath
 from edgekit.data import _files, _frames, _records
 from edgekit.data._frames import Frame, FrameFiles
+from edgekit.data._keypoints import Keypoints
 from edgekit.data._objects import Classes, ObjectsConfig, Rows
 
 
@@ -66,18 +68,20 @@ class Coco(FrameFiles):
         )
         names = _categories(categories, path)
         classes = Classes.of(config, tuple(dict.fromkeys(names.values())), str(path), complete=True)
-        self.classes = classes.names
+        self.classes, points = classes.names, Keypoints.of(categories, path)
+        self.keypoints = points.names or None
         frames, rows = _images(images, config, root)
         self.identifiers = frozenset({"sequence", *(key for key in config.metadata if _are_texts(images, key))})
-        self._objects, self._starts = _objects(annotations, frames, rows, names, classes, config)
+        self._objects, self._starts = _objects(annotations, frames, rows, names, classes, points, config)
         settings = config.model_dump(mode="json", include={"classes", "unlisted", "invalid_boxes"})
         super().__init__(root, frames, config.limit, settings)
 
     def truth(self, frame: Frame, size: tuple[int, int]) -> tuple[Objects, Mapping[str, str]]:
         part = slice(self._starts[frame.row], self._starts[frame.row + 1])
         whole = self._objects
-        columns = (whole.boxes, whole.labels, whole.crowd, whole.areas)
-        return Objects(*(column[part].copy() for column in columns)), {}
+        points = None if whole.keypoints is None else whole.keypoints[part].copy()
+        boxes, labels, crowd, areas = whole.boxes[part], whole.labels[part], whole.crowd[part], whole.areas[part]
+        return Objects(boxes.copy(), labels.copy(), crowd.copy(), areas.copy(), points), {}
 
     def labels(self) -> str:
         return _files.fingerprint("labels", self.annotations.parent, [self.annotations])
@@ -144,11 +148,13 @@ def _objects(
     rows: dict[int | str, int],
     names: dict[int, str],
     classes: Classes,
+    points: Keypoints,
     config: Config,
 ) -> tuple[Objects, list[int]]:
     """All objects, sorted by frame, and where each frame's begin (one more entry than frames)."""
     found = Rows(f"{config.annotations}: annotation ")
     owners: list[int] = []
+    keypoints: list[NDArray[np.float32]] = []
     seen: set[int | str] = set()
     for place, value in enumerate(table):
         where = f"{config.annotations}: annotations[{place}]"
@@ -165,14 +171,17 @@ def _objects(
         crowd = _records.flag(entry, "iscrowd", where)
         found.add(_box(entry, where), label, repr(identity), crowd, _area(entry, where))
         owners.append(owner)
+        if points.names:
+            keypoints.append(points.read(entry, where))
     owner_rows = np.array(owners, np.intp)
     sizes = np.array([frame.size for frame in frames], np.float64)[owner_rows]
     objects, kept = found.objects(sizes, config.invalid_boxes == "drop")
     owner_rows = owner_rows[kept]
     order = np.argsort(owner_rows, kind="stable")
     counts = np.bincount(owner_rows, minlength=len(frames))
-    columns = (objects.boxes, objects.labels, objects.crowd, objects.areas)
-    return Objects(*(column[order] for column in columns)), [0, *np.cumsum(counts).tolist()]
+    read = np.array(keypoints, np.float32).reshape(-1, len(points.names), 3)[kept][order] if points.names else None
+    whole = objects.boxes[order], objects.labels[order], objects.crowd[order], objects.areas[order]
+    return Objects(*whole, read), [0, *np.cumsum(counts).tolist()]
 
 
 def _links(entry: dict[str, Any], rows: dict[int | str, int], names: dict[int, str], where: str) -> tuple[int, str]:

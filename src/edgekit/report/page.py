@@ -52,6 +52,7 @@ def _render(content: Content) -> str:
         not_applicable=content.gate.not_applicable if content.gate else (),
         banner=verdict.banner(content, history.worse(content)),
         warnings=provenance.warnings(content),
+        notes=[f"{note[:1].upper()}{note[1:]}." for note in content.evaluation.notes] if content.evaluation else [],
         missing=provenance.missing(content),
         kpis=verdict.kpi_rows(content),
         compared=tables.compared(content),

@@ -28,6 +28,7 @@ from edgekit.inputs.image import Config as Image
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 from edgekit.tasks._classes import MaskNames
 from edgekit.tasks._drawing import blended, colours, legend
+from edgekit.tasks._masks import check_ids, mask_of
 from edgekit.tasks._weights import Records, checked, checked_rows, mean, ratio, single
 
 _NONE = 15
@@ -113,9 +114,9 @@ class Segmentation(Task):
         return self.ignore_index
 
     def check_truth(self, truth: Any, sample_id: str) -> None:
-        mask = _mask(truth, sample_id)
+        mask = mask_of(truth, sample_id)
         pixels = np.bincount(mask.reshape(-1), minlength=256)
-        _check_ids(pixels, len(self.classes), self.ignore_index, sample_id)
+        check_ids(pixels, len(self.classes), self.ignore_index, sample_id)
 
     def judged_on(self, unlabelled: Collection[int], counted: bool) -> Segmentation:
         made = copy.copy(self)
@@ -278,29 +279,6 @@ def _above(plane: Array, threshold: float) -> NDArray[np.uint8] | None:
     return None if np.isnan(plane.max()) else np.asarray(plane > threshold).view(np.uint8)
 
 
-def _mask(truth: Any, sample_id: str) -> NDArray[np.uint8]:
-    """A truth that is a mask of class ids, uint8 ``(H, W)``; else a :class:`DataError`."""
-    if truth is None:
-        raise DataError(f"sample {sample_id!r}: has no truth; evaluate on a dataset with masks")
-    if not isinstance(truth, np.ndarray) or truth.dtype != np.uint8 or truth.ndim != 2:
-        found = f"{truth.dtype}{list(truth.shape)}" if isinstance(truth, np.ndarray) else type(truth).__name__
-        raise DataError(f"sample {sample_id!r}: truth is {found}; expected a mask uint8[H, W]")
-    return truth
-
-
-def _check_ids(pixels: Array, count: int, void: int | None, sample_id: str) -> None:
-    """Raise :class:`DataError` when true ``pixels`` ``(256,)`` by id have one that is neither class nor void."""
-    wrong = np.flatnonzero(pixels[count:]) + count
-    wrong = wrong[wrong != void] if void is not None else wrong
-    if len(wrong):
-        value = int(wrong[0])
-        told = "ignore_index is not set" if void is None else f"ignore_index {void}"
-        raise DataError(
-            f"sample {sample_id!r}: truth has the class id {value} in {pixels[value]} pixels; allowed: "
-            f"0..{count - 1} ({told}); correct the mask, task.classes or task.ignore_index"
-        )
-
-
 class PixelCounts(Accumulator):
     """Right, predicted and true pixels of each class, uint32 ``(3, C)`` a frame; ignored pixels are left out.
 
@@ -325,7 +303,7 @@ class PixelCounts(Accumulator):
             TensorError: the prediction holds an id that is no class.
         """
         count = len(self.classes)
-        truth = _mask(truth, sample_id)
+        truth = mask_of(truth, sample_id)
         if truth.shape != prediction.labels.shape:
             raise DataError(
                 f"sample {sample_id!r}: truth is {list(truth.shape)}, but the prediction is "
@@ -367,7 +345,7 @@ class PixelCounts(Accumulator):
         joint = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
         if self.ignore_index is not None:
             joint[self.ignore_index] = 0
-        _check_ids(joint.sum(axis=1), count, self.ignore_index, sample_id)
+        check_ids(joint.sum(axis=1), count, self.ignore_index, sample_id)
         if joint[:, count:].any():
             raise TensorError(f"sample {sample_id!r}: the prediction has an id outside 0..{count - 1}")
         return joint
