@@ -269,7 +269,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "calibrator": (_calibrator, {"quantize", "engine-cpu"}),
     "model code": (_code, {"export"}),
     "weights": (_weights, {"export", "quantize", "engine-cpu"}),
-    "calibration frame": (_frame, {"export", "quantize", "engine-cpu"}),
+    "calibration frame": (_frame, {"labels", "export", "quantize", "engine-cpu"}),
     "engine threads": (_threads, {"engine-cpu"}),
     "kpi": (_kpi, set()),
 }
