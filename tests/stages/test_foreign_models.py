@@ -67,7 +67,11 @@ def write(project: Path, *, step: bool = False, model: str = ONNX) -> Path:
 def test_a_quantized_file_is_built_as_int8(project: Path) -> None:
     bundle = edgekit.build(write(project), "cpu")
     assert (bundle.contents.candidate.precision, bundle.contents.control) == ("int8", None)
-    assert {path.name for path in (project / "artifacts/tiny-compressed").iterdir()} == {"int8.onnx", "golden.npz"}
+    assert {path.name for path in (project / "artifacts/tiny-compressed").iterdir()} == {
+        "int8.onnx",
+        "golden.npz",
+        "export.json",
+    }
     golden = bundle.golden()
     feeds = {"image": golden["input.0.image"]}
     (expected,) = onnxruntime.InferenceSession(project / "model.onnx").run(None, feeds)

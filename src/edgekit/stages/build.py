@@ -101,9 +101,10 @@ def make_engines(
 
 
 def _judge(spec: Spec, compressed: Compressed) -> Judge:
-    """The second judge over calibration frames: FP32 is the model as it was exported."""
+    """The second judge over calibration frames: the reference is the model as it was exported."""
     task, preprocess = spec.task.create(), Preprocess(spec.preprocess)
-    return prove.judge_of(task, preprocess, spec.data.calibration.open(), compressed.models["fp32"], spec.parity)
+    source = compressed.models["fp32" if compressed.calibration else compressed.precision]
+    return prove.judge_of(task, preprocess, spec.data.calibration.open(), source, spec.parity)
 
 
 def publish_bundle(
