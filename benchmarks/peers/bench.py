@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.peers import measure
-from benchmarks.peers.common import Frames
+from benchmarks.peers.common import THREADS, Frames
 from benchmarks.peers.metrics import DECIDING
 from benchmarks.peers.models import Model
-from benchmarks.peers.runtimes import open_ort
 
+from edgekit.core.errors import CheckFailed
 from edgekit.core.reports import Latency, Metric
-from edgekit.engine.ort import UNWANTED
+from edgekit.engine import Engine, in_turn, opened_in_turn, ort
 from edgekit.profiling import summarise
+from edgekit.stages.asking import GOLDEN_FRAMES, typed_golden
+from edgekit.stats import faster
+from edgekit.verification.limits import limits_of
+from edgekit.verification.parity import Proven, check, require
 
 WARMUP = 5
+CONFIG = ort.Config(engine="ort", threads=THREADS)
 
 
 class ValidationBench:
@@ -29,24 +35,47 @@ class ValidationBench:
         self.metric = Metric(DECIDING[model.metric][0], higher=True)
 
     def accuracy(self, model: bytes) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(model)
-            found = measure.accuracy(self.model, self.camvid, open_ort(path, UNWANTED), self.source, ("val",))
+        with _built(model) as (_, path), ort.open(path, CONFIG) as engine:
+            found = measure.accuracy(self.model, self.camvid, engine.infer, self.source, ("val",))
         value = found["val"][self.metric.name]
         assert value is not None
         return value
 
     def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
-        infers = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for index, (name, content) in enumerate(models.items()):
-                path = Path(folder) / f"{index}.onnx"
-                path.write_bytes(content)
-                infers[name] = open_ort(path, UNWANTED)
-        feeds = [self.frames[index] for index in range(min(len(self.frames), 8))]
-        times = measure.interleaved(infers, feeds, queries, WARMUP)
+        with contextlib.ExitStack() as stack:
+            engines: dict[str, Engine] = {}
+            for name, content in models.items():
+                _, path = stack.enter_context(_built(content))
+                engines[name] = stack.enter_context(ort.open(path, CONFIG))
+            times = in_turn(engines, self.frames[0], queries, WARMUP)
         return {name: summarise(values) for name, values in times.items()}
+
+    def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
+        with contextlib.ExitStack() as stack:
+            paths = {name: stack.enter_context(_built(content))[1] for name, content in models.items()}
+            openers = {name: lambda path=path: ort.open(path, CONFIG) for name, path in paths.items()}
+            return opened_in_turn(openers, self.frames[0], faster.LOADS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return len(model) / 2**20
+
+    def departs(self, model: bytes, precision: str) -> str:
+        feeds = [self.frames[index] for index in range(min(len(self.frames), GOLDEN_FRAMES))]
+        with _built(model) as (source, engine):
+            golden = typed_golden(self.source, source, precision, feeds)
+            try:
+                require(check(ort, CONFIG, Proven(engine, source, precision, golden), limits_of(precision)))
+            except CheckFailed as problem:
+                return str(problem)
+        return ""
+
+
+@contextlib.contextmanager
+def _built(model: bytes) -> Iterator[tuple[Path, Path]]:
+    """A typed model and the engine made of it, gone when the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.onnx"
+        source.write_bytes(model)
+        engine = Path(folder) / f"engine{ort.SUFFIX}"
+        ort.build(source, engine, CONFIG)
+        yield source, engine

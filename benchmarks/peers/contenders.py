@@ -15,8 +15,8 @@ from typing import Any, Literal
 from benchmarks.peers.common import Frames
 from benchmarks.peers.models import Model
 
+from edgekit.core import sessions
 from edgekit.core.artifacts import sha256_of
-from edgekit.engine.ort import UNWANTED
 
 Runtime = Literal["ort", "openvino"]
 
@@ -228,7 +228,7 @@ _EDGEKIT = (
 )
 
 # As edgekit's own engines: see docs/decisions/0006-own-placement-per-target.md.
-_WITHOUT = tuple(UNWANTED)
+_WITHOUT = tuple(sessions.unwanted())
 
 CONTENDERS: dict[str, Contender] = {
     "fp32": Contender("FP32", _fp32, ("onnxruntime",), ("onnxruntime",), reference=True),

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.peers.common import THREADS
 
+from edgekit.core import sessions
 from edgekit.core.tensors import Array, Arrays
 
 Infer = Callable[[Arrays], dict[str, Array]]
@@ -16,6 +17,7 @@ Infer = Callable[[Arrays], dict[str, Array]]
 def session(path: Path, without: Sequence[str] = (), profile: Path | None = None) -> Any:
     """An ONNX Runtime session; ``profile`` is the prefix of the file that a profiled one writes.
 
+    Every contender's file runs with the settings of edgekit's own sessions: denormals flushed, exact 8-bit sums.
     ``without`` names optimisations that are left out.
     """
     import onnxruntime
@@ -26,11 +28,15 @@ def session(path: Path, without: Sequence[str] = (), profile: Path | None = None
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    sessions.configure(options)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     return onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
+        sessions.prepared(path.read_bytes()),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(without),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.nights import METRICS, evaluation, profile
 
 from edgekit.core.errors import SpecError
 from edgekit.core.spec import Kpi
@@ -13,6 +12,7 @@ from edgekit.engine import _trt_inspect
 from edgekit.gate import judge, measured
 from edgekit.gate.building import BUILD_METRICS
 from edgekit.gate.naming import check_names, require_measured
+from tests.nights import METRICS, evaluation, profile
 
 COUNTS = {"layers": 70.0, "missed_layers": 2.0, "unfused_qdq": 0.0, "reformat_layers": 5.0}
 COUNTED = replace(profile(), built=COUNTS)

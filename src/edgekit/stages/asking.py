@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import CheckFailed
 from edgekit.core.spec import Spec
-from edgekit.core.tensors import Array
+from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Dataset
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
@@ -49,26 +50,24 @@ class Asking:
         )
         with module.open(engine, config) as opened:
             agreement = judge.ask(opened, model, limits)
-        report = check(
-            module, config, Proven(engine, model, precision, self._golden(model, precision)), limits, agreement
-        )
+        count = min(GOLDEN_FRAMES, len(self.frames))
+        spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
+        golden = typed_golden(self.source, model, precision, [spread[frame][0] for frame in range(count)])
+        report = check(module, config, Proven(engine, model, precision, golden), limits, agreement)
         try:
             require(report)
         except CheckFailed as problem:
             return str(problem)
         return ""
 
-    def _golden(self, model: Path, precision: str) -> dict[str, Array]:
-        """As the build has them; the FP32 outputs are those of the ONNX file, which stands for PyTorch here."""
-        from edgekit.engine import ort
 
-        count = min(GOLDEN_FRAMES, len(self.frames))
-        spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
-        golden: dict[str, Array] = {}
-        for kind, file in {"output": self.source, precision: model}.items():
-            with ort.open(file, ort.Config(engine="ort"), optimised=False) as engine:
-                for frame in range(count):
-                    feeds = spread[frame][0]
-                    golden |= {f"input.{frame}.{name}": array for name, array in feeds.items()}
-                    golden |= {f"{kind}.{frame}.{name}": array.copy() for name, array in engine.infer(feeds).items()}
-        return golden
+def typed_golden(source: Path, model: Path, precision: str, feeds: Sequence[Arrays]) -> dict[str, Array]:
+    """Golden arrays of a typed model as the build has them; the FP32 outputs are those of the ONNX file ``source``."""
+    from edgekit.engine import ort
+
+    golden = {f"input.{frame}.{name}": array for frame, given in enumerate(feeds) for name, array in given.items()}
+    for kind, file in {"output": source, precision: model}.items():
+        with ort.open(file, ort.Config(engine="ort"), optimised=False) as engine:
+            for frame, given in enumerate(feeds):
+                golden |= {f"{kind}.{frame}.{name}": array.copy() for name, array in engine.infer(given).items()}
+    return golden
