@@ -13,10 +13,11 @@ from benchmarks.peers.metrics import DECIDING
 from benchmarks.peers.models import Model
 
 from edgekit.core.errors import CheckFailed
+from edgekit.core.golden import GOLDEN_FRAMES
 from edgekit.core.reports import Latency, Metric
 from edgekit.engine import Engine, in_turn, opened_in_turn, ort
 from edgekit.profiling import summarise
-from edgekit.stages.asking import GOLDEN_FRAMES, typed_golden
+from edgekit.stages.asking import typed_golden
 from edgekit.stats import faster
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import Proven, check, require

@@ -84,7 +84,7 @@ def show(bundle: Bundle) -> None:
     """What was made and proven, and the next command."""
     for report in bundle.proofs:
         show_summary(report)
-    if bundle.race is not None:
+    if bundle.race is not None and not race.advice(bundle.race):  # which says it all
         print(race.line(bundle.race))
     if bundle.stages:  # one that was just built here
         print(reuse_line(bundle.stages))

@@ -11,6 +11,9 @@ import numpy as np
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.tensors import Array, TensorSpec
 
+GOLDEN_FRAMES = 2
+"""How many frames a build keeps."""
+
 
 def frames_of(golden: Mapping[str, Array]) -> int:
     """Number of golden frames in arrays named ``input.<i>.<name>``."""

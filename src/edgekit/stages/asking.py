@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import CheckFailed
+from edgekit.core.golden import GOLDEN_FRAMES
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Dataset
@@ -16,8 +17,6 @@ from edgekit.preprocess import Preprocess
 from edgekit.stages.prove import Spread, judge_of
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import Proven, check, require
-
-GOLDEN_FRAMES = 2
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, SpecError
-from edgekit.core.golden import specs_of
+from edgekit.core.golden import GOLDEN_FRAMES, specs_of
 from edgekit.core.progress import Progress
 from edgekit.core.sources import Sources
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Stage, Traced, Workspace
 from edgekit.data import Dataset, Sample
+from edgekit.preprocess import Preprocess
 from edgekit.stages import child, keys
 from edgekit.stages.compressed import Compressed
 
-GOLDEN_FRAMES = 2
+_log = logging.getLogger("edgekit")
 
 
 class Known(Dataset):
@@ -58,6 +60,9 @@ def calibration_data(spec: Spec) -> Dataset:
 
 def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Progress) -> Stage:
     """FP32 ONNX file and golden inputs and outputs of the PyTorch model, made in a process of its own."""
+    images = frames[0].images
+    for text in Preprocess(spec.preprocess).aliasing(images):
+        _log.warning("warning: %s", text)
     base = spec.base.resolve()
     config = spec.data.calibration
     inputs = {

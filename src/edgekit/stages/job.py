@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +47,7 @@ class Feeds:
         # Neighbours in a drive look alike.
         for i in range(count):
             sample = self.frames[i * len(self.frames) // count]
-            feeds = self.preprocess(sample.images, sample.id).feeds
-            for text in self.preprocess.aliasing(sample.images) if i == 0 else ():
-                _warn(text)
-            yield feeds
-
-
-@cache
-def _warn(text: str) -> None:
-    """Once a process: golden frames and calibration read the same ones."""
-    logging.getLogger("edgekit").warning("warning: %s", text)
+            yield self.preprocess(sample.images, sample.id).feeds
 
 
 @dataclass(frozen=True)
