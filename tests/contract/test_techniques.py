@@ -14,11 +14,11 @@ from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from pydantic import ValidationError
 from tests.graphs import normal, relative_l2
 from tests.reference_models import Frames, Named, Tiny, exported, seeded
+from tests.runtime import session
 from torch import nn
 
 from edgekit.core import plugins
@@ -105,8 +105,7 @@ def _latency(value: float) -> Latency:
 
 
 def infer(model: bytes, feed: dict[str, np.ndarray]) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["y"], feed)[0])
+    return np.asarray(session(model).run(["y"], feed)[0])
 
 
 def run(model: Path, feed: dict[str, np.ndarray]) -> np.ndarray:

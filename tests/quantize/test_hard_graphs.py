@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from tests import tensorrt_rtx
 from tests.fake_quant import OPERATORS, fake_quant
 from tests.graphs import convnet, node, normal, relative_l2, write
 from tests.hard_graphs import GRAPHS, HardFrames
+from tests.runtime import session
 
 from edgekit.core.errors import ModelError
 from edgekit.engine import ort
@@ -22,15 +22,9 @@ CASES = [(graph, profile) for graph in GRAPHS for profile in PROFILES]
 
 
 def run(model: bytes, feeds: dict[str, np.ndarray], optimised: bool) -> dict[str, np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # It turns a float bias into 32-bit integers that may overflow: nothing that a Q/DQ placement can help.
-    without = {"disabled_optimizers": ["WeightBiasQuantization"]}
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], **without)
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    made = session(model, optimised)
+    names = [value.name for value in made.get_outputs()]
+    return dict(zip(names, made.run(names, feeds), strict=True))
 
 
 def exact(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
