@@ -5,6 +5,7 @@ Each test runs the real command in a process of its own.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -32,8 +33,13 @@ def refused(project: Path, *words: object, code: int = 2) -> str:
     made = {Path(name).parts for name in after if name not in before}
     assert {name: after.get(name) for name in before} == before
     assert all(parts[0] == ".edgekit" for parts in made), made
-    stages = [project / ".edgekit" / parts[1] for parts in made if len(parts) == 2]
-    assert all((stage / "stage.json").is_file() for stage in stages), stages
+    kept = [project / ".edgekit" / parts[1] for parts in made if len(parts) == 2]
+    assert all((stage / "stage.json").is_file() for stage in kept if stage.is_dir()), kept
+    # Beside a stage is the list of what its runs used: of results that are there.
+    keys = {stage.name for stage in kept if stage.is_dir()}
+    for used in (file for file in kept if file.is_file()):
+        stage = used.name.split("-")[0]
+        assert {f"{stage}-{run['key']}" for run in json.loads(used.read_text())["runs"]} <= keys, used
     return message
 
 
@@ -191,31 +197,44 @@ def test_task_output_that_the_model_does_not_have(tiny_project: Path) -> None:
 # --- data --------------------------------------------------------------------
 
 
+def without_evaluation(project: Path) -> None:
+    """Only the calibration uses the data."""
+    line = "  evaluation: {format: image_mask, images: data/images, masks: data/masks}\n"
+    change(project / "edgekit.yaml", line, "")
+
+
 def test_empty_calibration_set(tiny_project: Path) -> None:
     for file in (tiny_project / "data" / "images").iterdir():
         file.unlink()
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
-    assert message.startswith(f"{tiny_project}/data/images: holds no image; expected files that end in .png, ")
+    what = f"{tiny_project}/data/images: holds no image; expected files that end in .png, "
+    assert message.startswith(f"data.evaluation: {what}")  # looked at first, and the same folder
+    without_evaluation(tiny_project)
+    assert untouched(tiny_project, "build", tiny_project, "--target", "cpu").startswith(what)
 
 
-def test_truncated_jpeg_in_calibration(tiny_project: Path) -> None:
+@pytest.mark.parametrize("only_calibration", [False, True])
+def test_truncated_jpeg(tiny_project: Path, only_calibration: bool) -> None:
     images = tiny_project / "data" / "images"
     good = cv2.imread(str(images / "f1.png"))
     (images / "f1.png").unlink()
     encoded = cv2.imencode(".jpg", good)[1].tobytes()
     (images / "f1.jpg").write_bytes(encoded[: len(encoded) * 2 // 3])
-    message = refused(tiny_project)
-    assert message.startswith(
-        f"{images}/f1.jpg: the image is a truncated JPEG: its end marker is missing; copy it again"
-    )
+    what = f"{images}/f1.jpg: the image is a truncated JPEG: its end marker is missing; copy it again"
+    if only_calibration:
+        without_evaluation(tiny_project)
+        assert refused(tiny_project).startswith(what)
+    else:  # the labels are checked before any work
+        message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
+        assert message.startswith(f"data.evaluation: {what}")
 
 
-def test_mask_of_another_size_in_calibration(tiny_project: Path) -> None:
+def test_mask_of_another_size(tiny_project: Path) -> None:
     mask = tiny_project / "data" / "masks" / "f1.png"
     cv2.imwrite(str(mask), np.zeros((16, 24), np.uint8))
-    message = refused(tiny_project)
+    message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
     assert message.startswith(
-        f"{mask}: the mask is 24x16, but its image f1.png is 48x32 (width x height); make the mask"
+        f"data.evaluation: {mask}: the mask is 24x16, but its image f1.png is 48x32 (width x height); make the mask"
     )
 
 

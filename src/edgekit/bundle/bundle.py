@@ -139,8 +139,11 @@ class Bundle:
         lost = {key: path for key, path in dict(config).items() if isinstance(path, Path) and not path.exists()}
         if not lost:
             return config
-        before = self.manifest.get(PLACE)
-        now = {key: self.given.absolute() / os.path.relpath(path, before) for key, path in lost.items() if before}
+        before, place = self.manifest.get(PLACE), self.given.resolve()
+        # By name, not by the file system: a single file takes the place of the folder, and has no "..".
+        now = {
+            key: Path(os.path.normpath(place / os.path.relpath(path, before))) for key, path in lost.items() if before
+        }
         for key, path in lost.items():
             if key not in now or not now[key].exists():
                 fix = "name their folder with --root" if "root" in type(config).model_fields else "build it again"
@@ -148,7 +151,7 @@ class Bundle:
                     f"{path}: no such file or folder, but the evaluation data of {self.name} were there when it was "
                     f"built; {fix}"
                 )
-        return config.model_copy(update={key: Path(os.path.normpath(path)) for key, path in now.items()})
+        return config.model_copy(update=now)
 
     @property
     def evaluation_data(self) -> EvaluationData | None:

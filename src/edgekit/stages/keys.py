@@ -19,7 +19,6 @@ from edgekit.core.sources import own_code
 from edgekit.core.spec import ModelConfig, Spec
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import _graphfile
-from edgekit.model import files
 from edgekit.stages.tools import tool_versions
 
 _PATHS = ("weights", "exported", "onnx")
@@ -62,6 +61,8 @@ def model_files(config: ModelConfig) -> dict[str, str]:
         if path is None:
             continue
         if not path.is_file():
+            from edgekit.model import files  # a board, which has no models of users, lacks that room
+
             raise files.missing(role, path)
         hashes[role] = sha256_file(path)
     if config.onnx is not None:
