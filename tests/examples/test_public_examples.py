@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -160,13 +161,19 @@ def state(path: Path, module: nn.Module, prefix: str = "", key: str | None = Non
 
 @pytest.fixture(autouse=True)
 def _imports() -> Iterator[None]:
-    """Checkouts have modules of the same names."""
-    modules, paths = set(sys.modules), list(sys.path)
+    """Checkouts have modules of the same names, and models that other tests loaded into this process may as well."""
+    paths, before = list(sys.path), _taken()
+    for name in before:
+        del sys.modules[name]
     yield
     sys.path[:] = paths
-    for name in set(sys.modules) - modules:
-        if name.partition(".")[0] in ("vision", "model", "models"):
-            del sys.modules[name]
+    for name in _taken():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def _taken() -> dict[str, ModuleType]:
+    return {n: m for n, m in sys.modules.items() if n.partition(".")[0] in ("vision", "model", "models")}
 
 
 @pytest.fixture

@@ -198,6 +198,56 @@ def test_a_module_of_the_caller_is_back_after_loading(tmp_path: Path, monkeypatc
     monkeypatch.delitem(sys.modules, "utils")
 
 
+CHECKOUT = """
+    import sys
+    def build(checkout):
+        sys.path.insert(0, checkout)
+        from model.scale import Late
+        return Late()
+"""
+
+
+def a_checkout(root: Path, factor: int) -> str:
+    late = f"""
+        class Late(Scale):
+            def __init__(self): super().__init__({factor})
+            def forward(self, x):
+                from model.late import OFFSET
+                return super().forward(x) + OFFSET
+    """
+    files = {"model/scale.py": textwrap.dedent(SCALED) + textwrap.dedent(late), "model/late.py": "OFFSET = 10"}
+    return str(tree(root, files))
+
+
+def test_checkouts_with_the_same_package_and_a_file_of_its_name(tmp_path: Path) -> None:
+    """Each on ``sys.path`` by a factory of the user's own, after a model.py was loaded."""
+    before = load(tree(tmp_path / "before", lazy_files(2, 10)))
+    tree(tmp_path / "spec", {"network.py": CHECKOUT})
+    tree(tmp_path / "other", {"network.py": CHECKOUT})
+    one = load(tmp_path / "spec", "network.py:build", checkout=a_checkout(tmp_path / "one", 3))
+    two = load(tmp_path / "other", "network.py:build", checkout=a_checkout(tmp_path / "two", 4))
+    third = load(tmp_path / "spec", "network.py:build", checkout=a_checkout(tmp_path / "third", 5))
+    assert [value(m) for m in (one, two, before, third, one)] == [13, 14, 12, 15, 13]
+
+
+def test_a_model_that_is_loaded_again_keeps_its_modules(tmp_path: Path) -> None:
+    checkout = a_checkout(tmp_path / "checkout", 3)
+    tree(tmp_path / "spec", {"network.py": CHECKOUT})
+    once, again = (load(tmp_path / "spec", "network.py:build", checkout=checkout).module for _ in range(2))
+    assert once is not None
+    assert again is not None
+    assert type(once.get_submodule("network")) is type(again.get_submodule("network"))
+
+
+def test_a_file_in_the_place_of_a_checkouts_package(tmp_path: Path) -> None:
+    checkout = a_checkout(tmp_path / "checkout", 3)
+    tree(tmp_path / "spec", {"model.py": CHECKOUT})
+    with pytest.raises(
+        ModelError, match=r"'model' is not a package: .*spec/model\.py has the name of that package; re"
+    ):
+        load(tmp_path / "spec", checkout=checkout)
+
+
 def test_arguments(tmp_path: Path) -> None:
     tree(tmp_path, {"model.py": SCALED + "\n    def build(*, factor): return Scale(factor)"})
     assert value(load(tmp_path, factor=7)) == 7

@@ -17,8 +17,8 @@ _PATH: TypeAdapter[Path] = TypeAdapter(SpecPath)
 _FORM = 'a list of names or {"names": [...]}'
 
 
-def _names(most: int, fewest: int = 2) -> core_schema.WithInfoValidatorFunction:
-    """A validator of ``fewest`` to ``most`` names."""
+def _names(most: int, fewest: int = 2, alone: bool = False) -> core_schema.WithInfoValidatorFunction:
+    """A validator of ``fewest`` to ``most`` names; ``alone`` lets a single one pass, for the task to judge."""
 
     def names(value: Any, info: ValidationInfo) -> tuple[str, ...]:
         """Names from a list, or from the JSON file a path names: a bundle then holds the names, not a path."""
@@ -30,7 +30,7 @@ def _names(most: int, fewest: int = 2) -> core_schema.WithInfoValidatorFunction:
                 value = value["names"]
         if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name.strip() for name in value):
             raise ValueError(f"{where}expected {_FORM}, each name a text that is not empty")
-        if not fewest <= len(value) <= most:
+        if not fewest <= len(value) <= most and not (alone and len(value) == 1):
             hint = "; a background counts as a class" if fewest > 1 else ""
             raise ValueError(f"{where}expected {fewest} to {most} class names, found {len(value)}{hint}")
         seen: set[str] = set()
@@ -57,8 +57,8 @@ def _read_json(path: Path) -> Any:
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_names(256), json_schema_input_type=str | list[str])]
 """2 to 256 names, so that an id fits a uint8 mask: a list, or a JSON file with one."""
 
-MaskNames = Annotated[tuple[str, ...], BeforeValidator(_names(256, 1), json_schema_input_type=str | list[str])]
-"""1 to 256 names: as :data:`ClassNames`, where one name may stand for it and all the rest."""
+MaskNames = Annotated[tuple[str, ...], BeforeValidator(_names(256, alone=True), json_schema_input_type=str | list[str])]
+"""As :data:`ClassNames`; one name passes too, where it may stand for its class beside all the rest."""
 
 ManyClassNames = Annotated[tuple[str, ...], BeforeValidator(_names(4096), json_schema_input_type=str | list[str])]
 """2 to 4096 names (a confusion matrix is then at most 128 MiB): a list, or a JSON file with one."""

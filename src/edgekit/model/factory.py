@@ -39,7 +39,7 @@ def build(config: ModelConfig) -> tuple[nn.Module, usercode.UserCode]:
     for key in ("weights_key", "strip_prefix", "ignore"):
         if getattr(config, key) and config.weights is None:
             raise ModelError(f"model.{key} needs model.weights: it says how the keys of that file are read")
-    code = usercode.UserCode(config.base, file)
+    code = usercode.UserCode(config.base, file, config.args)
 
     def make(module: ModuleType) -> Any:
         function = _callable(module, attribute, target)
@@ -57,6 +57,8 @@ def build(config: ModelConfig) -> tuple[nn.Module, usercode.UserCode]:
         raise
     except (Exception, SystemExit) as error:  # the user's module and factory may raise anything, or exit
         advice = "; install it in this environment" if isinstance(error, ModuleNotFoundError) else ""
+        if shadow := code.shadowed(error):
+            advice = f": {shadow} has the name of that package; rename the file"
         raise ModelError(
             f"model.factory {config.factory}: {usercode.blame(error)}{usercode.describe(error)}{advice}"
         ) from error

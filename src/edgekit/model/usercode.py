@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import importlib.util
@@ -19,7 +20,7 @@ import sysconfig
 import traceback
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -30,13 +31,32 @@ from edgekit.core.errors import EdgekitError, ModelError
 _NEVER_REPLACED = frozenset({"edgekit", "torch", "numpy"})
 
 
+@dataclasses.dataclass
+class _Places:
+    """What a model's code adds to ``sys.path``: in front of the model's own folders, and behind."""
+
+    first: list[str]
+    last: list[str]
+
+    def note(self, now: list[str], before: list[str], roots: list[str]) -> None:
+        """Find the additions in the path ``now``; ``before`` is the caller's."""
+        start = min((now.index(root) for root in roots if root in now), default=len(now))
+        known = {*before, *roots}
+        self.first = [path for path in now[:start] if path not in known]
+        self.last = [path for path in now[start:] if path not in known]
+
+
 class UserCode:
     """One model's source tree: its folder on ``sys.path`` and its modules in ``sys.modules``, only while it runs."""
 
     _of_models: ClassVar[weakref.WeakSet[ModuleType]] = weakref.WeakSet()
+    _added: ClassVar[dict[tuple[Path, Path | None, str], _Places]] = {}
 
-    def __init__(self, base: Path, file: Path | None = None) -> None:
-        """``base`` is the folder of the spec; ``file`` the factory's file, or None for an importable package."""
+    def __init__(self, base: Path, file: Path | None = None, args: Mapping[str, object] | None = None) -> None:
+        """``base`` is the folder of the spec; ``file`` the factory's file, or None for an importable package.
+
+        ``args`` are the factory's: they may name the folder that its code is in.
+        """
         self._base = base.resolve()
         self._file = None if file is None else file.resolve()
         self._roots = [self._base]
@@ -46,33 +66,54 @@ class UserCode:
             self._synthetic = "_edgekit_" + hashlib.sha256(str(self._package_root()).encode()).hexdigest()[:8]
         self._locations = _importable(self._roots)
         self._modules: dict[str, ModuleType] = {}
+        # Shared by all that load this model, as its modules are.
+        self._places = self._added.setdefault((self._base, self._file, repr(args)), _Places([], []))
 
     @contextlib.contextmanager
     def imports(self) -> Iterator[None]:
         """Resolve imports as if Python had been started in the model's folder.
 
         Modules of other files with the same names are out of ``sys.modules``
-        inside the block and back after it; the model's own return at the next
-        entry, so lazy imports in a ``forward`` find the right ones.
+        inside the block and back after it, as is what other models left
+        there; the model's own return at the next entry, so lazy imports in a
+        ``forward`` find the right ones.  So do the folders that its code puts
+        on ``sys.path``, which is as before after the block.
         """
+        paths = list(sys.path)
         hidden = {name: module for name, module in sys.modules.items() if self._is_foreign(name, module)}
+        hidden |= self._left_by_others(paths)
         for name in hidden:
             del sys.modules[name]
+        before = set(sys.modules)
         sys.modules.update(self._modules)
-        sys.path[:0] = [str(root) for root in self._roots]
+        sys.path[:] = [*self._places.first, *map(str, self._roots), *paths, *self._places.last]
         try:
             yield
         finally:
-            for root in self._roots:
-                with contextlib.suppress(ValueError):  # the user's code may edit sys.path itself
-                    sys.path.remove(str(root))
-            self._modules = {name: module for name, module in sys.modules.items() if self._is_own(name, module)}
+            self._places.note(sys.path, paths, [str(root) for root in self._roots])
+            sys.path[:] = paths
+            fresh = self._modules.keys() | sys.modules.keys() - before
+            self._modules = {
+                name: module
+                for name, module in sys.modules.items()
+                if self._is_own(name, module) or (name in fresh and self._is_placed(name))
+            }
             self._of_models.update(self._modules.values())
             taken = {name.partition(".")[0] for name in hidden}
             for name in self._modules:
                 if name.partition(".")[0] in taken:
                     del sys.modules[name]
             sys.modules.update(hidden)
+
+    def shadowed(self, error: BaseException) -> str:
+        """The file beside the spec that ``error``, of an import, met in place of the package it looked for, or ``""``.
+
+        A checkout's package ``model`` cannot be imported where the user's own file is called model.py.
+        """
+        if not isinstance(error, ModuleNotFoundError) or "is not a package" not in str(error):
+            return ""
+        place = self._locations.get((error.name or "").partition(".")[0])
+        return str(place) if place is not None and place.is_file() else ""
 
     def import_candidates(self) -> Iterator[str]:
         """Module names to try for the factory's file: its place in the repository, then inside a made-up package.
@@ -145,6 +186,23 @@ class UserCode:
             return True
         location = self._locations.get(top)
         return location is not None and any(_within(origin, location) for origin in _origins(module))
+
+    def _is_placed(self, name: str) -> bool:
+        """Whether a loaded module comes from a folder that this model's code puts on ``sys.path``."""
+        added = {str(Path(path).resolve()) for path in (*self._places.first, *self._places.last)}
+        return bool(added) and not added.isdisjoint(_homes(name))
+
+    def _left_by_others(self, paths: list[str]) -> dict[str, ModuleType]:
+        """Modules of other models, save those that the caller's own imports find."""
+        callers = {str(Path(path).resolve()) for path in paths}
+        return {
+            module.__name__: module
+            for module in self._of_models
+            if sys.modules.get(module.__name__) is module
+            and not self._is_own(module.__name__, module)
+            and not self._is_placed(module.__name__)
+            and callers.isdisjoint(_homes(module.__name__))
+        }
 
     def _is_foreign(self, name: str, module: ModuleType) -> bool:
         top = name.partition(".")[0]
@@ -254,6 +312,12 @@ def _importable(roots: list[Path]) -> dict[str, Path]:
 def _origins(module: Any) -> list[str]:
     file = getattr(module, "__file__", None)
     return [file] if isinstance(file, str) else [str(path) for path in getattr(module, "__path__", [])]
+
+
+def _homes(name: str) -> list[str]:
+    """The folders on ``sys.path`` that the loaded module ``name`` comes from: those of its top-level package."""
+    files = [Path(origin).resolve() for origin in _origins(sys.modules.get(name.partition(".")[0]))]
+    return [str((file.parent if file.name == "__init__.py" else file).parent) for file in files]
 
 
 def _within(filename: str, place: Path) -> bool:
