@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
@@ -155,3 +157,11 @@ def test_a_large_reduction_is_told_once(tiny_project: Path) -> None:
     file.write_text(file.read_text().replace(real, "{format: noise, count: 3, size: [97, 48]}", 1))
     line = "warning: preprocess.image: frames of 97x48 become 3.0 times smaller, and bilinear skips pixels then"
     assert shell.edgekit("compress", tiny_project).stderr.count(line) == 1
+
+
+def test_frames_that_do_not_fit_are_told_before_the_model_is_loaded(tiny_project: Path) -> None:
+    for file in (tiny_project / "data" / "images").iterdir():
+        cv2.imwrite(str(file), np.full((32, 48), 7000, np.uint16))
+    (tiny_project / "model.py").write_text("raise SystemExit('the model was loaded')")
+    with pytest.raises(DataError, match="uint16 pixels of 7000 to 7000"):
+        edgekit.compress(tiny_project)

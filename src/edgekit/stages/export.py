@@ -60,9 +60,7 @@ def calibration_data(spec: Spec) -> Dataset:
 
 def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Progress) -> Stage:
     """FP32 ONNX file and golden inputs and outputs of the PyTorch model, made in a process of its own."""
-    images = frames[0].images
-    for text in Preprocess(spec.preprocess).aliasing(images):
-        _log.warning("warning: %s", text)
+    _check_frame(spec, frames[0])
     base = spec.base.resolve()
     config = spec.data.calibration
     inputs = {
@@ -90,6 +88,14 @@ def export_model(spec: Spec, workspace: Workspace, frames: Dataset, progress: Pr
         return Traced(Sources.from_dict(found["sources"]), found["result"])
 
     return workspace.traced("export", inputs, base, run)
+
+
+def _check_frame(spec: Spec, frame: Sample) -> None:
+    """Raise for a frame that does not fit before the model is loaded, which takes longer; warn once of aliasing."""
+    preprocess = Preprocess(spec.preprocess)
+    preprocess(frame.images, frame.id)
+    for text in preprocess.aliasing(frame.images):
+        _log.warning("warning: %s", text)
 
 
 def check_task(spec: Spec, exported: Stage) -> None:
