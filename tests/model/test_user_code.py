@@ -230,7 +230,8 @@ def test_checkouts_with_the_same_package_and_a_file_of_its_name(tmp_path: Path) 
     assert [value(m) for m in (one, two, before, third, one)] == [13, 14, 12, 15, 13]
 
 
-def test_a_model_that_is_loaded_again_keeps_its_modules(tmp_path: Path) -> None:
+def test_a_model_that_is_loaded_again_keeps_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "model", raising=False)  # of another test: its return would put this one's away
     checkout = a_checkout(tmp_path / "checkout", 3)
     tree(tmp_path / "spec", {"network.py": CHECKOUT})
     once, again = (load(tmp_path / "spec", "network.py:build", checkout=checkout).module for _ in range(2))
