@@ -10,7 +10,7 @@ import ast
 import copy
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.model import onnxsource, usercode
 from edgekit.model.denormals import Denormals, without_denormals
+from edgekit.model.opset import graphs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -222,7 +223,7 @@ def _finish(proto: Any, model: Exportable) -> bytes:
     import onnx
 
     _rename(proto, model)
-    for graph in (*_graphs(proto.graph), *proto.functions):
+    for graph in (*graphs(proto.graph), *proto.functions):
         for item in (graph, *graph.value_info):
             del item.metadata_props[:]
             item.doc_string = ""
@@ -232,7 +233,7 @@ def _finish(proto: Any, model: Exportable) -> bytes:
             node.doc_string = ""
             if module:
                 node.metadata_props.add(key=MODULE_KEY, value=module)
-    for graph in _graphs(proto.graph):
+    for graph in graphs(proto.graph):
         for item in (*graph.input, *graph.output, *graph.initializer):
             del item.metadata_props[:]
             item.doc_string = ""
@@ -247,15 +248,6 @@ def _finish(proto: Any, model: Exportable) -> bytes:
     return content
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
-    """``graph`` and those inside its If, Loop and Scan nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
-
-
 def _rename(proto: Any, model: Exportable) -> None:
     """Give inputs and outputs the names of the spec, and initializers those of the user's own state_dict.
 
@@ -266,7 +258,7 @@ def _rename(proto: Any, model: Exportable) -> None:
     new = {**inputs, **outputs}
     taken = set(new.values())
     weights = [tensor.name for tensor in proto.graph.initializer if tensor.name not in new]
-    inner = [name for graph in _graphs(proto.graph) for node in graph.node for name in node.output if name]
+    inner = [name for graph in graphs(proto.graph) for node in graph.node for name in node.output if name]
     for name in (*weights, *(name for name in inner if name not in new)):
         wanted = plain = _unwrapped(name)
         count = 0
@@ -275,7 +267,7 @@ def _rename(proto: Any, model: Exportable) -> None:
             wanted = f"{plain}_{count}"
         new[name] = wanted
         taken.add(wanted)
-    for graph in _graphs(proto.graph):
+    for graph in graphs(proto.graph):
         for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
             named.name = new.get(named.name, named.name)
         for node in graph.node:

@@ -43,7 +43,7 @@ def lowered(content: bytes) -> bytes:
     import onnx
 
     model = onnx.load_from_string(content)
-    used = {node.domain for graph in _graphs(model.graph) for node in graph.node}
+    used = {node.domain for graph in graphs(model.graph) for node in graph.node}
     used |= {node.domain for function in model.functions for node in function.node}
     for entry in [e for e in model.opset_import if e.domain not in ("", "ai.onnx") and e.domain not in used]:
         model.opset_import.remove(entry)
@@ -60,12 +60,13 @@ def lowered(content: bytes) -> bytes:
     return result
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def graphs(graph: Any) -> Iterator[Any]:
+    """``graph`` and those inside its If, Loop and Scan nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+                yield from graphs(inner)
 
 
 def _typed(model: Any) -> Iterator[tuple[Any, dict[str, str]]]:
@@ -77,7 +78,7 @@ def _typed(model: Any) -> Iterator[tuple[Any, dict[str, str]]]:
     except shape_inference.InferenceError:  # a runtime may take it all the same; what it declares itself is known
         inferred = model
     outer: dict[str, str] = {}
-    for graph, known in zip(_graphs(model.graph), _graphs(inferred.graph), strict=True):
+    for graph, known in zip(graphs(model.graph), graphs(inferred.graph), strict=True):
         for tensor in known.initializer:
             outer[tensor.name] = _type_string(tensor.data_type)
         for value in (*known.input, *known.value_info, *known.output):
@@ -168,7 +169,7 @@ def _ir_version(model: Any) -> int:
     import onnx
 
     wanted = [int(onnx.helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True))]
-    for graph in _graphs(model.graph):
+    for graph in graphs(model.graph):
         values = [v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)]
         held = {onnx.TensorProto.DataType.Name(n) for n in (*values, *(t.data_type for t in graph.initializer))}
         wanted += [_IR_OF_TYPE.get(name, 0) for name in held]
