@@ -26,7 +26,7 @@ print(json.dumps(recorder.sources().to_dict()))
 """
 
 
-def recorded(base: Path, code: str, cwd: Path | None = None, **environment: str) -> Sources:
+def recorded(base: Path, code: str, cwd: Path | None = None, record: str = RECORD, **environment: str) -> Sources:
     """The sources of ``build()``, whose body is ``code``."""
     (base / "net.py").write_text(
         "import os\nfrom pathlib import Path\nHERE = Path(__file__).parent\n\n\ndef build():\n"
@@ -35,7 +35,7 @@ def recorded(base: Path, code: str, cwd: Path | None = None, **environment: str)
         file.writelines(f"    {line}\n" for line in code.splitlines())
     path = str(Path(edgekit.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", RECORD, str(base)],
+        [sys.executable, "-c", record, str(base)],
         env={**os.environ, "PYTHONPATH": path, **environment},
         cwd=cwd or base.parent,
         capture_output=True,
@@ -179,6 +179,14 @@ def test_plain_code_is_seen_whole_and_leaves_no_trace(base: Path) -> None:
     assert {item for item in found.items if not item.startswith("package ")} == {"file layers.py", "file net.py"}
     assert "package numpy" in found.items
     assert not (base / "__pycache__").exists()
+
+
+def test_what_a_tracer_asks_is_none_of_the_models(base: Path) -> None:
+    """Coverage asks for the place of each file whose code begins to run, from that code's own frame."""
+    watched = "import coverage\ncoverage.Coverage(data_file=None, config_file=False).start()\n"
+    (base / "layers.py").touch()
+    found = recorded(base, "def inner():\n    pass\nimport layers\ninner()", record=watched + RECORD)
+    assert {item for item in found.items if not item.startswith("package ")} == {"file layers.py", "file net.py"}
 
 
 def test_an_edit_of_the_same_second_and_size_is_not_hidden_by_bytecode(base: Path) -> None:

@@ -37,6 +37,8 @@ _NAMES = {"yaml": "PyYAML", "google": "protobuf"}
 _PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn")
 _PASSING = ("os.py", "<frozen os>", "_collections_abc.py", "<frozen _collections_abc>", "ctypes/__init__.py")
 """Files of Python's that only hand a question on."""
+_OBSERVERS = frozenset(("coverage", "debugpy", "pydevd", "_pydevd_bundle", "_pydevd_frame_eval"))
+"""Installed packages that watch the user's code from its own frames: their questions are not its."""
 _KERNEL = ("/proc/", "/sys/", "/dev/")
 _IMPORTLIB = "<frozen importlib"
 
@@ -217,8 +219,10 @@ class Recorder:
     # --- whose -----------------------------------------------------------------
 
     def _of_user(self) -> bool:
-        """Whether the user's code asked, itself or through a library."""
-        return any(self._is_user(frame.f_code.co_filename) for frame in _frames())
+        """Whether the user's code asked, itself or through a library, and not one that watches it."""
+        files = (frame.f_code.co_filename for frame in _frames())
+        first = next((file for file in files if self._is_observer(file) or self._is_user(file)), None)
+        return first is not None and not self._is_observer(first)
 
     def _direct(self) -> bool:
         """Whether the user's code asked, through nothing but the module ``os``."""
@@ -238,6 +242,9 @@ class Recorder:
             own = not file.startswith("<") and not self._is_stdlib(file) and self._is_foreign(os.path.abspath(file))
             known = self._users[file] = own
         return known
+
+    def _is_observer(self, file: str) -> bool:
+        return self._is_site(file) and _top(file, self._sites) in _OBSERVERS
 
     def _is_foreign(self, whole: str) -> bool:
         """Neither Python's, nor edgekit's, nor of the packages that a version stands for, nor the kernel's."""
