@@ -21,8 +21,8 @@ from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.tensors import Array
 from edgekit.preprocess import place
 from edgekit.profiling import machine
-from edgekit.tasks._boxes import FAMILIES, points
 from edgekit.tasks.detection import Config, Detection
+from edgekit.tasks.detection.families import FAMILIES, points
 
 SIZE, ORIGINAL = (640, 640), (720, 1280)
 CLASSES = tuple(f"class {i}" for i in range(80))

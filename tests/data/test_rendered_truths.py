@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
-from edgekit.data import Sample, _render_odd, rendered
-from edgekit.data import _render_bodies as bodies
+from edgekit.data import Sample, rendered
+from edgekit.data.rendered import bodies, conditions
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "rendered_classic.json").read_text())
 SETS = ("classic", "varied", "hard")
@@ -222,8 +222,8 @@ def test_metadata_speaks_the_documented_words(scenes: str) -> None:
 
 def test_the_sets_are_drawn_from_their_own_conditions() -> None:
     rng = np.random.default_rng(3)
-    for span, densest in ((_render_odd.VARIED, 0.02), (_render_odd.HARD, 0.05)):
-        drawn = [_render_odd.conditions(rng, span, "town") for _ in range(120)]
+    for span, densest in ((conditions.VARIED, 0.02), (conditions.HARD, 0.05)):
+        drawn = [conditions.conditions(rng, span, "town") for _ in range(120)]
         assert {odd.light for _, odd in drawn} == {"day", "dusk", "night"}
         assert {odd.rain for _, odd in drawn} == {True, False}
         fog = max(weather.fog_per_m for weather, _ in drawn)

@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.core.tensors import Array
-from edgekit.tasks import _boxes
-from edgekit.tasks._boxes import CODINGS, FAMILIES, Family, grids, points, priors, sigmoid, softmax, to_pixels
+from edgekit.tasks.detection import families
+from edgekit.tasks.detection.families import (
+    CODINGS,
+    FAMILIES,
+    Family,
+    grids,
+    points,
+    priors,
+    sigmoid,
+    softmax,
+    to_pixels,
+)
 
 SIZE = (96, 160)
 ANCHORS = (((8.0, 12.0), (20.0, 10.0)), ((30.0, 40.0), (64.0, 50.0)))
@@ -86,7 +96,7 @@ class TestCodings:
         assert np.abs(to_pixels(raw, reference, family, SIZE) - boxes).max() < 0.01
 
     def test_every_coding_can_be_named(self) -> None:
-        assert set(CODINGS) == set(get_args(_boxes.BoxCoding))
+        assert set(CODINGS) == set(get_args(families.BoxCoding))
 
     def test_raw_is_not_changed(self) -> None:
         raw = np.ones((3, 4), np.float32)

@@ -16,8 +16,9 @@ from pycocotools.cocoeval import COCOeval
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
-from edgekit.tasks import Accumulator, _precision
-from edgekit.tasks._coco import NAMES, CocoMetrics
+from edgekit.tasks import Accumulator
+from edgekit.tasks.detection import precision
+from edgekit.tasks.detection.coco import NAMES, CocoMetrics
 
 Frame = tuple[Detections, Objects]
 
@@ -182,7 +183,7 @@ class TestWeights:
             rows[0, 1:] = 0
             results = []
             for many in (0, 1 << 20):
-                monkeypatch.setattr(_precision, "_WHOLE", many)
+                monkeypatch.setattr(precision, "_WHOLE", many)
                 results.append(accumulator.compute_many(rows))
             for name, values in results[0].items():
                 np.testing.assert_allclose(values, results[1][name], rtol=1e-12)
@@ -202,8 +203,8 @@ class TestWeights:
         accumulator, weights = random_frames(100), np.random.default_rng(2).integers(0, 3, (30, 100)).astype(float)
         results = []
         for many, block in ((0, 1 << 18), (10**9, 1 << 18), (0, 1)):
-            monkeypatch.setattr(_precision, "_MANY", many)
-            monkeypatch.setattr(_precision, "_BLOCK", block)
+            monkeypatch.setattr(precision, "_MANY", many)
+            monkeypatch.setattr(precision, "_BLOCK", block)
             results.append(accumulator.compute_many(weights))
         for name, values in results[0].items():
             np.testing.assert_allclose(values, results[1][name], rtol=1e-12)
@@ -226,8 +227,8 @@ class TestWeights:
     def test_recalls_that_are_reached(self, total: int) -> None:
         """Equal to the division of pycocotools, ties included."""
         hits = np.arange(total + 1)[None]
-        expected = np.searchsorted(_precision.RECALLS, hits[0] / total, "right")
-        np.testing.assert_array_equal(_precision._reached(np.array([float(total)]), True)(hits)[0], expected)
+        expected = np.searchsorted(precision.RECALLS, hits[0] / total, "right")
+        np.testing.assert_array_equal(precision._reached(np.array([float(total)]), True)(hits)[0], expected)
 
 
 def random_frames(count: int) -> CocoMetrics:

@@ -16,8 +16,8 @@ from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.tensors import Array
 from edgekit.preprocess import place
-from edgekit.tasks._boxes import FAMILIES
 from edgekit.tasks.detection import Detection
+from edgekit.tasks.detection.families import FAMILIES
 
 
 def whole(height: int, width: int) -> Geometry:

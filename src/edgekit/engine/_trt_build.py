@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.core import devices
+from edgekit import devices
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, ModelError
 from edgekit.core.progress import Progress

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edgekit.core import devices
+from edgekit import devices
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement
 from edgekit.core.progress import Progress, Silent
@@ -71,7 +71,7 @@ class Config(EngineConfig):
     precision: Literal["int8", "fp16", "bf16", "fp32", "fp8", "fp4"] | None = Field(
         None, description="default: what the compress steps lead to, else fp32"
     )
-    device: str | None = Field(None, description="a name of core/targets; default: the GPU of this machine")
+    device: str | None = Field(None, description="a file of devices/; default: the GPU of this machine")
     host: str | None = Field(
         None, pattern=r"^[^\s@-][^\s@]*@[^\s@]+$", description="user@board: built there over SSH, with its TensorRT"
     )

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from edgekit.core import devices
+from edgekit import devices
 from edgekit.core.artifacts import sha256_file, write_bytes, write_json
 from edgekit.core.errors import EnvironmentFault
 from edgekit.core.progress import Progress

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import _shapes as shapes
-from edgekit.data import _streets as streets
-from edgekit.data._canvas import (
+from edgekit.data.rendered import shapes, streets
+from edgekit.data.rendered.canvas import (
     LIGHT,
     PERSON,
     POLE,
@@ -31,7 +30,7 @@ from edgekit.data._canvas import (
     View,
     Weather,
 )
-from edgekit.data._streets import Layout, green, spread, tone
+from edgekit.data.rendered.streets import Layout, green, spread, tone
 
 
 def plants(canvas: Canvas, layout: Layout) -> None:

@@ -7,15 +7,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import _canvas
-from edgekit.data._canvas import Scene
-from edgekit.data._render_engine import HEIGHT, WIDTH, Passes
-from edgekit.data._render_textures import opencv
-from edgekit.data._truths import Pinhole, Seen
+from edgekit.data.rendered import canvas
+from edgekit.data.rendered.canvas import Scene
+from edgekit.data.rendered.renderer import HEIGHT, WIDTH, Passes
+from edgekit.data.rendered.textures import opencv
+from edgekit.data.rendered.truths import Pinhole, Seen
 
 Pixels = NDArray[np.float32]
 _GRAIN_SHIFTS = 1 << 18
-_GROUND = (_canvas.ROAD, _canvas.MARKING, _canvas.PAVEMENT, _canvas.VEGETATION)
+_GROUND = (canvas.ROAD, canvas.MARKING, canvas.PAVEMENT, canvas.VEGETATION)
 _SHUTTER_S = {"day": 0.006, "dusk": 0.014, "night": 0.022}
 _LONGEST_BLUR_PX = 20.0
 
@@ -148,7 +148,7 @@ def _wet(pixels: Pixels, seen: Seen, scene: Scene) -> Pixels:
     rows = np.arange(HEIGHT)
     mirror = cv2.blur(pixels[np.clip(2 * horizon - rows, 0, HEIGHT - 1)], (5, 31))
     depth = np.clip((rows - horizon) / (HEIGHT - horizon), 0, 1).astype(np.float32)
-    road = np.isin(seen.mask, (_canvas.ROAD, _canvas.MARKING))
+    road = np.isin(seen.mask, (canvas.ROAD, canvas.MARKING))
     share = (np.float32(0.42) * (1 - np.float32(0.7) * depth))[:, None] * road
     wet: Pixels = pixels * (1 - 0.75 * share[..., None]) + mirror * (share * np.float32(0.8))[..., None]
     return wet

@@ -8,8 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import _shapes as shapes
-from edgekit.data._canvas import BUILDING, MARKING, PAVEMENT, ROAD, SKY, VEGETATION, Canvas, Colour, Line, Weather, part
+from edgekit.data.rendered import shapes
+from edgekit.data.rendered.canvas import (
+    BUILDING,
+    MARKING,
+    PAVEMENT,
+    ROAD,
+    SKY,
+    VEGETATION,
+    Canvas,
+    Colour,
+    Line,
+    Weather,
+    part,
+)
 
 FACADES = 8  # facade textures in the pool
 Where = Callable[[NDArray[np.float64]], NDArray[np.bool_]]

@@ -24,8 +24,8 @@ from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import Array
 from edgekit.tasks import Accumulator
 from edgekit.tasks._nms import areas, intersections
-from edgekit.tasks._precision import MOST, Sorted, alone, scores
 from edgekit.tasks._weights import checked, checked_rows, mean, single
+from edgekit.tasks.detection.precision import MOST, Sorted, alone, scores
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 _EQUAL = 1 - 1e-10  # an overlap that counts as whole

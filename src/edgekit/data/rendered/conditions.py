@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.predictions import Objects
-from edgekit.data import _streets as streets
-from edgekit.data._canvas import Odd, Scene, View, Weather
-from edgekit.data._truths import Visibility
+from edgekit.data.rendered import streets
+from edgekit.data.rendered.canvas import Odd, Scene, View, Weather
+from edgekit.data.rendered.truths import Visibility
 
 SCENES = ("classic", "varied", "hard")
 VOCABULARY: Mapping[str, tuple[str, ...]] = {

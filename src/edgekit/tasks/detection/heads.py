@@ -10,7 +10,7 @@ import numpy as np
 from edgekit.core import plugins
 from edgekit.core.errors import SpecError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.tasks._boxes import (
+from edgekit.tasks.detection.families import (
     CODINGS,
     FAMILIES,
     Family,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.core import devices
+from edgekit import devices
 
 VERSIONS = st.tuples(st.integers(8, 12), st.integers(0, 20), st.integers(0, 9))
 

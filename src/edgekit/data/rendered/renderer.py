@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.errors import MissingRequirement
-from edgekit.data import _render_textures
-from edgekit.data._canvas import Batch, Scene, View
-from edgekit.data._shapes import Floats
+from edgekit.data.rendered import textures
+from edgekit.data.rendered.canvas import Batch, Scene, View
+from edgekit.data.rendered.shapes import Floats
 
 WIDTH, HEIGHT = 640, 384
 SAMPLE = 0.75
@@ -96,7 +96,7 @@ class Renderer:
         self.numbers = self._target("numbers", (WIDTH, HEIGHT), (2, 2, 2))
         self.black = self.shadows.root.attach_new_node("black")
         self.black.set_color((0, 0, 0, 1), 1)
-        self.textures = {name: self._texture(pixels) for name, pixels in _render_textures.pool().items()}
+        self.textures = {name: self._texture(pixels) for name, pixels in textures.pool().items()}
 
     def _target(self, name: str, size: tuple[int, int], clear: tuple[int, int, int]) -> _Target:
         panda = self.panda
@@ -161,7 +161,7 @@ class Renderer:
         self.engine.render_frame()
         for node in nodes:
             node.remove_node()
-        cv2 = _render_textures.opencv()
+        cv2 = textures.opencv()
         small = cv2.resize(self.picture.read()[::-1], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         return Passes(
             small[::-1, :, :3],

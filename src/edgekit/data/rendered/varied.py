@@ -10,13 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import _render_bodies as bodies
-from edgekit.data import _scenes, _shapes
-from edgekit.data import _streets as streets
-from edgekit.data._canvas import BUILDING, CYCLIST, LIGHT, PERSON, POLE, SIGN, VEHICLE, Canvas, Colour, Odd, Scene
-from edgekit.data._render_odd import HARD, VARIED, bright, camera_of, conditions
-from edgekit.data._shapes import HEADLIGHT, TAILLIGHT, Shape
-from edgekit.data._streets import Layout, spread, tone
+from edgekit.data.rendered import bodies, classic, shapes, streets
+from edgekit.data.rendered.canvas import (
+    BUILDING,
+    CYCLIST,
+    LIGHT,
+    PERSON,
+    POLE,
+    SIGN,
+    VEHICLE,
+    Canvas,
+    Colour,
+    Odd,
+    Scene,
+)
+from edgekit.data.rendered.conditions import HARD, VARIED, bright, camera_of, conditions
+from edgekit.data.rendered.shapes import HEADLIGHT, TAILLIGHT, Shape
+from edgekit.data.rendered.streets import Layout, spread, tone
 
 _HEADLIGHTS, _TAILLIGHTS = np.array([1.0, 0.97, 0.85]), np.array([0.9, 0.08, 0.05])
 
@@ -58,9 +68,9 @@ def compose(rng: np.random.Generator, hard: bool, time_s: float = 0.0) -> Scene:
     layout = streets.layout_of(rng)
     span = HARD if hard else VARIED
     weather, odd = conditions(rng, span, layout.kind)
-    canvas = _scenes.start(rng, layout, weather, time_s)
+    canvas = classic.start(rng, layout, weather, time_s)
     stage = _Stage(canvas, layout, odd, hard, float(rng.uniform(*span.busy)))
-    for draw in (streets.road, streets.sides, streets.houses, _scenes.plants):
+    for draw in (streets.road, streets.sides, streets.houses, classic.plants):
         draw(canvas, layout)
     lane = int(rng.integers(layout.lanes))
     side = (-1 if layout.left_hand else 1) * (lane + 0.5) * layout.lane_m + float(rng.normal(0, 0.25))
@@ -75,7 +85,7 @@ def compose(rng: np.random.Generator, hard: bool, time_s: float = 0.0) -> Scene:
     if odd.light != "day":
         _windows(stage)
     streets.sky(canvas)
-    return canvas.finish(_scenes.driven(canvas, view), replace(odd, lamps=lamps))
+    return canvas.finish(classic.driven(canvas, view), replace(odd, lamps=lamps))
 
 
 def _body(stage: _Stage, parked: bool) -> tuple[tuple[str, int], bodies.Body]:
@@ -88,7 +98,7 @@ def _body(stage: _Stage, parked: bool) -> tuple[tuple[str, int], bodies.Body]:
 
 def _paint(stage: _Stage) -> list[Colour]:
     """Hard scenes also have colours that no varied one has: neon, and dark like the road."""
-    palette = [*_scenes.paint(stage.rng), tone(stage.rng, 0.55, 0.95)]
+    palette = [*classic.paint(stage.rng), tone(stage.rng, 0.55, 0.95)]
     if stage.hard and stage.rng.random() < 0.3:
         neon = [(0.95, 0.1, 0.75), (0.55, 0.95, 0.1), (0.1, 0.95, 0.9), (0.98, 0.5, 0.05), (0.12, 0.11, 0.1)]
         palette[0] = neon[int(stage.rng.integers(len(neon)))]
@@ -149,7 +159,7 @@ def _parked(stage: _Stage) -> None:
 
 def _clothed(stage: _Stage) -> list[Colour]:
     rng = stage.rng
-    palette = _scenes.clothes(rng)
+    palette = classic.clothes(rng)
     if rng.random() < 0.12:
         palette[0] = (0.95, 0.75, 0.05) if rng.random() < 0.5 else (0.95, 0.35, 0.05)  # workers and raincoats
     if stage.hard and rng.random() < 0.35:
@@ -284,9 +294,9 @@ def _shelter(stage: _Stage) -> None:
     s, sign = float(rng.uniform(10, 45)), float(rng.choice([-1, 1]))
     d = sign * (layout.walk[1] - 0.8)
     if layout.free(s, 4) and layout.walk[1] - layout.walk[0] > 2.2:
-        parts = [_shapes.box(0.06, 3.6, 2.2, slot=1).moved((0.6, 0, 0)), _shapes.box(1.5, 4.0, 0.1, 2.3)]
-        posts = [_shapes.box(0.08, 0.08, 2.3).moved((x, y, 0)) for x in (-0.6, 0.6) for y in (-1.8, 1.8)]
-        shape = _shapes.merged(*parts, *posts)
+        parts = [shapes.box(0.06, 3.6, 2.2, slot=1).moved((0.6, 0, 0)), shapes.box(1.5, 4.0, 0.1, 2.3)]
+        posts = [shapes.box(0.08, 0.08, 2.3).moved((x, y, 0)) for x in (-0.6, 0.6) for y in (-1.8, 1.8)]
+        shape = shapes.merged(*parts, *posts)
         turn = 0.0 if sign > 0 else np.pi
         stage.canvas.add(
             shape, [(s, d)], [[tone(rng, 0.15, 0.4), tone(rng, 0.4, 0.6)]], BUILDING, turn=turn, height=0.12
@@ -305,7 +315,7 @@ def _furniture(stage: _Stage) -> NDArray[np.float32]:
             tall = float(rng.uniform(0.7, 1.1))
             glow = {1: np.array([1.0, 0.85, 0.55])} if stage.odd.light != "day" else None
             look: dict[str, Any] = {"size": [(1.0, 1.0, tall)], "turn": 0.0 if sign < 0 else np.pi, "glow": glow}
-            canvas.add(_shapes.lamp_post(), places, [steel], POLE, **look)
+            canvas.add(shapes.lamp_post(), places, [steel], POLE, **look)
             heads += [canvas.ground(s, d - sign * 1.7, 7.8 * tall) for s, d in places]
         for s in spread(rng, 4, 120, 6, float(rng.uniform(16, 50))):
             _sign(stage, s, sign * edge, sign, steel)
@@ -319,7 +329,7 @@ def _furniture(stage: _Stage) -> NDArray[np.float32]:
             places = [(first - 5.0, edge), (first - 5.0, -edge), (last + 1, edge)]
             palette: list[Colour] = [steel[0], (0.08,) * 3, *colours]
             look = {"kind": LIGHT, "first_slot": 1, "glow": {2 + lit: colours[lit]}}
-            canvas.add(_shapes.traffic_light(), places, [palette], POLE, **look)
+            canvas.add(shapes.traffic_light(), places, [palette], POLE, **look)
     return np.array(heads, np.float32).reshape(-1, 3)
 
 
@@ -335,7 +345,7 @@ def _sign(stage: _Stage, s: float, d: float, sign: int, steel: list[NDArray[np.f
     away = d + sign * (1.2 if kind == 3 else 0.1)
     palette: list[Colour] = [steel[0], rim, (0.05, 0.35, 0.2) if kind == 3 else face]
     look: dict[str, Any] = {"size": size, "turn": turn, "kind": SIGN, "first_slot": 1}
-    stage.canvas.add(_shapes.signs()[kind], [(s, away)], [palette], POLE, **look)
+    stage.canvas.add(shapes.signs()[kind], [(s, away)], [palette], POLE, **look)
 
 
 def _windows(stage: _Stage) -> None:
@@ -354,7 +364,7 @@ def _windows(stage: _Stage) -> None:
         return
     along, high = (np.array([c[i] for c in corners]) for i in (0, 1))
     aside = np.repeat([[c[2]] for c in corners], 4, axis=1)
-    quads = _shapes.from_quads(canvas.ground(along, aside, high).reshape(-1, 4, 3))
+    quads = shapes.from_quads(canvas.ground(along, aside, high).reshape(-1, 4, 3))
     tint = np.repeat(np.array(tints, np.float32), 4, axis=0)
     nothing = np.zeros(len(tint), np.int32)
     flat = np.zeros((len(tint), 2), np.float32)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgekit.data import _shapes as shapes
-from edgekit.data._shapes import Floats, Shape
+from edgekit.data.rendered import shapes
+from edgekit.data.rendered.shapes import Floats, Shape
 
 CLASSES = ("sky", "road", "lane_marking", "pavement", "building", "vegetation", "vehicle", "person", "pole")
 SKY, ROAD, MARKING, PAVEMENT, BUILDING, VEGETATION, VEHICLE, PERSON, POLE = range(9)

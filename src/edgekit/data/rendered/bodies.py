@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from edgekit.data import _shapes as shapes
-from edgekit.data._shapes import (
+from edgekit.data.rendered import shapes
+from edgekit.data.rendered.shapes import (
     GLASS,
     HAIR,
     PAINT,

@@ -1,7 +1,8 @@
 """Object detection: boxes with a class and a score.
 
 The heads of most detectors are described by data: a ``family`` names the usual values, and every value
-can be given (see :class:`edgekit.tasks._boxes.Family`).  Metrics are COCO's (:mod:`edgekit.tasks._coco`).
+can be given (see :class:`edgekit.tasks.detection.families.Family`).  Metrics are COCO's
+(:mod:`edgekit.tasks.detection.coco`).
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ from edgekit.core.textfile import read_text
 from edgekit.inputs import InputConfig
 from edgekit.inputs.frame_size import Config as FrameSize
 from edgekit.tasks import Labelled, Task, TaskConfig
-from edgekit.tasks import _boxes as boxes_
-from edgekit.tasks._boxes import CODINGS, FAMILIES, Family
 from edgekit.tasks._classes import ObjectNames
-from edgekit.tasks._coco import NAMES, CocoMetrics, check_objects
 from edgekit.tasks._drawing import boxed, colours, text_scale
-from edgekit.tasks._heads import Candidates, Head
 from edgekit.tasks._nms import suppress
 from edgekit.tasks._temporal import changed_boxes, changed_objects
+from edgekit.tasks.detection import families as boxes_
+from edgekit.tasks.detection.coco import NAMES, CocoMetrics, check_objects
+from edgekit.tasks.detection.families import CODINGS, FAMILIES, Family
+from edgekit.tasks.detection.heads import Candidates, Head
 
 _FAR = 1e6  # pixels: boxes that reach further do so because a number overflowed
 

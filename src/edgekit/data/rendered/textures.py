@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.core.errors import MissingRequirement
-from edgekit.data import _streets
+from edgekit.data.rendered import streets
 
 
 def opencv() -> Any:
@@ -47,7 +47,7 @@ def pool() -> dict[str, NDArray[np.uint8]]:
     maps["paving"][:, ::32] *= 0.78
     maps["tiles"][::8] *= 0.72
     found = {name: np.repeat(grey[..., None], 3, axis=2) for name, grey in maps.items()}
-    for i in range(_streets.FACADES):
+    for i in range(streets.FACADES):
         found[f"facade{i}"] = _facade(rng, i)
     found["shop"] = _facade(rng, -1)
     return {name: np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8) for name, rgb in found.items()}

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from edgekit.core.predictions import Objects
 from edgekit.core.tensors import Array
-from edgekit.data._canvas import BUILDING, MARKING, ROAD, SKY, VEGETATION, Batch, Line, Scene, View
-from edgekit.data._render_engine import HEIGHT, NEAR_M, SAMPLE, WIDTH, Passes, Renderer, solid
-from edgekit.data._shapes import Floats
+from edgekit.data.rendered.canvas import BUILDING, MARKING, ROAD, SKY, VEGETATION, Batch, Line, Scene, View
+from edgekit.data.rendered.renderer import HEIGHT, NEAR_M, SAMPLE, WIDTH, Passes, Renderer, solid
+from edgekit.data.rendered.shapes import Floats
 
 MIN_PIXELS = 20
 MIN_VISIBLE = 0.1

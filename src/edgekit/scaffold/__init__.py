@@ -27,7 +27,7 @@ def scaffold(folder: Path, task: str) -> list[Path]:
         InputError: no template for the task (the message names what there is instead), or the folder already holds
             one of its files.
     """
-    templates = resources.files("edgekit") / "templates"
+    templates = resources.files("edgekit.scaffold") / "templates"
     known = tuple(
         sorted(entry.name for entry in templates.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
     )

@@ -22,11 +22,12 @@ from pydantic import Field
 
 from edgekit.core import naming
 from edgekit.core.errors import DataError
-from edgekit.data import Dataset, NamedConfig, Sample, _canvas, _render_camera, _render_traffic, _scenes
-from edgekit.data._canvas import Scene
-from edgekit.data._render_engine import HEIGHT, WIDTH, panda3d, renderer
-from edgekit.data._render_odd import NUMBERS, SCENES, VOCABULARY, crowding, describe
-from edgekit.data._truths import MIN_PIXELS, MIN_VISIBLE, Lanes, Visibility, in_view, look, mesh_of, truths_of
+from edgekit.data import Dataset, NamedConfig, Sample
+from edgekit.data.rendered import camera, canvas, classic, varied
+from edgekit.data.rendered.canvas import Scene
+from edgekit.data.rendered.conditions import NUMBERS, SCENES, VOCABULARY, crowding, describe
+from edgekit.data.rendered.renderer import HEIGHT, WIDTH, panda3d, renderer
+from edgekit.data.rendered.truths import MIN_PIXELS, MIN_VISIBLE, Lanes, Visibility, in_view, look, mesh_of, truths_of
 
 __all__ = [
     "CLASSES",
@@ -45,10 +46,10 @@ __all__ = [
     "Visibility",
 ]
 
-CLASSES: tuple[str, ...] = _canvas.CLASSES
-OBJECT_CLASSES: tuple[str, ...] = _canvas.OBJECT_CLASSES
+CLASSES: tuple[str, ...] = canvas.CLASSES
+OBJECT_CLASSES: tuple[str, ...] = canvas.OBJECT_CLASSES
 """Class ids of the boxes; a cyclist is the rider with the bicycle, a sign the plate without its pole."""
-OBJECT_MASKS: tuple[str, ...] = tuple(CLASSES[k] for k in _canvas.OBJECT_MASKS)
+OBJECT_MASKS: tuple[str, ...] = tuple(CLASSES[k] for k in canvas.OBJECT_MASKS)
 """The mask's class of every object class."""
 DRIVABLE: tuple[str, ...] = ("road", "lane_marking")
 VERSION = 1  # of the classic frames; raise it whenever one changes: fingerprints must change too
@@ -167,20 +168,20 @@ def draw(seed: int, number: int, step: int = 0, scenes: Scenes = "classic", trut
 
 
 def _classic(rng: np.random.Generator, step: int, truth: Truth) -> Frame:
-    scene = in_view(_scenes.compose(rng, step / HERTZ))
+    scene = in_view(classic.compose(rng, step / HERTZ))
     painter = renderer()
     mesh = None if truth == "mask" else mesh_of(scene)
     passes = painter.render(scene, True, mesh.corners if mesh else None)
-    image, mask = _render_camera.classic(passes, scene, rng, step)
+    image, mask = camera.classic(passes, scene, rng, step)
     truths = {"mask": mask} if mesh is None else truths_of(look(scene, mesh, passes), scene, painter)
     return Frame(image, scene, truths)
 
 
 def _newer(rng: np.random.Generator, step: int, hard: bool) -> Frame:
-    scene = in_view(_render_traffic.compose(rng, hard, step / HERTZ))
+    scene = in_view(varied.compose(rng, hard, step / HERTZ))
     painter = renderer()
     mesh = mesh_of(scene)
     passes = painter.render(scene, False, mesh.corners)
     seen = look(scene, mesh, passes)
-    image = _render_camera.developed(passes, seen, scene, rng, step)
+    image = camera.developed(passes, seen, scene, rng, step)
     return Frame(image, scene, truths_of(seen, scene, painter))

@@ -1,4 +1,4 @@
-"""The devices that engines are built for, as data: one YAML file each in ``targets/``, with the source of every fact.
+"""The devices that engines are built for, as data: one YAML file each, with the source of every fact.
 
 A request that a device cannot meet is refused from here, before any work.
 """
@@ -90,8 +90,8 @@ class Device:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Names of all devices, sorted: the files of ``core/targets``."""
-    folder = resources.files("edgekit.core") / "targets"
+    """Names of all devices, sorted: the YAML files beside this module."""
+    folder = resources.files("edgekit.devices")
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
@@ -106,7 +106,7 @@ def get(name: str) -> Device:
         raise ValueError(f"device: {name!r} is unknown; {allowed(name, names())}")
     from ruamel.yaml import YAML
 
-    text = (resources.files("edgekit.core") / "targets" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (resources.files("edgekit.devices") / f"{name}.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = YAML(typ="safe").load(text)
     unknown = set(document) - {field.name for field in fields(Device)}
     if unknown:
