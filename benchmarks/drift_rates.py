@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core.history import Series
+from edgekit.core.reports import Series
 from edgekit.history import drifts
 
 Rng = np.random.Generator

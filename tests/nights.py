@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edgekit.core.history import Series
 from edgekit.core.reports import (
     Difference,
     EvaluateReport,
@@ -12,6 +11,7 @@ from edgekit.core.reports import (
     Latency,
     Metric,
     ProfileReport,
+    Series,
     Slice,
 )
 

@@ -9,10 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.core.history import ChangePoint, ControlChart, Series
 from edgekit.core.reports import (
     Bootstrap,
+    ChangePoint,
     CompressReport,
+    ControlChart,
     Difference,
     EvaluateReport,
     GateReport,
@@ -23,6 +24,7 @@ from edgekit.core.reports import (
     Metric,
     ProfileReport,
     Rung,
+    Series,
     Slice,
     WorstFrame,
 )

@@ -10,19 +10,20 @@ from pathlib import Path
 
 from edgekit import __version__, remote
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.core import plugins, race
+from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
-from edgekit.core.history import ControlChart
 from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import (
     CompressReport,
+    ControlChart,
     EvaluateReport,
     GateReport,
     ProfileReport,
     SensitivityReport,
     VerifyReport,
+    race,
 )
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import located, read_spec

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.nights import series
 
 from edgekit.core.errors import DataError, InputError, MissingRequirement
-from edgekit.core.history import Series
+from edgekit.core.reports import Series
 from edgekit.history import control_chart, drifts, worsenings
 
 

@@ -12,7 +12,7 @@ from tests.history.test_record_runs import add, opened
 from tests.nights import evaluation, profile
 from tests.shell import edgekit, error_of
 
-from edgekit.core.history import HistoryReport
+from edgekit.core.reports import HistoryReport
 
 
 def test_runs_and_a_drift(history_file: Path) -> None:

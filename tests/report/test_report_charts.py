@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.report_content import CANDIDATE, METRICS, compress, content, evaluation, gate, history, profile
 
-from edgekit.core.history import Series
-from edgekit.core.reports import GateReport, KpiResult, LayerTime
+from edgekit.core.reports import GateReport, KpiResult, LayerTime, Series
 from edgekit.report import charts, timing
 from edgekit.report import history as nights
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import edgekit
-from edgekit.core import race as words
 from edgekit.core.progress import Silent
+from edgekit.core.reports import race as words
 from edgekit.engine import ort, slower_fails, trt
 from edgekit.stages import race as racing
 from edgekit.stats.faster import EACH, LOADS, SETTLING

@@ -10,7 +10,7 @@ import typer
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 from edgekit.cli.proofs import show_summary
 from edgekit.cli.reuse import FreshOption, reuse_line
-from edgekit.core import race
+from edgekit.core.reports import race
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle

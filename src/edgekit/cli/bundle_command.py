@@ -11,7 +11,7 @@ import typer
 from edgekit.cli.build_command import AllowSlowerOption, document, refuse_slower, show
 from edgekit.cli.console import APP_OPTIONS, Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table
 from edgekit.cli.proofs import show_layers
-from edgekit.core import race
+from edgekit.core.reports import race
 
 if TYPE_CHECKING:
     from edgekit.stages.rebuild import Rebuilt

@@ -77,10 +77,9 @@ def gate(
     """Judge the bundle's KPIs on fresh measurements; exit code 1 when one fails or cannot be decided."""
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
-    from edgekit.core import race
     from edgekit.core.artifacts import require_writable
     from edgekit.core.budget import seconds_of
-    from edgekit.core.reports import EvaluateReport, ProfileReport
+    from edgekit.core.reports import EvaluateReport, ProfileReport, race
     from edgekit.gate import require_junit, words
     from edgekit.stages.judge import Judging, load_of
 

@@ -12,7 +12,7 @@ import typer
 from edgekit.cli.console import JsonOption, print_json, print_table, single
 
 if TYPE_CHECKING:
-    from edgekit.core.history import ControlChart, Worsening
+    from edgekit.core.reports import ControlChart, Worsening
     from edgekit.history import Entry, History
 
 DEFAULT = "edgekit-history.db"
@@ -45,7 +45,7 @@ def history(
 ) -> None:
     """List recorded runs, and steps and drifts of their metrics; exit code 0, with --check 1 when one got worse."""
     from edgekit.core.errors import InputError
-    from edgekit.core.history import HistoryReport, ListedRun
+    from edgekit.core.reports import HistoryReport, ListedRun
     from edgekit.history import History, worsenings
 
     opened = History.open(history)

@@ -19,9 +19,8 @@ def schema(of: OfOption = "spec") -> None:
     from pydantic import TypeAdapter
 
     from edgekit.core.errors import InputError
-    from edgekit.core.history import HistoryReport
     from edgekit.core.plugins import allowed
-    from edgekit.core.reports import DOCUMENTS
+    from edgekit.core.reports import DOCUMENTS, HistoryReport
     from edgekit.core.spec import Spec
 
     documents: dict[str, type] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.core import race
-from edgekit.core.reports import GateReport
+from edgekit.core.reports import GateReport, race
 from edgekit.gate import words
 
 _SIGNS = {"pass": "✅", "fail": "❌", "undecided": "❔"}

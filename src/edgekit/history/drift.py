@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from edgekit.core.errors import DataError, InputError, MissingRequirement
-from edgekit.core.history import ChangePoint, ControlChart, Direction, Series, Worsening
+from edgekit.core.reports import ChangePoint, ControlChart, Direction, Series, Worsening
 from edgekit.core.tensors import Array
 
 INSTALL = 'pip install "edgekit[history]"'

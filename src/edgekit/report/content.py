@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.core.errors import DataError
-from edgekit.core.history import ControlChart
-from edgekit.core.reports import CompressReport, EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.reports import CompressReport, ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
 
 JPEG = b"\xff\xd8\xff"
 

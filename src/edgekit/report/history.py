@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from edgekit.core.history import ChangePoint, ControlChart, Series
+from edgekit.core.reports import ChangePoint, ControlChart, Series
 from edgekit.report import words
 from edgekit.report.charts import Chart, Point, chart, plain
 from edgekit.report.content import Content

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from edgekit.core import race
-from edgekit.core.reports import ProfileReport
+from edgekit.core.reports import ProfileReport, race
 from edgekit.report import words
 from edgekit.report.content import Content
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from edgekit.bundle import Bundle, pack
 from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError, SpecError
-from edgekit.core.history import ControlChart
 from edgekit.core.progress import Progress
-from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.reports import ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.gate import Baseline, against, judge, measured, require_measured
 from edgekit.profiling import Load

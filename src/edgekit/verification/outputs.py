@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.core.reports_parity import OutputKind
+from edgekit.core.reports.parity import OutputKind
 from edgekit.core.tensors import Array
 from edgekit.engine import _graphfile
 

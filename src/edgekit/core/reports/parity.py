@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.core.reports_values import SCHEMA_VERSION, Document, Verdict
+from edgekit.core.reports.values import SCHEMA_VERSION, Document, Verdict
 
 OutputKind = Literal["dense", "labels", "ranking", "set"]
 

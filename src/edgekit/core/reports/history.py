@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekit.core.errors import DataError
-from edgekit.core.reports import SCHEMA_VERSION, Document
+from edgekit.core.reports.values import SCHEMA_VERSION, Document
 
 Direction = Literal["better", "worse", "changed"]
 

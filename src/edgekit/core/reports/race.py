@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgekit.core.reports.values import Document, Interval
+
+
+@dataclass(frozen=True)
+class Race(Document):
+    """Median latency of a new INT8 engine and of its control, in milliseconds; ``by`` is ``edgekit`` or ``trtexec``.
+
+    ``speedup_p50`` is control over INT8; ``interval``, ``queries`` and ``openings`` are None of medians alone.
+    """
+
+    control: str
+    p50_ms: float
+    control_p50_ms: float
+    speedup_p50: float
+    interval: Interval | None
+    queries: int | None
+    openings: int | None
+    by: str
+    verdict: Literal["faster", "rejected", "undecided"]
 
 
 def line(race: Mapping[str, Any]) -> str:

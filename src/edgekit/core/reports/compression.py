@@ -1,0 +1,67 @@
+"""What the compress steps tried and chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgekit.core.reports.timing import Latency
+from edgekit.core.reports.values import SCHEMA_VERSION, Document
+
+
+@dataclass(frozen=True)
+class LayerNoise:
+    """What quantizing one layer alone does to the model's outputs.
+
+    ``sqnr_db`` is the signal-to-quantization-noise ratio of the outputs in decibels (higher is
+    better), ``noise_share`` the layer's part of the noise of all layers, ``drop`` the loss of the
+    task metric when it was measured.
+    """
+
+    node: str
+    op: str
+    module: str
+    sqnr_db: float
+    noise_share: float
+    drop: float | None = None
+
+
+@dataclass(frozen=True)
+class SensitivityReport(Document):
+    """Layers by what quantizing each alone costs, the worst first."""
+
+    target: str
+    profile: str
+    metric: str | None
+    layers: tuple[LayerNoise, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One attempt of the ladder on the target; ``drop`` and ``speedup_p50`` against FP32, timed in turn with it."""
+
+    name: str
+    precision: str
+    accuracy: float | None
+    drop: float | None
+    latency_ms: Latency | None
+    speedup_p50: float | None
+    size_mib: float | None
+    verdict: Literal["control", "meets", "rejected"]
+    reason: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CompressReport(Document):
+    """Why a model was quantized the way it was: every rung that was tried, and the layers to blame."""
+
+    target: str
+    metric: str
+    max_drop: float
+    chosen: str
+    rungs: tuple[Rung, ...]
+    layers: tuple[LayerNoise, ...] = ()
+    excluded: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
