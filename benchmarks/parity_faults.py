@@ -29,13 +29,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks import parity_mutations as mutations  # noqa: E402
-from tests.reference_models import MODELS, reference  # noqa: E402
+from tests.support.reference_models import MODELS, reference  # noqa: E402
 
 from edgekit.core.artifacts import write_json  # noqa: E402
 from edgekit.core.errors import EdgekitError  # noqa: E402
 from edgekit.core.golden import feeds_of, read_arrays  # noqa: E402
-from edgekit.engine import _graphfile, ort  # noqa: E402
-from edgekit.engine._fusion import members  # noqa: E402
+from edgekit.engine import ort  # noqa: E402
+from edgekit.engine.ort.fusion import members  # noqa: E402
+from edgekit.onnxfile.graph import read_graph  # noqa: E402
 from edgekit.profiling import machine  # noqa: E402
 from edgekit.quantize import Job, ptq  # noqa: E402
 from edgekit.quantize._profiles import PROFILES  # noqa: E402
@@ -145,7 +146,7 @@ def inner_of(it: Healthy) -> list[dict[str, np.ndarray]]:
 def judge(it: Healthy, fault: mutations.Fault, scratch: Path) -> dict[str, Any]:
     """What the parity check says of a faulty engine."""
     file = scratch / f"fault{ort.SUFFIX}"
-    engine, source = _graphfile.read(it.engine), _graphfile.read(it.typed)
+    engine, source = read_graph(it.engine), read_graph(it.typed)
     groups = members(engine, source)
     guilty = {engine.nodes[at].name for at in fault.nodes}
     guilty |= {source.nodes[node].name for at in fault.nodes for node in groups[at]}

@@ -43,7 +43,7 @@ def plain(file: Path, feeds: Mapping[str, Any], threads: int) -> Iterator[Ask]:
     """What a user writes who follows ONNX Runtime's documentation."""
     import onnxruntime
 
-    from edgekit.core.denormals import flushed
+    from edgekit.runtime.denormals import flushed
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -62,9 +62,10 @@ def plain(file: Path, feeds: Mapping[str, Any], threads: int) -> Iterator[Ask]:
 @contextmanager
 def control(engine: Path, feeds: Mapping[str, Any], threads: int, pattern: bool = False) -> Iterator[Ask]:
     """The engine as edgekit opens it; ``pattern``: with what docs/decisions/0012 takes away."""
-    from edgekit.engine import _ort_session, ort
+    from edgekit.engine import ort
+    from edgekit.engine.ort import session
 
-    real = _ort_session.options_of
+    real = session.options_of
 
     def with_pattern(config: ort.Config) -> Any:
         options = real(config)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.chromium import browser
-from tests.report_content import content
+from tests.support.chromium import browser
+from tests.support.report_content import content
 
 from edgekit.report import write_html
 

@@ -29,14 +29,14 @@ def camvid_root() -> Path:
 
 @pytest.fixture(scope="session")
 def _tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.projects import write_project
+    from tests.support.projects import write_project
 
     return write_project(tmp_path_factory.mktemp("tiny") / "project").parent
 
 
 @pytest.fixture
 def tiny_project(_tiny_source: Path, tmp_path: Path) -> Path:
-    """A fresh copy of the tiny project's folder (see tests/projects.py), nothing built."""
+    """A fresh copy of the tiny project's folder (see tests/support/projects.py), nothing built."""
     return Path(shutil.copytree(_tiny_source, tmp_path / "project"))
 
 

@@ -18,7 +18,7 @@ from edgekit.core.predictions import ClassScores, Detections, LabelMap, Objects
 from edgekit.data import Dataset, NamedConfig, Sample, bdd100k, coco, image_folder, kitti, yolo_text
 from edgekit.tasks import Task, detection, multitask, segmentation
 from edgekit.tasks import classification as classes_
-from tests.label_files import kitti_line, write_json
+from tests.support.label_files import kitti_line, write_json
 
 SIZE, FRAMES = 64, 4
 CAR = (8, 16, 40, 48)  # left, top, right, bottom: the only object of every frame

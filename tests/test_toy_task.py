@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests import shell
+from tests.support import shell
 
 HERE = Path(__file__).parent
 MODEL = """

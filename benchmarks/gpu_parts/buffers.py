@@ -1,4 +1,4 @@
-"""The places of an engine's inputs and outputs: ``edgekit.engine._trt_buffers``."""
+"""The places of an engine's inputs and outputs: ``edgekit.engine.trt.buffers``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.core.tensors import TensorSpec
-from edgekit.engine._cuda_memory import Cuda
-from edgekit.engine._trt_buffers import Buffers
+from edgekit.engine.trt.buffers import Buffers
+from edgekit.engine.trt.cuda import Cuda
 
 IMAGE = TensorSpec("image", (None, 3, 8, 8), "float32")
 SCORES = TensorSpec("scores", (None, 5), "float16")

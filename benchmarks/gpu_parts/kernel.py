@@ -12,8 +12,8 @@ import numpy as np
 
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.tensors import TensorSpec
-from edgekit.engine._cuda_memory import Cuda
-from edgekit.engine._trt_buffers import Buffers
+from edgekit.engine.trt.buffers import Buffers
+from edgekit.engine.trt.cuda import Cuda
 from gpu_parts import here
 
 SOURCE = """

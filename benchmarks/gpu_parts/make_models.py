@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.projects import SPEC, write_project
+from tests.support.projects import SPEC, write_project
 
 from edgekit import pipeline
 

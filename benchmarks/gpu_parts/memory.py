@@ -1,4 +1,4 @@
-"""Device memory, page-locked memory, streams, events and graphs of ``edgekit.engine._cuda_memory``."""
+"""Device memory, page-locked memory, streams, events and graphs of ``edgekit.engine.trt.cuda``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core.errors import EnvironmentFault
-from edgekit.engine._cuda_memory import Cuda
+from edgekit.engine.trt.cuda import Cuda
 
 MIB = 1 << 20
 

@@ -23,24 +23,24 @@ def answer(name: str) -> dict[str, Any]:
 
 
 def _memory() -> Figures:
-    from edgekit.engine import _cuda_memory
+    from edgekit.engine.trt.cuda import load_cuda
     from gpu_parts import memory
 
-    return memory.check(_cuda_memory.load("cuda-python"))
+    return memory.check(load_cuda("cuda-python"))
 
 
 def _buffers() -> Figures:
-    from edgekit.engine import _cuda_memory
+    from edgekit.engine.trt.cuda import load_cuda
     from gpu_parts import buffers
 
-    return buffers.check(_cuda_memory.load("cuda-python"))
+    return buffers.check(load_cuda("cuda-python"))
 
 
 def _kernel() -> Figures:
-    from edgekit.engine import _cuda_memory
+    from edgekit.engine.trt.cuda import load_cuda
     from gpu_parts import kernel
 
-    cuda = _cuda_memory.load("cuda-python")
+    cuda = load_cuda("cuda-python")
     with tempfile.TemporaryDirectory() as folder:
         return kernel.check(cuda, kernel.Compiled(Path(folder), kernel.capability()))
 
@@ -59,10 +59,11 @@ def _onnxruntime() -> Figures:
 
 
 def _tensorrt() -> Figures:
-    from edgekit.engine import _cuda_memory, trt
+    from edgekit.engine import trt
+    from edgekit.engine.trt.cuda import load_cuda
     from gpu_parts import engines
 
-    _cuda_memory.load("cuda-python")  # TensorRT builds without a device too
+    load_cuda("cuda-python")  # TensorRT builds without a device too
     return engines.check(trt.Config(engine="trt"), ("int8", "fp16"))
 
 

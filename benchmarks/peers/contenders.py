@@ -15,8 +15,8 @@ from typing import Any, Literal
 from benchmarks.peers.common import Frames
 from benchmarks.peers.models import Model
 
-from edgekit.core import sessions
 from edgekit.core.artifacts import sha256_of
+from edgekit.runtime import sessions
 
 Runtime = Literal["ort", "openvino"]
 

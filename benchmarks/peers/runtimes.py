@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.peers.common import THREADS
 
-from edgekit.core import sessions
 from edgekit.core.tensors import Array, Arrays
+from edgekit.runtime import sessions
 
 Infer = Callable[[Arrays], dict[str, Array]]
 

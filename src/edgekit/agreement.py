@@ -17,8 +17,8 @@ from edgekit.core import naming
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
 from edgekit.core.naming import Join
-from edgekit.core.plugins import allowed
 from edgekit.core.predictions import Objects
+from edgekit.core.suggest import allowed
 from edgekit.data import DataConfig, Dataset, NamedConfig, Sample
 from edgekit.tasks import Task
 from edgekit.tasks.multitask import MultiTask

@@ -13,7 +13,6 @@ from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
-from edgekit.core.plugins import allowed
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import (
     CompressReport,
@@ -27,6 +26,7 @@ from edgekit.core.reports import (
 )
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import located, read_spec
+from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.gate import check_names

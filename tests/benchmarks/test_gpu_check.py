@@ -15,12 +15,12 @@ import gpu_check
 import numpy as np
 import pytest
 from gpu_parts import buffers, engines, here, kernel, memory, parts, training
-from tests.fake_gpu import Gpu
-from tests.trt_bench import install
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, MissingRequirement
-from edgekit.engine import _cuda_memory, ort
-from edgekit.engine._cuda_memory import CudaPython
+from edgekit.engine import ort
+from edgekit.engine.trt.cuda import CudaPython
+from tests.support.fake_gpu import Gpu
+from tests.support.trt_bench import install
 
 SCRIPT = Path(gpu_check.__file__)
 
@@ -265,6 +265,6 @@ def test_no_such_part(tmp_path: Path) -> None:
 
 def test_bytes_of_another_device_are_found(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated device tells its two kinds of memory apart, as a real one does."""
-    monkeypatch.setattr(_cuda_memory.CudaPython, "allocate", lambda self, size: self.pinned(size).ctypes.data)
+    monkeypatch.setattr(CudaPython, "allocate", lambda self, size: self.pinned(size).ctypes.data)
     with pytest.raises(AssertionError):
         memory.check(CudaPython())

@@ -12,14 +12,15 @@ import onnx
 import pytest
 import torch
 from benchmarks.peers.networks import NETWORKS, REPO, Network, load
-from tests.graphs import normal
 
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.tensors import TensorSpec
-from edgekit.engine import _trt_api, _trt_guard, trt
+from edgekit.engine import trt
+from edgekit.engine.trt import bindings, guard
 from edgekit.model.export import export
 from edgekit.model.load import LoadedModel
 from edgekit.quantize import Job, half, ptq
+from tests.support.graphs import normal
 
 CAMVID = Network("camvid", Path("examples/camvid/model.py"), (1, 3, 360, 480), Path("examples/camvid/weights.pth"))
 REFERENCES = {"camvid": CAMVID} | {name: NETWORKS[name] for name in ("yolox_nano", "mobilenet_v2")}
@@ -54,7 +55,7 @@ class Tuple(torch.nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
     try:
-        api = _trt_api.load()
+        api = bindings.load()
     except MissingRequirement as missing:
         pytest.skip(str(missing))
     if not set(CAPABILITIES) <= set(api.capabilities()):
@@ -83,16 +84,16 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return files
 
 
-def built(source: Path, folder: Path, **keys: Any) -> _trt_guard.Facts:
+def built(source: Path, folder: Path, **keys: Any) -> guard.Facts:
     target = folder / f"{source.stem}{trt.SUFFIX}"
     trt.build(source, target, trt.Config(engine="trt", **keys))
-    return _trt_guard.check(target, replace(_machine(keys), driver="any"))
+    return guard.check(target, replace(_machine(keys), driver="any"))
 
 
-def _machine(keys: dict[str, Any]) -> _trt_guard.Machine:
+def _machine(keys: dict[str, Any]) -> guard.Machine:
     """The machine that the engine is for."""
-    api = _trt_api.load()
-    return _trt_guard.Machine(api.flavour, api.version, "13.0", keys["compute_capability"], "a GPU", None)
+    api = bindings.load()
+    return guard.Machine(api.flavour, api.version, "13.0", keys["compute_capability"], "a GPU", None)
 
 
 @pytest.mark.slow

@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.projects import write_frames
-from tests.shell import edgekit, untouched
 
 import edgekit as api
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import TensorError
+from tests.support.projects import write_frames
+from tests.support.shell import edgekit, untouched
 
 BUNDLE_COMMANDS = ("verify", "evaluate", "profile", "gate", "bundle inspect")
 

@@ -15,8 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.projects import write_frames
-from tests.shell import edgekit, error_of, listing, untouched
+
+from tests.support.projects import write_frames
+from tests.support.shell import edgekit, error_of, listing, untouched
 
 
 def change(path: Path, old: str, new: str) -> None:

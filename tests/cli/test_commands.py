@@ -11,13 +11,13 @@ from typing import Any
 
 import cv2
 import pytest
-from tests.projects import HEIGHT, WIDTH, write_frames
-from tests.shell import COMMAND, ENVIRONMENT, Result, edgekit, error_of
-from tests.test_signing import write_keys
 
 from edgekit import __version__
 from edgekit.cli.main import COMMANDS
 from edgekit.core.specfile import read_spec
+from tests.support.projects import HEIGHT, WIDTH, write_frames
+from tests.support.shell import COMMAND, ENVIRONMENT, Result, edgekit, error_of
+from tests.test_signing import write_keys
 
 
 def document(result: Result, code: int = 0) -> Any:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
+
 from tests.cli.test_bad_bundle import with_kpis
-from tests.shell import edgekit
+from tests.support.shell import edgekit
 
 
 @pytest.fixture

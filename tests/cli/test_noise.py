@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.projects import MODEL
-from tests.shell import edgekit
 
 from edgekit.cli.console import Bars
+from tests.support.projects import MODEL
+from tests.support.shell import edgekit
 
 NOISE = """
 import ctypes, os, subprocess, sys

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.chromium import executable
-from tests.shell import edgekit, error_of
-
 from edgekit.bundle import open_bundle
+from tests.support.chromium import executable
+from tests.support.shell import edgekit, error_of
 
 
 def saved(bundle: Path, folder: Path) -> list[object]:

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.label_files import EXAMPLES as LABELLED
-from tests.projects import write_frames
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
 from edgekit.core.spec import DataSection
 from edgekit.data import DataConfig, Dataset, Sample
+from tests.support.label_files import EXAMPLES as LABELLED
+from tests.support.projects import write_frames
 
 COUNT = 4
 
@@ -198,7 +198,7 @@ class TestFrames:
                 assert image.flags.c_contiguous
 
     def test_colours_are_in_the_order_red_green_blue(self, name: str, dataset: Dataset) -> None:
-        """The red squares of tests/projects.py are red."""
+        """The red squares of tests/support/projects.py are red."""
         if name in GENERATED or name in NO_IMAGES:
             pytest.skip("the frames hold no red square")
         for sample in dataset:

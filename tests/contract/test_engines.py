@@ -13,11 +13,11 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.graphs import node, normal, relative_l2, write
 
 from edgekit.core import plugins
 from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, TensorError
 from edgekit.engine import Engine, EngineConfig, Probe
+from tests.support.graphs import node, normal, relative_l2, write
 
 # The smallest section of a spec for each backend; a new backend adds a line.
 EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}, "trt": {"engine": "trt"}}

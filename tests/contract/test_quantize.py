@@ -13,15 +13,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tests import tensorrt_rtx
-from tests.fake_quant import fake_quant
-from tests.graphs import relative_l2
-from tests.reference_models import MODELS, reference
 
 from edgekit.core import plugins
 from edgekit.engine import ort
 from edgekit.quantize import Job, Quantized
 from edgekit.quantize._profiles import PROFILES
+from tests.support import tensorrt_rtx
+from tests.support.fake_quant import fake_quant
+from tests.support.graphs import relative_l2
+from tests.support.reference_models import MODELS, reference
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "quantize.json").read_text())
 CONVOLUTIONS = {"Conv", "FusedConv", "ConvTranspose"}

@@ -10,7 +10,6 @@ from typing import Literal, get_args, get_origin
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.contract.task_examples import HEIGHT, WIDTH, Example, example_of
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EdgekitError, SpecError, TensorError
@@ -20,6 +19,7 @@ from edgekit.core.spec import TaskSection
 from edgekit.core.tensors import TensorSpec
 from edgekit.preprocess import place
 from edgekit.tasks import Accumulator, Task, TaskConfig
+from tests.contract.task_examples import HEIGHT, WIDTH, Example, example_of
 
 
 @pytest.fixture(params=plugins.names("tasks"))

@@ -16,9 +16,6 @@ import numpy as np
 import onnx
 import pytest
 from pydantic import ValidationError
-from tests.graphs import normal, relative_l2
-from tests.reference_models import Frames, Named, Tiny, exported, seeded
-from tests.runtime import session
 from torch import nn
 
 from edgekit.core import plugins
@@ -27,6 +24,9 @@ from edgekit.core.reports import Latency, Metric
 from edgekit.engine import ort
 from edgekit.quantize import Job, Quantized, TechniqueConfig
 from edgekit.stats.faster import EACH, LOADS
+from tests.support.graphs import normal, relative_l2
+from tests.support.reference_models import Frames, Named, Tiny, exported, seeded
+from tests.support.runtime import session
 
 # The smallest compress step for each technique; a new technique adds a line.
 EXAMPLES: dict[str, dict[str, Any]] = {

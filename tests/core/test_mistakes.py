@@ -10,11 +10,11 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import PydanticKnownError
 from pydantic_core._pydantic_core import list_all_errors
-from tests.projects import SPEC
 
 from edgekit.core.errors import SpecError
 from edgekit.core.mistakes import mistakes, words
 from edgekit.core.specfile import read_spec
+from tests.support.projects import SPEC
 
 RAW = re.compile(r"Input|valid |should |tuple|dictionary|instance of|Field required|permitted|\bNone\b")
 KINDS = {entry["type"]: entry for entry in list_all_errors()}

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.projects import SPEC
 
-from edgekit.core import plugins
+from edgekit.core import plugins, suggest
 from edgekit.core.errors import InputError, SpecError
 from edgekit.core.specfile import read_spec
+from tests.support.projects import SPEC
 
 BLANK_FRAMES = '''
 """A user's dataset: blank frames."""
@@ -99,9 +99,9 @@ def test_helpers_are_no_plugins() -> None:
 
 
 def test_allowed_suggests_only_what_is_near() -> None:
-    assert plugins.allowed("zzz", ("ptq", "qat")) == "allowed: ptq, qat"
-    assert plugins.allowed("ptqq", ("ptq", "qat")) == "did you mean 'ptq'? allowed: ptq, qat"
-    assert plugins.allowed("", ("ptq", "qat")) == "allowed: ptq, qat"
+    assert suggest.allowed("zzz", ("ptq", "qat")) == "allowed: ptq, qat"
+    assert suggest.allowed("ptqq", ("ptq", "qat")) == "did you mean 'ptq'? allowed: ptq, qat"
+    assert suggest.allowed("", ("ptq", "qat")) == "allowed: ptq, qat"
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_allowed_suggests_only_what_is_near() -> None:
 def test_near_are_other_cases_parts_and_what_is_abbreviated(
     value: str, known: tuple[str, ...], near: str | None
 ) -> None:
-    assert plugins.nearest(value, known) == near
+    assert suggest.nearest(value, known) == near
 
 
 def test_many_names_are_not_listed() -> None:
     many = ("miou", *(f"iou/{i}" for i in range(38)))
-    assert plugins.allowed("mIoU", many) == "did you mean 'miou'? (one of 39)"
-    assert plugins.allowed("zzz", many) == f"allowed: {', '.join(many[:12])} and 27 more"
-    assert plugins.allowed("zzz", many[:12]) == f"allowed: {', '.join(many[:12])}"
+    assert suggest.allowed("mIoU", many) == "did you mean 'miou'? (one of 39)"
+    assert suggest.allowed("zzz", many) == f"allowed: {', '.join(many[:12])} and 27 more"
+    assert suggest.allowed("zzz", many[:12]) == f"allowed: {', '.join(many[:12])}"
 
 
 @pytest.mark.usefixtures("user_plugin")

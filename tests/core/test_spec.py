@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.projects import SPEC
 
 from edgekit.core.spec import CompressStep, Kpi, ModelConfig, Spec
 from edgekit.core.specfile import read_spec
 from edgekit.inputs.image import Config
+from tests.support.projects import SPEC
 
 MODEL: dict[str, Any] = {"factory": "m.py:build", "inputs": {"image": {"shape": [1, 3, 8, 8]}}, "outputs": ["logits"]}
 

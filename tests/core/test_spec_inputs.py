@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.projects import SPEC
 
 from edgekit.core.errors import SpecError
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
+from tests.support.projects import SPEC
 
 SHAPE = "{image: {shape: [1, 3, 32, 48]}}"
 RESIZE = "resize: [32, 48]"

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.projects import SPEC
 
 from edgekit.core.errors import SpecError
 from edgekit.core.specfile import read_spec
+from tests.support.projects import SPEC
 
 
 def _read(folder: Path, text: str) -> SpecError:

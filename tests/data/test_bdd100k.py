@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import label_files
-from tests.projects import HEIGHT, WIDTH
 
 from edgekit.core.errors import DataError
 from edgekit.data import Sample
 from edgekit.data.bdd100k import CATEGORIES, Bdd100k, Config
+from tests.support import label_files
+from tests.support.projects import HEIGHT, WIDTH
 
 Edit = Callable[[list[dict[str, Any]]], Any]
 CAR, RIDER = CATEGORIES.index("car"), CATEGORIES.index("rider")

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests import label_files
-from tests.projects import HEIGHT, WIDTH
 
 from edgekit.core.errors import DataError
 from edgekit.data import _objects
 from edgekit.data.coco import Coco, Config
+from tests.support import label_files
+from tests.support.projects import HEIGHT, WIDTH
 
 Edit = Callable[[dict[str, Any]], None]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests import label_files
-from tests.label_files import kitti_line
-from tests.projects import HEIGHT, WIDTH
 
 from edgekit.core.errors import DataError
 from edgekit.data.kitti import TYPES, Config, Kitti
+from tests.support import label_files
+from tests.support.label_files import kitti_line
+from tests.support.projects import HEIGHT, WIDTH
 
 CAR = kitti_line("Car", (4.0, 5.0, 20.5, 16.25))
 

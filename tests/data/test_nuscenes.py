@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests import label_files
 
 from edgekit.core.errors import DataError
 from edgekit.data.nuscenes import Config, NuScenes
+from tests.support import label_files
 
 Tables = dict[str, list[dict[str, Any]]]
 Edit = Callable[[Tables], Any]

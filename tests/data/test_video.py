@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.label_files import write_video
 
 from edgekit.core.errors import DataError
 from edgekit.data import video
 from edgekit.data.video import Config
+from tests.support.label_files import write_video
 
 
 def grey(count: int, start: int = 0) -> list[np.ndarray]:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests import label_files
-from tests.projects import HEIGHT, WIDTH
 
 from edgekit.core.errors import DataError
 from edgekit.data.yolo_text import Config, YoloText
+from tests.support import label_files
+from tests.support.projects import HEIGHT, WIDTH
 
 CENTRED = "1 0.5 0.5 0.25 0.5"
 

@@ -8,18 +8,18 @@ import pytest
 
 from edgekit.core.errors import SpecError
 from edgekit.core.spec import Kpi
-from edgekit.engine import _trt_inspect
+from edgekit.engine.trt import inspector
 from edgekit.gate import judge, measured
 from edgekit.gate.building import BUILD_METRICS
 from edgekit.gate.naming import check_names, require_measured
-from tests.nights import METRICS, evaluation, profile
+from tests.support.nights import METRICS, evaluation, profile
 
 COUNTS = {"layers": 70.0, "missed_layers": 2.0, "unfused_qdq": 0.0, "reformat_layers": 5.0}
 COUNTED = replace(profile(), built=COUNTS)
 
 
 def test_the_names_are_those_of_the_inspection() -> None:
-    found = _trt_inspect.inspect({"Layers": []}, "int8").numbers()
+    found = inspector.inspect({"Layers": []}, "int8").numbers()
     assert {metric.name for metric in BUILD_METRICS} == found.keys() - {"layers"}
     check_names({name: Kpi(max=0) for name in found.keys() - {"layers"}}, METRICS)
 

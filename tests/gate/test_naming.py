@@ -14,8 +14,8 @@ from edgekit.core.reports import Metric
 from edgekit.core.spec import Kpi
 from edgekit.core.specfile import read_spec
 from edgekit.gate.naming import check_names
-from tests.projects import SPEC
-from tests.shell import edgekit, error_of
+from tests.support.projects import SPEC
+from tests.support.shell import edgekit, error_of
 
 METRICS = (
     Metric("miou", True),

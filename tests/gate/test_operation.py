@@ -15,7 +15,7 @@ from edgekit.gate.naming import require_measured
 from edgekit.gate.operation import HOW, OPERATION_METRICS, operation
 from edgekit.gate.words import value
 from edgekit.history.values import same_machine, values
-from tests.nights import METRICS, evaluation, profile
+from tests.support.nights import METRICS, evaluation, profile
 
 TRAFFIC = {"rate_hz": 30.0, "late": 0, "late_share": 0.0, "late_correlation": None, "queries": 700}
 POWER = {

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.nights import METRICS, evaluation, gate, profile
 
 from edgekit.history import History, store
+from tests.support.nights import METRICS, evaluation, gate, profile
 
 FORK = multiprocessing.get_context("fork")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.nights import series
 
 from edgekit.core.errors import DataError, InputError, MissingRequirement
 from edgekit.core.reports import Series
 from edgekit.history import control_chart, drifts, worsenings
+from tests.support.nights import series
 
 
 def noise(seed: int, nights: int = 60) -> Any:

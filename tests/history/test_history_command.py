@@ -8,11 +8,11 @@ from unittest.mock import ANY
 
 import numpy as np
 from pydantic import TypeAdapter
-from tests.history.test_record_runs import add, opened
-from tests.nights import evaluation, profile
-from tests.shell import edgekit, error_of
 
 from edgekit.core.reports import HistoryReport
+from tests.history.test_record_runs import add, opened
+from tests.support.nights import evaluation, profile
+from tests.support.shell import edgekit, error_of
 
 
 def test_runs_and_a_drift(history_file: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.nights import evaluation, gate, profile
-from tests.shell import listing
 
 from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, MissingRequirement, OutputError
 from edgekit.history import History
 from edgekit.history.location import Location
+from tests.support.nights import evaluation, gate, profile
+from tests.support.shell import listing
 
 
 def refused(file: str | Path, kind: type[EdgekitError] = InputError, writing: bool = True) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.nights import METRICS, evaluation, profile
 
 from edgekit.history.values import Value, key, same_machine, values
+from tests.support.nights import METRICS, evaluation, profile
 
 FOUND = values(evaluation(), profile(), {m.name: m for m in METRICS})
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.history.conftest import FORK, in_process
-from tests.nights import METRICS, evaluation, gate, profile
-from tests.shell import ENVIRONMENT
 
 from edgekit.core.errors import DataError, EnvironmentFault, InputError
 from edgekit.history import History
+from tests.history.conftest import FORK, in_process
+from tests.support.nights import METRICS, evaluation, gate, profile
+from tests.support.shell import ENVIRONMENT
 
 NIGHT = 86_400.0
 
@@ -326,7 +326,7 @@ def watch(event, args):
     if event.startswith("socket.") and not {event, (event, args[-1])} & harmless:
         seen.append((event, args))
 sys.addaudithook(watch)
-from tests.nights import METRICS, evaluation, gate, profile
+from tests.support.nights import METRICS, evaluation, gate, profile
 from edgekit.history import History
 history = History.open(Path(sys.argv[1]), writing=True)
 history.record(evaluation(), profile(), gate(), "camvid-seg", "cpu", "0123", None, metrics=METRICS)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit.core.denormals import flushed
 from edgekit.core.tensors import TensorSpec
 from edgekit.model.denormals import Denormals, without_denormals
 from edgekit.model.export import export
 from edgekit.model.load import LoadedModel
-from tests.graphs import node, write
+from edgekit.runtime.denormals import flushed
+from tests.support.graphs import node, write
 
 WEIGHTS = np.array([[1e-40, -1e-45, 0.0, 1.2e-38], [1e-30, -0.0, np.nan, 1.0]], np.float32)
 KEPT = np.array([[0.0, 0.0, 0.0, 1.2e-38], [1e-30, -0.0, np.nan, 1.0]], np.float32)

@@ -19,6 +19,7 @@ from edgekit.core.spec import ModelConfig
 from edgekit.model import export as export_module
 from edgekit.model.export import export, golden
 from edgekit.model.load import LoadedModel, load_model
+from edgekit.onnxfile.graph import MODULE_KEY
 
 IMAGE = {"image": {"shape": [1, 3, 8, 8]}}
 NET = """
@@ -148,7 +149,7 @@ def test_the_file_is_complete(tmp_path: Path) -> None:
 def test_nodes_name_their_module(tmp_path: Path) -> None:
     export(load(tmp_path, PLAIN), tmp_path / "m.onnx")
     nodes = onnx.load(tmp_path / "m.onnx").graph.node
-    modules = [(n.op_type, [p.value for p in n.metadata_props if p.key == export_module.MODULE_KEY]) for n in nodes]
+    modules = [(n.op_type, [p.value for p in n.metadata_props if p.key == MODULE_KEY]) for n in nodes]
     expected = [("Conv", ["conv"]), ("Conv", ["head.0"]), ("Relu", ["head.1"]), ("ReduceMean", []), ("Gemm", ["fc"])]
     assert modules == expected
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.recorded_layers import PRECISIONS, events
 
 from edgekit.core.errors import DataError, InputError
 from edgekit.core.reports import LayerTime
 from edgekit.engine import LayerEvent, LayerTensor, ort
 from edgekit.profiling import layers
+from tests.support.recorded_layers import PRECISIONS, events
 
 FLOATS = LayerTensor("float32", (1, 4))
 IMAGE = {"image": np.zeros((1, 3, 32, 48), np.float32)}

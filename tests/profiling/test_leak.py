@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, write
-from tests.keeping_engine import install_keeping_engine
 
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.engine import ort
 from edgekit.profiling import judge_growth, leak_test
+from tests.support.graphs import node, write
+from tests.support.keeping_engine import install_keeping_engine
 
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
 COUNTS = np.arange(10.0, 2010.0, 10.0)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.graphs import node, normal, write
-from tests.keeping_engine import install_keeping_engine
 
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.engine import ort
 from edgekit.profiling import _child, measure_memory
+from tests.support.graphs import node, normal, write
+from tests.support.keeping_engine import install_keeping_engine
 
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
 

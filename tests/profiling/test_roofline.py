@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.graphs import convnet, node, normal, write
 
 from edgekit.core.errors import InputError
 from edgekit.core.reports import LayerTime
 from edgekit.engine import LayerEvent, LayerTensor, ort
 from edgekit.profiling import roofline
 from edgekit.profiling.roofline import Peaks
+from tests.support.graphs import convnet, node, normal, write
 
 SMALL = st.integers(1, 4)
 PEAKS = Peaks({"float32": 100e9, "int8": 400e9}, ((10**6, 100e9), (10**8, 10e9)))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.recorded_layers import PRECISIONS, events
 
 from edgekit.core.errors import InputError
 from edgekit.profiling.scenarios import Timeline
 from edgekit.profiling.trace import Span, chrome_trace, query_spans, write_trace
+from tests.support.recorded_layers import PRECISIONS, events
 
 REQUIRED = {
     "X": {"name", "cat", "ph", "ts", "dur", "pid", "tid", "args"},

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.graphs import node, normal, write
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Arrays
@@ -19,6 +18,7 @@ from edgekit.quantize._graph import Graph, run, runtime, session, simplified
 from edgekit.quantize._placement import plan
 from edgekit.quantize._profiles import PROFILES
 from edgekit.quantize._qdq import Weights, channel_axis, insert, quantize_weights
+from tests.support.graphs import node, normal, write
 
 SHAPE = (1, 8, 9, 11)
 IMAGE = ("x", SHAPE, "float32")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from tests.benches import CountingBench, frames, uneven
 
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import CompressReport
 from edgekit.quantize import Job, Quantized, auto
 from edgekit.quantize.ptq import Config as PtqConfig
+from tests.support.benches import CountingBench, frames, uneven
 
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.graphs import convnet, node, normal, write
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Arrays
@@ -19,6 +18,7 @@ from edgekit.quantize._graph import Graph, run, runtime, session, simplified
 from edgekit.quantize._placement import plan
 from edgekit.quantize._profiles import PROFILES
 from edgekit.quantize._qdq import insert
+from tests.support.graphs import convnet, node, normal, write
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "repair.json").read_text())
 IMAGE = ("x", (1, 4, 8, 8), "float32")

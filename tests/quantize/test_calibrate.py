@@ -9,8 +9,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
-from tests.graphs import convnet, node, normal, write
-from tests.reference_models import Frames
 
 from edgekit.core.errors import DataError, ModelError
 from edgekit.quantize._calibrate import calibrate
@@ -18,6 +16,8 @@ from edgekit.quantize._graph import Graph, simplified
 from edgekit.quantize._observe import Observer
 from edgekit.quantize._profiles import profile
 from edgekit.quantize._ranges import MeanSquare, MinMax
+from tests.support.graphs import convnet, node, normal, write
+from tests.support.reference_models import Frames
 
 FRAMES = Frames({"x": (1, 3, 16, 16)}, 5)
 INNER = ("c1", "r1", "c2")

@@ -9,7 +9,6 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, normal, write
 
 from edgekit.quantize._calibrate import calibrate
 from edgekit.quantize._graph import Graph, run, session, simplified
@@ -17,6 +16,7 @@ from edgekit.quantize._placement import plan
 from edgekit.quantize._profiles import profile
 from edgekit.quantize._qdq import insert
 from edgekit.quantize._ranges import MinMax
+from tests.support.graphs import node, normal, write
 
 SIZE = (1, 8, 6, 5)
 FEED = {"x": normal(4, *SIZE)}

@@ -11,13 +11,13 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, normal, relative_l2, write
 
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.tensors import Arrays
 from edgekit.quantize import Job, ptq
 from edgekit.quantize._equalize import Equalized, equalize, pairs, peaks_seen
 from edgekit.quantize._graph import Graph, run, runtime, session, simplified
+from tests.support.graphs import node, normal, relative_l2, write
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "repair.json").read_text())
 SHAPE = (1, 4, 8, 8)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, normal, write
 
 from edgekit.core.errors import ModelError
 from edgekit.quantize._calibrate import calibrate
@@ -15,6 +14,7 @@ from edgekit.quantize._glance import Glances
 from edgekit.quantize._graph import Graph, simplified
 from edgekit.quantize._observe import Observer
 from edgekit.quantize._ranges import MinMax, Percentile
+from tests.support.graphs import node, normal, write
 
 
 class Kept(Percentile):

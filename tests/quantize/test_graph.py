@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.graphs import convnet, node, normal, write
 
 from edgekit.core.errors import ModelError
 from edgekit.quantize._graph import OPSET, Graph, attribute, run, runtime, session, simplified
+from tests.support.graphs import convnet, node, normal, write
 
 IMAGE = ("x", (1, 8, 16, 16), "float32")
 X = {"x": normal(7, 1, 8, 16, 16)}

@@ -14,9 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
-from tests import tensorrt_rtx
-from tests.graphs import convnet, node, normal, write
-from tests.halves import (
+
+from edgekit.core.errors import DataError, ModelError
+from edgekit.quantize import Job, half
+from edgekit.quantize._casts import FORMATS
+from tests.support import tensorrt_rtx
+from tests.support.graphs import convnet, node, normal, write
+from tests.support.halves import (
     CHOICES,
     ELEMENTS,
     IMAGE,
@@ -33,10 +37,6 @@ from tests.halves import (
     made,
     random_graph,
 )
-
-from edgekit.core.errors import DataError, ModelError
-from edgekit.quantize import Job, half
-from edgekit.quantize._casts import FORMATS
 
 BOTH = pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 

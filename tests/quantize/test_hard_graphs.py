@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tests import tensorrt_rtx
-from tests.fake_quant import OPERATORS, fake_quant
-from tests.graphs import convnet, node, normal, relative_l2, write
-from tests.hard_graphs import GRAPHS, HardFrames
-from tests.runtime import session
 
 from edgekit.core.errors import ModelError
 from edgekit.engine import ort
 from edgekit.quantize import Job, ptq
 from edgekit.quantize._profiles import PROFILES
+from tests.support import tensorrt_rtx
+from tests.support.fake_quant import OPERATORS, fake_quant
+from tests.support.graphs import convnet, node, normal, relative_l2, write
+from tests.support.hard_graphs import GRAPHS, HardFrames
+from tests.support.runtime import session
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "hard_graphs.json").read_text())
 CASES = [(graph, profile) for graph in GRAPHS for profile in PROFILES]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from tests.benches import CountingBench, frames, uneven
 
 from edgekit.core.errors import CheckFailed, ModelError, SpecError
 from edgekit.core.reports import Metric
@@ -13,6 +12,7 @@ from edgekit.quantize import Job, mixed
 from edgekit.quantize._sensitivity import analyse, picture
 from edgekit.quantize._variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
+from tests.support.benches import CountingBench, frames, uneven
 
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")
 

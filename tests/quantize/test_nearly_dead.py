@@ -18,12 +18,12 @@ import onnx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, normal, write
 
 from edgekit.core.tensors import Arrays
 from edgekit.quantize import Job, _fold, ptq
 from edgekit.quantize._equalize import equalize, peaks_seen
 from edgekit.quantize._graph import Graph, run, runtime, session, simplified
+from tests.support.graphs import node, normal, write
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "repair.json").read_text())
 SHAPE = (1, 4, 8, 8)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from tests.graphs import convnet, node, normal, write
-from tests.reference_models import MODELS, reference
 
 from edgekit.core.errors import ModelError
 from edgekit.quantize._graph import Graph, simplified
 from edgekit.quantize._placement import Plan, plan
 from edgekit.quantize._profiles import PROFILES, profile
+from tests.support.graphs import convnet, node, normal, write
+from tests.support.reference_models import MODELS, reference
 
 IMAGE = ("x", (1, 8, 16, 16), "float32")
 PADS = [1, 1, 1, 1]

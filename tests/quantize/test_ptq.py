@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from pydantic import ValidationError
-from tests.graphs import convnet, node, normal, relative_l2, write
-from tests.reference_models import Frames
 
 from edgekit.core.errors import DataError, ModelError, SpecError
 from edgekit.engine import ort
 from edgekit.quantize import Job, Quantized, ptq
+from tests.support.graphs import convnet, node, normal, relative_l2, write
+from tests.support.reference_models import Frames
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "ptq.json").read_text())["relative_l2"]
 PTQ = ptq.Config()

@@ -13,15 +13,14 @@ import onnx
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.graphs import relative_l2
-from tests.tiny_segmentation import CONFIG, SIZE, Bench, Flat, Frames, Net, frame, make_job, run
 from torch import Tensor, nn
 
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
 from edgekit.engine import ort
-from edgekit.model import export
 from edgekit.quantize import Job, _fakequant, _fold, ptq, qat
 from edgekit.training import TrainingConfig, of_task, supervised, tensors, train
+from tests.support.graphs import relative_l2
+from tests.support.tiny_segmentation import CONFIG, SIZE, Bench, Flat, Frames, Net, frame, make_job, run
 
 pytest.importorskip("modelopt")
 
@@ -59,10 +58,6 @@ def student(job: Job, settings: ptq.Config) -> tuple[qat._Work, nn.Module, bytes
     network, placed = work.student(work.folded().network, start)
     assert placed.missing == ()
     return work, network, start.model
-
-
-def test_the_metadata_key_is_the_exporters() -> None:
-    assert _fakequant.MODULE_KEY == export.MODULE_KEY
 
 
 class TestFolding:

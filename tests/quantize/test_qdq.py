@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from onnx import numpy_helper
-from tests.fake_quant import fake_quant
-from tests.graphs import convnet, node, normal, relative_l2, write
 
 from edgekit.core.errors import ModelError
 from edgekit.quantize._calibrate import calibrate
@@ -22,6 +20,8 @@ from edgekit.quantize._placement import plan
 from edgekit.quantize._profiles import PROFILES, profile
 from edgekit.quantize._qdq import Grid, Weights, channel_axis, insert, quantize_weights
 from edgekit.quantize._ranges import MinMax
+from tests.support.fake_quant import fake_quant
+from tests.support.graphs import convnet, node, normal, relative_l2, write
 
 IMAGE = ("x", (1, 8, 16, 16), "float32")
 PADS = [1, 1, 1, 1]

@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.graphs import node, normal, relative_l2, write
 
 from edgekit.quantize import Job, ptq
 from edgekit.quantize._graph import Graph, run, session, simplified
 from edgekit.quantize._rewrite import rewrite
+from tests.support.graphs import node, normal, relative_l2, write
 
 
 def deconvolution(path: Path, size: int, stride: int, pad: int, extra: int = 0, bias: bool = True, **more: Any) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests import loopback
+
+from tests.support import loopback
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.graphs import convnet, normal
-from tests.loopback import HOST, Loopback, ended, until
 
 from edgekit import remote
 from edgekit.core import plugins
 from edgekit.core.errors import BundleError, EdgekitError, EnvironmentFault, ModelError, OutputError, SpecError
 from edgekit.core.progress import Silent
-from edgekit.engine import _interface, _trt_guard, ort, trt
-from edgekit.remote import Board, _board
+from edgekit.engine import ort, trt
+from edgekit.engine.trt import guard
+from edgekit.onnxfile.interface import read_interface
+from edgekit.remote import Board
 from edgekit.stats.faster import EACH, LOADS
+from tests.support.graphs import convnet, normal
+from tests.support.loopback import HOST, Loopback, ended, until
 
 VERSIONS = ("10.3.0", "10.16.0", "11.1.0")
 
@@ -101,14 +103,14 @@ class TestTrtexec:
     def test_the_guard_knows_the_board(self, board: Loopback, model: Path, tmp_path: Path) -> None:
         board.trtexec("10.16.0")
         engine = built(model, tmp_path, config(workspace_mib=512))
-        facts = _trt_guard.read(engine)
+        facts = guard.read(engine)
         assert (facts.tensorrt, facts.compute_capability, facts.device) == ("10.16.0.72", "8.7", "Orin")
         assert facts.options["workspace_mib"] == 512
-        there = _trt_guard.Machine("tensorrt", "10.16.0.72", facts.cuda, "8.7", "Orin", None)
-        assert _trt_guard.check(engine, there) == facts
-        other = _trt_guard.Machine("tensorrt", "10.3.0", facts.cuda, "8.7", "Orin", None)
+        there = guard.Machine("tensorrt", "10.16.0.72", facts.cuda, "8.7", "Orin", None)
+        assert guard.check(engine, there) == facts
+        other = guard.Machine("tensorrt", "10.3.0", facts.cuda, "8.7", "Orin", None)
         with pytest.raises(BundleError, match=r"10\.16.*10\.3"):
-            _trt_guard.check(engine, other)
+            guard.check(engine, other)
 
     def test_fingerprint_is_that_of_the_backend_there(self, board: Loopback) -> None:
         board.trtexec("10.3.0")
@@ -206,9 +208,9 @@ class TestLook:
         self, board: Loopback, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """JetPack puts it into /usr/src/tensorrt/bin, which is on no PATH."""
-        assert " /usr/src/tensorrt/bin/trtexec;" in _board._LOOK
+        assert " /usr/src/tensorrt/bin/trtexec;" in board._LOOK
         elsewhere = board.bin / "src" / "tensorrt" / "bin"
-        monkeypatch.setattr(_board, "_LOOK", _board._LOOK.replace("/usr/src/tensorrt/bin", str(elsewhere)))
+        monkeypatch.setattr(board, "_LOOK", board._LOOK.replace("/usr/src/tensorrt/bin", str(elsewhere)))
         board.trtexec(name="src/tensorrt/bin/trtexec")
         assert built(model, tmp_path, config()).exists()
 
@@ -258,7 +260,7 @@ class TestEdgekit:
         board.python()
         target = config(compute_capability="8.6")
         engine = built(model, tmp_path, target)
-        facts = _trt_guard.read(engine)
+        facts = guard.read(engine)
         assert (facts.flavour, facts.compute_capability) == ("tensorrt-rtx", "8.6")
         assert json.loads(engine.with_name("int8.engine.remote.json").read_text())["by"] == "edgekit"
 
@@ -299,4 +301,4 @@ class TestBackend:
 
 def test_interface_of_a_model(model: Path) -> None:
     with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
-        assert _interface.read(model) == (engine.inputs, engine.outputs)
+        assert read_interface(model) == (engine.inputs, engine.outputs)

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests import shell
-from tests.loopback import HOST, Loopback
 
 import edgekit
+from tests.support import shell
+from tests.support.loopback import HOST, Loopback
 
 
 def trt_project(project: Path) -> Path:

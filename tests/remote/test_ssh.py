@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import loopback
-from tests.loopback import HOST, Loopback, ended, until
 
 from edgekit.core.errors import EnvironmentFault, InputError, MissingRequirement, OutputError
-from edgekit.remote._ssh import CONFIG, Host
+from edgekit.remote.ssh import CONFIG, Host
+from tests.support import loopback
+from tests.support.loopback import HOST, Loopback, ended, until
 
 
 class TestRefusals:
@@ -113,7 +113,7 @@ class TestNothingIsLeft:
     def test_when_this_process_is_killed_the_build_there_ends(self, board: Loopback, tmp_path: Path) -> None:
         """SIGKILL leaves no time to clean up: the board does it when the connection ends."""
         script = (
-            "from edgekit.remote._ssh import Host\n"
+            "from edgekit.remote.ssh import Host\n"
             f"with Host({HOST!r}).folder() as folder:\n"
             f"    folder.run(['sh', '-c', 'trap \"\" TERM; echo $$ >{board.running}; sleep 60'], print)\n"
         )

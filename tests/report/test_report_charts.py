@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.report_content import CANDIDATE, METRICS, compress, content, evaluation, gate, history, profile
 
 from edgekit.core.reports import GateReport, KpiResult, LayerTime, Series
 from edgekit.report import charts, timing
 from edgekit.report import history as nights
+from tests.support.report_content import CANDIDATE, METRICS, compress, content, evaluation, gate, history, profile
 
 SHORT = content(500)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.report_content import jpeg
 
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import DataError
 from edgekit.report import draw_frames
 from edgekit.report.frames import encode_jpeg
+from tests.support.report_content import jpeg
 
 
 def test_frames_are_drawn_in_the_order_asked_for(tiny_bundle: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from tests.chromium import browser, executable
-from tests.report_content import METRICS, content, evaluation, gate, history, jpeg, profile
 
 from edgekit.core.errors import InputError, MissingRequirement, OutputError
 from edgekit.report import Content, Picture, find_browser, pdf, write_html, write_pdf
+from tests.support.chromium import browser, executable
+from tests.support.report_content import METRICS, content, evaluation, gate, history, jpeg, profile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

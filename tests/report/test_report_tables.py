@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.report_content import content, evaluation, gate, profile
 
 from edgekit.core.reports import Difference, GateReport, Interval, KpiResult
 from edgekit.report import tables
 from edgekit.report.provenance import groups, missing, resources, warnings
 from edgekit.report.tables import effect
+from tests.support.report_content import content, evaluation, gate, profile
 
 SHORT = content(200)
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report_content import METRICS, content, evaluation, gate, history, profile
 
 from edgekit.core.errors import DataError
 from edgekit.core.reports import GateReport, Interval, KpiResult
 from edgekit.report import Content, Picture
 from edgekit.report.history import worse
 from edgekit.report.verdict import banner, kpi_rows, strip
+from tests.support.report_content import METRICS, content, evaluation, gate, history, profile
 
 SHORT = content(100)
 

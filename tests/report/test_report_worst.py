@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.report_content import content, evaluation, jpeg
-
 from edgekit.core.reports import WorstFrame
 from edgekit.report import Picture, worst
+from tests.support.report_content import content, evaluation, jpeg
 
 SHORT = content(100)
 

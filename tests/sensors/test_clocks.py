@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sysfs_trees import plant, printer, recorded
 
 from edgekit.core.errors import EnvironmentFault
 from edgekit.sensors import ClockSources, clock_state, kernel
 from edgekit.sensors._clocks import parse_jetson_clocks, parse_nvpmodel
+from tests.support.sysfs_trees import plant, printer, recorded
 
 SHOWN = recorded("clocks")
 THERMAL = recorded("counters")["thermal"]

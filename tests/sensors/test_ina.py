@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.sysfs_trees import plant, recorded
 
 from edgekit.core.errors import DataError, EnvironmentFault
 from edgekit.sensors import ina
+from tests.support.sysfs_trees import plant, recorded
 
 SEEN = recorded("counters")["ina"]
 

@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 import pytest
-from tests.sysfs_trees import recorded
 
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.sensors import nvml
+from tests.support.sysfs_trees import recorded
 
 SEEN = recorded("counters")["nvml"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sysfs_trees import plant, recorded
 
 from edgekit.core.errors import DataError, EnvironmentFault
 from edgekit.sensors import rapl
+from tests.support.sysfs_trees import plant, recorded
 
 SEEN = recorded("counters")["rapl"]
 ZONES = recorded("counters")["rapl_zones"]

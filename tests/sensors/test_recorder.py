@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import trapezoid
-from tests.sysfs_trees import plant, printer, recorded
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EnvironmentFault, InputError, MissingRequirement
@@ -31,6 +30,7 @@ from edgekit.sensors import (
     rapl,
     tegrastats,
 )
+from tests.support.sysfs_trees import plant, printer, recorded
 
 SEEN = recorded("counters")["ina"]
 

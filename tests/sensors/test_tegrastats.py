@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sysfs_trees import command, recorded
 
 from edgekit.core.errors import DataError, EnvironmentFault, MissingRequirement
 from edgekit.sensors import tegrastats
+from tests.support.sysfs_trees import command, recorded
 
 LINES = recorded("tegrastats")
 ORIN = LINES[0]["line"]

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgekit
 from edgekit.core.errors import ModelError, SpecError
-from tests.projects import HEIGHT, SPEC, WIDTH
+from tests.support.projects import HEIGHT, SPEC, WIDTH
 
 MODEL = SPEC[SPEC.index("model:") : SPEC.index("preprocess:")]
 STEP = SPEC[SPEC.index("compress:") : SPEC.index("targets:")]

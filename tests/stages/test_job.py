@@ -16,7 +16,7 @@ from edgekit.core.reports import CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds
-from tests import shell
+from tests.support import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
 

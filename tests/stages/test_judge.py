@@ -16,8 +16,8 @@ from edgekit.core.spec import Kpi
 from edgekit.profiling import ConstantStream, Load
 from edgekit.stages.judge import Judging
 from edgekit.stages.measure import Timing
-from tests.shell import edgekit as run
-from tests.shell import error_of
+from tests.support.shell import edgekit as run
+from tests.support.shell import error_of
 
 QUICK = Timing(Load(700, 1, 10))
 

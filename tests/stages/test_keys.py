@@ -25,11 +25,11 @@ from edgekit.core.sources import Sources
 from edgekit.core.spec import ModelConfig
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Stage, Traced, Workspace, key_of
-from edgekit.engine import _graphfile
+from edgekit.onnxfile.graph import external_files
 from edgekit.pipeline import SILENT
 from edgekit.stages import build, compress, export, keys
 from edgekit.stages.compressed import Compressed
-from tests.projects import write_frames
+from tests.support.projects import write_frames
 
 SPEC = """\
 name: rich
@@ -350,7 +350,7 @@ def test_tensors_outside_an_onnx_file_are_in_the_key(tmp_path: Path) -> None:
         found.ClearField("raw_data")
         found.external_data.add(key="location", value=places[found.name])
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    assert _graphfile.external_files(tmp_path / "m.onnx") == ("a.bin", "b.bin", "sub/c.bin")
+    assert external_files(tmp_path / "m.onnx") == ("a.bin", "b.bin", "sub/c.bin")
     config = ModelConfig(onnx=tmp_path / "m.onnx", inputs={"x": {"shape": [1]}}, outputs=("y",), base=tmp_path)
     (tmp_path / "a.bin").write_bytes(b"1")
     before = keys.model_files(config)

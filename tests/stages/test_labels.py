@@ -14,7 +14,7 @@ from edgekit.core.progress import Silent
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Workspace
 from edgekit.stages import labels
-from tests.projects import SPEC, write_frames
+from tests.support.projects import SPEC, write_frames
 
 
 @pytest.fixture

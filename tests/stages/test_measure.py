@@ -12,7 +12,7 @@ from edgekit.bundle import open_bundle
 from edgekit.core.errors import DataError
 from edgekit.profiling import Load
 from edgekit.stages.measure import Timing
-from tests import shell
+from tests.support import shell
 
 LOAD = Load(queries=700, warmup=1, loads=2)
 

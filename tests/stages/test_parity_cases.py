@@ -19,8 +19,8 @@ from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.engine import ort
 from edgekit.stages.asking import Asking
-from tests.graphs import node, normal
-from tests.projects import write_frames
+from tests.support.graphs import node, normal
+from tests.support.projects import write_frames
 
 SPEC = """\
 name: det

@@ -20,7 +20,7 @@ from edgekit.core.reports import DOCUMENTS, CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.profiling import Load
 from edgekit.stages.measure import Timing
-from tests.projects import CLASSES, HEIGHT, SPEC, WIDTH, timeless
+from tests.support.projects import CLASSES, HEIGHT, SPEC, WIDTH, timeless
 
 
 @pytest.fixture(scope="module")

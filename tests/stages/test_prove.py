@@ -11,9 +11,9 @@ import pytest
 from edgekit.core.progress import Silent
 from edgekit.engine import layers_path, trt
 from edgekit.stages import prove as proving
-from tests.fake_trt import VERSIONS
-from tests.graphs import node, write
-from tests.trt_bench import Bench, machine
+from tests.support.fake_trt import VERSIONS
+from tests.support.graphs import node, write
+from tests.support.trt_bench import Bench, machine
 
 X = np.arange(4, dtype=np.float32).reshape(1, 4)
 GOLDEN = {"input.0.x": X} | {f"{kind}.0.y": 2 * X + 1 for kind in ("output", "int8", "fp16")}

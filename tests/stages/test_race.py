@@ -16,10 +16,10 @@ from edgekit.core.reports import race as words
 from edgekit.engine import ort, slower_fails, trt
 from edgekit.stages import race as racing
 from edgekit.stats.faster import EACH, LOADS, SETTLING
-from tests import shell
-from tests.fake_trt import VERSIONS
-from tests.graphs import convnet
-from tests.trt_bench import Bench, machine
+from tests.support import shell
+from tests.support.fake_trt import VERSIONS
+from tests.support.graphs import convnet
+from tests.support.trt_bench import Bench, machine
 
 X = np.arange(4, dtype=np.float32).reshape(1, 4)
 GOLDEN = {"input.0.x": X}

@@ -19,8 +19,8 @@ from edgekit.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, pack
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import BundleError, CheckFailed, InputError
 from edgekit.core.golden import write_arrays
-from tests.shell import COMMAND, ENVIRONMENT, error_of, listing
-from tests.shell import edgekit as run
+from tests.support.shell import COMMAND, ENVIRONMENT, error_of, listing
+from tests.support.shell import edgekit as run
 
 
 def forge(bundle: Path, change: Callable[[dict[str, Any]], object]) -> Path:

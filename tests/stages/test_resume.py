@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import timeless
-from tests.shell import Result, edgekit, start
+from tests.support.projects import timeless
+from tests.support.shell import Result, edgekit, start
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ from edgekit.gate import junit, markdown
 from edgekit.stages.judge import Judging
 from edgekit.stages.timely import Timely
 from tests.cli.test_bad_bundle import with_kpis
-from tests.shell import edgekit as run
-from tests.shell import error_of
+from tests.support.shell import edgekit as run
+from tests.support.shell import error_of
 
 KPIS = {"miou": {"min": 0.0}, "latency_p50_ms": {"max": 1e6}, "peak_memory_mib": {"max": 1e6}}
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.roc_reference import roc_reference
 
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import ClassScores
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.preprocess import place
 from edgekit.tasks.antispoofing import AntiSpoofing, Config, choose_threshold
+from tests.support.roc_reference import roc_reference
 
 WHOLE = place((24, 40), (24, 40), "stretch")
 SECTION: dict[str, Any] = {

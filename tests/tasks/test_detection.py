@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.detectors import ANCHORS, task
 
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Geometry, Objects
@@ -18,6 +17,7 @@ from edgekit.core.tensors import Array
 from edgekit.preprocess import place
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.detection.families import FAMILIES
+from tests.support.detectors import ANCHORS, task
 
 
 def whole(height: int, width: int) -> Geometry:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.detectors import ANCHORS, config, task
 
 from edgekit.core.errors import SpecError
 from edgekit.core.spec import TaskSection
 from edgekit.core.tensors import TensorSpec
 from edgekit.tasks.detection import Config
+from tests.support.detectors import ANCHORS, config, task
 
 
 class TestConfig:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.roc_reference import cosines, pairs, people, verification_reference
 
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Embedding
@@ -15,6 +14,7 @@ from edgekit.core.tensors import Array, TensorSpec
 from edgekit.preprocess import place
 from edgekit.tasks import _verification
 from edgekit.tasks.embedding import Config, EmbeddingTask, metric_name, roc
+from tests.support.roc_reference import cosines, pairs, people, verification_reference
 
 WHOLE = place((24, 40), (24, 40), "stretch")
 FARS = (0.5, 0.1, 0.05)

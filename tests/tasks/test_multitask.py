@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.contract.task_examples.multitask import EXAMPLE
-from tests.projects import SPEC
 
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.spec import TaskSection
@@ -19,6 +17,8 @@ from edgekit.core.tensors import Array, TensorSpec
 from edgekit.preprocess import place
 from edgekit.tasks._drawing import colours
 from edgekit.tasks.multitask import Config, MultiTask
+from tests.contract.task_examples.multitask import EXAMPLE
+from tests.support.projects import SPEC
 
 SIZE = (24, 40)
 

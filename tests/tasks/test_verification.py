@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.roc_reference import cosines, pairs, people, verification_reference
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 from edgekit.tasks import _roc
 from edgekit.tasks.embedding import metric_name, roc
+from tests.support.roc_reference import cosines, pairs, people, verification_reference
 
 FARS = (0.5, 0.1, 0.05)
 

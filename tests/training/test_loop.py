@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.tiny_training import QUICK, Blobs, net, norm_of, run, same, squared
 from torch import Tensor, nn
 
 from edgekit.core.errors import DataError, MissingRequirement, ModelError
 from edgekit.training import Batch, Trained, TrainingConfig, restore, teacher, tensors
 from edgekit.training._randomness import order
+from tests.support.tiny_training import QUICK, Blobs, net, norm_of, run, same, squared
 
 
 class TestResult:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.shell import ENVIRONMENT
-from tests.tiny_training import QUICK, Blobs, Killed, dying, net, norm_of, run, same, squared
 from torch import nn
 
 from edgekit.core.errors import ModelError
 from edgekit.training import TrainingConfig, train
+from tests.support.shell import ENVIRONMENT
+from tests.support.tiny_training import QUICK, Blobs, Killed, dying, net, norm_of, run, same, squared
 
 
 class TestResume:
@@ -87,7 +87,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
-from tests.tiny_training import norm_of, run
+from tests.support.tiny_training import norm_of, run
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 found = run(steps=600, checkpoint_every=7, validate_every=50, validate=norm_of, checkpoint=out / "checkpoint")

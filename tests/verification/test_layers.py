@@ -13,14 +13,16 @@ from onnx import numpy_helper
 
 from edgekit.core.errors import CheckFailed
 from edgekit.core.reports import VerifyReport
-from edgekit.engine import Part, _graphedit, _graphfile, ort
+from edgekit.engine import Part, ort
+from edgekit.onnxfile import edit, graph
+from edgekit.onnxfile.graph import read_graph
 from edgekit.quantize import Job, ptq
 from edgekit.quantize._profiles import PROFILES
 from edgekit.verification.layers import check_layers, judge_parts
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import require
-from tests.graphs import node, normal, write
-from tests.reference_models import reference
+from tests.support.graphs import node, normal, write
+from tests.support.reference_models import reference
 
 CPU = ort.Config(engine="ort")
 INT8 = limits_of("int8")
@@ -43,7 +45,7 @@ def test_a_right_engine_rounds_and_nothing_else(profile: str, tmp_path: Path) ->
     report = check_layers(ort, CPU, engine, typed, golden, INT8)
     assert (report.mode, report.verdict, report.departed) == ("layers", "pass", ())
     assert 0.4 < report.worst[0].steps <= 0.51
-    made = sum(len(n.outputs) for n in _graphfile.read(engine).nodes)
+    made = sum(len(n.outputs) for n in read_graph(engine).nodes)
     assert report.compared >= 0.9 * made
 
 
@@ -146,10 +148,10 @@ def test_a_cut_file_starts_anew_at_every_cut(tmp_path: Path) -> None:
         tmp_path / "m.onnx", [node("Relu", "x", "a"), node("Neg", "a", "b"), node("Exp", "b", "y")],
         [("x", (2,), "float32")], [("y", (2,), "float32")],
     )  # fmt: skip
-    cuts = [_graphedit.Cut(n, _graphfile.LayerTensor("float32", (2,))) for n in ("a", "b", "y")]
+    cuts = [edit.Cut(n, graph.LayerTensor("float32", (2,))) for n in ("a", "b", "y")]
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(_graphedit.cut(model.read_bytes(), cuts))
+    session = onnxruntime.InferenceSession(edit.cut(model.read_bytes(), cuts))
     feeds = {"x": [-1, 1], "a": [5, 6], "b": [0, 0], "y": [9, 9]}
     known = {value.name for value in session.get_inputs()}
     found = session.run(None, {k: np.array(v, np.float32) for k, v in feeds.items() if k in known})

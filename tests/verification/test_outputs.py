@@ -13,7 +13,7 @@ from edgekit.engine import Engine, ort
 from edgekit.verification.limits import limits_of
 from edgekit.verification.outputs import distance, kind_of, ordered_outputs, relative_l2
 from edgekit.verification.parity import compare, decided
-from tests.graphs import node, normal, write
+from tests.support.graphs import node, normal, write
 
 
 class Says(Engine):

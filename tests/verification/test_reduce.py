@@ -19,9 +19,9 @@ from edgekit.core.reports import Reduction
 from edgekit.engine import ort
 from edgekit.verification import reduce
 from edgekit.verification.parity import LIMITS
-from tests.keeping_engine import install_engine
-from tests.shell import edgekit as run
-from tests.shell import error_of
+from tests.support.keeping_engine import install_engine
+from tests.support.shell import edgekit as run
+from tests.support.shell import error_of
 from tests.verification.test_bisect import LAYERS, LIMIT, chain, golden_of
 
 WRONG = """

@@ -47,7 +47,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command; an unknown name is answered with the nearest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            from edgekit.core.plugins import allowed
+            from edgekit.core.suggest import allowed
 
             ctx.fail(f"no command {args[0]!r}; {allowed(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)

@@ -90,7 +90,7 @@ def profile(
 
 def _scenario(name: str | None, queries: int, warmup: int, rate: float | None, gap_ms: float | None) -> Any:
     from edgekit.core.errors import InputError
-    from edgekit.core.plugins import allowed
+    from edgekit.core.suggest import allowed
     from edgekit.profiling import ConstantStream, Offline, SingleStream
 
     if name is None and gap_ms is not None:

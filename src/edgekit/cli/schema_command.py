@@ -19,9 +19,9 @@ def schema(of: OfOption = "spec") -> None:
     from pydantic import TypeAdapter
 
     from edgekit.core.errors import InputError
-    from edgekit.core.plugins import allowed
     from edgekit.core.reports import DOCUMENTS, HistoryReport
     from edgekit.core.spec import Spec
+    from edgekit.core.suggest import allowed
 
     documents: dict[str, type] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
     if of not in documents:

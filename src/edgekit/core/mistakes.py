@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.spec import NAME
 
 Location = tuple[int | str, ...]
@@ -73,7 +73,7 @@ def words(item: Item) -> str:
     if kind in _SELF_MADE or kind not in (*_NOUN, *_WORDS, "literal_error", "enum"):
         return _own(item)
     if kind in ("literal_error", "enum"):
-        near = plugins.nearest(str(value), re.findall(r"'([^']*)'", context["expected"]))
+        near = suggest.nearest(str(value), re.findall(r"'([^']*)'", context["expected"]))
         return f"expected {context['expected']}" + (f" (did you mean {near!r}?)" if near is not None else "")
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
         return "expected letters, digits, '.', '_' and '-', a letter or digit first, such as camvid-seg"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.core.errors import DataError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 
 _JOINTS = re.compile(r"[\s_-]+")
 _LISTED = 8

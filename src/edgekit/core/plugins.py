@@ -7,11 +7,10 @@ with an underscore is a helper.  Users add their own through the entry-point gro
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,10 +19,9 @@ from types import ModuleType
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import InputError
 from edgekit.core.sources import tree
+from edgekit.core.suggest import allowed
 
 KINDS = ("tasks", "data", "inputs", "quantize", "engine", "sensors")
-_LISTED = 12
-_SHORTEST_PART = 3
 
 
 @cache
@@ -93,34 +91,3 @@ def _held(module: ModuleType) -> Iterator[ModuleType]:
         held = sys.modules.get(home) if isinstance(home, str) else None
         if held is not None:
             yield held
-
-
-def allowed(value: object, known: tuple[str, ...]) -> str:
-    """ "did you mean 'x'? allowed: ..." for an error message; of many names only the near one, or the first."""
-    near = nearest(str(value), known)
-    if near is not None and len(known) > _LISTED:
-        return f"did you mean {near!r}? (one of {len(known)})"
-    hint = f"did you mean {near!r}? " if near is not None else ""
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return f"{hint}allowed: {', '.join(known[:_LISTED])}{more}"
-
-
-def nearest(value: str, known: Iterable[str]) -> str | None:
-    """The name that ``value`` was most likely meant to be, whatever its case; None: none is near.
-
-    Near are a slip of the keys, a part ('orin' of 'orin-agx-64gb') and what is abbreviated ('tensorrt' for 'trt').
-    """
-    folded: dict[str, str] = {}
-    for name in known:
-        folded.setdefault(name.casefold(), name)
-    wanted = value.casefold()
-    near = difflib.get_close_matches(wanted, folded, n=1) or [name for name in folded if _part(wanted, name)][:1]
-    return folded[near[0]] if near else None
-
-
-def _part(wanted: str, name: str) -> bool:
-    if min(len(wanted), len(name)) < _SHORTEST_PART:
-        return False
-    letters = iter(wanted)
-    abbreviates = name[0] == wanted[0] and all(letter in letters for letter in name)
-    return wanted in name or name in wanted or abbreviates

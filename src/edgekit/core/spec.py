@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from edgekit.core import plugins
+from edgekit.core import plugins, suggest
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become parts of file names."""
@@ -80,12 +80,12 @@ class PluginSection:
         if isinstance(value, BaseModel) or (value is None and self.optional):
             return value
         if not isinstance(value, dict):
-            raise ValueError(f"expected a mapping with the key {self.key!r}; {plugins.allowed('', known)}")
+            raise ValueError(f"expected a mapping with the key {self.key!r}; {suggest.allowed('', known)}")
         name = self.named(value)
         if name is None:
             raise ValueError(f"the key {self.key!r} is missing; allowed values: {', '.join(known)}")
         if name not in known:
-            raise ValueError(f"{self.key}: {name!r} is unknown; {plugins.allowed(name, known)}")
+            raise ValueError(f"{self.key}: {name!r} is unknown; {suggest.allowed(name, known)}")
         return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
 
 
@@ -268,7 +268,7 @@ class Spec(Section):
     def _references(self) -> Spec:
         for name in self.preprocess:
             if name not in self.model.inputs:
-                known = plugins.allowed(name, tuple(self.model.inputs))
+                known = suggest.allowed(name, tuple(self.model.inputs))
                 raise _misfit(("preprocess", name), f"no model input {name!r}; {known}")
         for name in self.model.inputs:
             if name not in self.preprocess:
@@ -283,7 +283,7 @@ class Spec(Section):
                 raise _misfit(("data", role), "these frames are kept for data.evaluation; choose others here")
         for name, kpi in self.kpis.items():
             if kpi.target is not None and kpi.target not in self.targets:
-                known = plugins.allowed(kpi.target, tuple(self.targets))
+                known = suggest.allowed(kpi.target, tuple(self.targets))
                 raise _misfit(("kpis", name, "target"), f"{kpi.target!r} is no target; {known}")
         return self
 

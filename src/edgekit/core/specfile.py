@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from edgekit.core import plugins
+from edgekit.core import plugins, suggest
 from edgekit.core.errors import SpecError
 from edgekit.core.mistakes import mistakes, words
 from edgekit.core.spec import Spec
@@ -54,7 +54,7 @@ def _specs(folder: Path) -> list[Path]:
 def _no_spec(path: Path) -> SpecError:
     """The error that there is no such file; it offers the specs that are there."""
     offered = [f.name for f in _specs(path.parent)] if path.parent.is_dir() else []
-    near = plugins.nearest(path.name, offered)
+    near = suggest.nearest(path.name, offered)
     if near is not None or offered:
         hint = f"did you mean {near!r}?" if near is not None else f"this folder holds {', '.join(offered)}"
         return SpecError(f"{path}: no such file; {hint}")
@@ -160,7 +160,7 @@ def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
     start = f"{path}:{_line(tree, where)}: {place}"
     if item["type"] == "extra_forbidden":
         known = _keys_at(tree, where[:-1])
-        hint = f"; {plugins.allowed(where[-1], known)}" if known else ""
+        hint = f"; {suggest.allowed(where[-1], known)}" if known else ""
         return f"{start}: unknown key {str(where[-1])!r}{hint}"
     if item["type"] == "missing":
         return f"{start}: this key is missing"

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from edgekit.core import naming, plugins
+from edgekit.core import naming, suggest
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
 from edgekit.data import NamedConfig
@@ -95,7 +95,7 @@ class Classes:
         for name in asked:
             if complete and name not in known:
                 raise DataError(
-                    f"{where}: has no category {name!r}, which classes lists; {plugins.allowed(name, tuple(known))}"
+                    f"{where}: has no category {name!r}, which classes lists; {suggest.allowed(name, tuple(known))}"
                 )
         if not isinstance(config.classes, dict):
             became |= {name: name for name in asked if name not in known}
@@ -120,7 +120,7 @@ class Classes:
         if self.drop:
             return None
         raise DataError(
-            f"{where}: the category {category!r} is not in classes; {plugins.allowed(category, tuple(self.ids))}. "
+            f"{where}: the category {category!r} is not in classes; {suggest.allowed(category, tuple(self.ids))}. "
             f"Say what it is with map: {{{category}: ...}} (null leaves it out), add it to classes, or set "
             "unlisted: drop to leave such objects out"
         )

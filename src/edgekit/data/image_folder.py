@@ -15,8 +15,8 @@ from edgekit.core import naming
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.classes import ManyClassNames
 from edgekit.core.errors import DataError
-from edgekit.core.plugins import allowed
 from edgekit.core.spec import SpecPath
+from edgekit.core.suggest import allowed
 from edgekit.data import Dataset, NamedConfig, Sample, _files
 
 

@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from edgekit.core.artifacts import sha256_file
 from edgekit.core.errors import DataError
-from edgekit.core.plugins import allowed
 from edgekit.core.spec import SpecPath
+from edgekit.core.suggest import allowed
 from edgekit.data import DataConfig, _files, _frames, _records
 from edgekit.data._frames import Frame, FrameFiles
 

@@ -16,8 +16,8 @@ from typing_extensions import Self
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
-from edgekit.core.plugins import allowed
 from edgekit.core.spec import PluginSection, Section, SpecPath
+from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array
 from edgekit.data import DataConfig, Dataset, Sample, _files
 from edgekit.data._arrays import ENDINGS, read_arrays

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import DataError
 from edgekit.core.spec import NAME, SpecPath
 from edgekit.data import DataConfig, _files, _records
@@ -62,7 +62,7 @@ class NuScenes(FrameFiles):
         for camera in config.cameras:
             if camera not in channels.values():
                 known = tuple(sorted(set(channels.values())))
-                raise DataError(f"{folder / 'sensor.json'}: no camera {camera!r}; {plugins.allowed(camera, known)}")
+                raise DataError(f"{folder / 'sensor.json'}: no camera {camera!r}; {suggest.allowed(camera, known)}")
         scenes = {token: _scene(scene, tables, folder) for token, scene in tables["scene"].items()}
         found = []
         path = folder / "sample_data.json"

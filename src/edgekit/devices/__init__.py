@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8", "fp4"]
 # What NVIDIA's deep-learning accelerator of Orin computes in:

@@ -25,10 +25,10 @@ from typing_extensions import Self
 
 from edgekit.core import plugins
 from edgekit.core.errors import InputError
+from edgekit.core.layers import LayerEvent as LayerEvent
+from edgekit.core.layers import LayerTensor as LayerTensor
 from edgekit.core.probes import Probe as Probe
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
-from edgekit.engine._layers import LayerEvent as LayerEvent
-from edgekit.engine._layers import LayerTensor as LayerTensor
 from edgekit.engine._parts import Part as Part
 from edgekit.engine._turns import in_turn as in_turn
 from edgekit.engine._turns import opened_in_turn as opened_in_turn

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Bootstrap, Difference, Interval
 from edgekit.core.tensors import Array
@@ -95,7 +95,7 @@ def units(measurement: Measurement, name: str | None) -> Units:
         name = SEQUENCE if named else "frame"
     if name not in columns:
         if name != "frame":
-            hint = plugins.allowed(name, ("frame", *sorted(columns)))
+            hint = suggest.allowed(name, ("frame", *sorted(columns)))
             raise InputError(f"bootstrap unit {name!r}: no frame has such metadata; {hint}")
         return Units(name, np.arange(len(measurement.frames)))
     values = columns[name]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.core.errors import SpecError
-from edgekit.core.plugins import allowed
 from edgekit.core.reports import GateReport, Interval, Judgement, KpiResult
 from edgekit.core.spec import KPI_LIMITS, Kpi
+from edgekit.core.suggest import allowed
 from edgekit.gate.baseline import Baseline, Comparison, drop_from_baseline, drop_from_control, worse_ratio
 from edgekit.gate.naming import contradiction
 from edgekit.gate.numbers import HOW, check_numbers, interval_at

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from edgekit.core.errors import SpecError
-from edgekit.core.plugins import allowed
 from edgekit.core.reports import Metric, ProfileReport
 from edgekit.core.spec import Kpi
+from edgekit.core.suggest import allowed
 from edgekit.gate.numbers import HOW, PROFILE_METRICS, profile_values
 from edgekit.gate.operation import ANY_RUN, SPEEDUP
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import InputError
-from edgekit.core.plugins import allowed
 from edgekit.core.reports import EvaluateReport, GateReport, Metric, ProfileReport, Series
+from edgekit.core.suggest import allowed
 from edgekit.history import store, values
 from edgekit.history.location import Location
 from edgekit.history.recording import check_name, fingerprint, gather, write

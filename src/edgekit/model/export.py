@@ -12,7 +12,7 @@ import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,33 +22,19 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.model import onnxsource, usercode
 from edgekit.model.denormals import Denormals, without_denormals
 from edgekit.model.opset import graphs
+from edgekit.onnxfile.graph import MODULE_KEY
 
 if TYPE_CHECKING:
     from torch import nn
 
-MODULE_KEY = "edgekit.module"
-"""Node metadata: dotted name of the PyTorch module that the node comes from, as in ``named_modules()``."""
+    from edgekit.model.load import LoadedModel
 
 _WRAPPER = "network"  # the attribute of the loaded module that holds the user's network
 _MAX_BYTES = 2**31 - 1  # of one protobuf message
 _INSTALL = 'pip install "edgekit[compress]"'
 
 
-class Exportable(Protocol):
-    """The part of :class:`edgekit.model.load.LoadedModel` that is needed here; stages do not import each other."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]: ...
-    @property
-    def outputs(self) -> tuple[str, ...]: ...
-    @property
-    def module(self) -> nn.Module | None: ...
-    @property
-    def onnx(self) -> Path | None: ...
-    def run(self, feeds: Arrays) -> dict[str, Array]: ...
-
-
-def export(model: Exportable, path: Path, opset: int = 20) -> Denormals:
+def export(model: LoadedModel, path: Path, opset: int = 20) -> Denormals:
     """Write ``model`` as one ONNX file with fixed shapes, the names of the spec, and every shape inferred.
 
     The same model gives the same bytes: no paths, no stack traces.  Initializers
@@ -86,7 +72,7 @@ def _write(path: Path, content: bytes) -> Denormals:
     return found
 
 
-def golden(model: Exportable, feeds: Sequence[Arrays]) -> dict[str, Array]:
+def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> dict[str, Array]:
     """Inputs and outputs of the model as it was loaded: ``input.<i>.<name>`` and ``output.<i>.<name>``.
 
     Contiguous arrays; every floating-point output is float32, inputs and other outputs keep their dtype.
@@ -110,7 +96,7 @@ def golden(model: Exportable, feeds: Sequence[Arrays]) -> dict[str, Array]:
     return arrays
 
 
-def _check_repeatable(model: Exportable) -> None:
+def _check_repeatable(model: LoadedModel) -> None:
     """A trace freezes Python state and randomness at their value of that moment: refuse what depends on them."""
     rng = np.random.default_rng(0)
     feed = {
@@ -136,7 +122,7 @@ def _sizes(spec: TensorSpec) -> tuple[int, ...]:
     return tuple(size or 1 for size in spec.shape)
 
 
-def _convert(model: Exportable, module: nn.Module, opset: int) -> Any:
+def _convert(model: LoadedModel, module: nn.Module, opset: int) -> Any:
     import torch
 
     arguments = tuple(torch.zeros(_sizes(s), dtype=getattr(torch, s.dtype)) for s in model.inputs)
@@ -219,7 +205,7 @@ def _failing_node(error: BaseException) -> Any:
     return found
 
 
-def _finish(proto: Any, model: Exportable) -> bytes:
+def _finish(proto: Any, model: LoadedModel) -> bytes:
     import onnx
 
     _rename(proto, model)
@@ -248,7 +234,7 @@ def _finish(proto: Any, model: Exportable) -> bytes:
     return content
 
 
-def _rename(proto: Any, model: Exportable) -> None:
+def _rename(proto: Any, model: LoadedModel) -> None:
     """Give inputs and outputs the names of the spec, and initializers those of the user's own state_dict.
 
     Whatever else the exporter gave one of these names gets another one.

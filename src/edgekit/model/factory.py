@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.core.errors import EdgekitError, ModelError
-from edgekit.core.plugins import allowed
 from edgekit.core.spec import ModelConfig
+from edgekit.core.suggest import allowed
 from edgekit.model import files, signature, usercode
 
 if TYPE_CHECKING:

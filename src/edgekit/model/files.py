@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.core.errors import ModelError
-from edgekit.core.plugins import nearest
+from edgekit.core.suggest import nearest
 
 
 def missing(key: str, file: Path) -> ModelError:

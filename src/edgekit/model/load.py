@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.core import sessions
-from edgekit.core.denormals import flushed
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.tensors import Array, Arrays, TensorSpec, check_feeds
 from edgekit.model import exported, factory, flatten, onnxsource, signature, usercode, weights
+from edgekit.runtime import sessions
+from edgekit.runtime.denormals import flushed
 
 if TYPE_CHECKING:
     import torch

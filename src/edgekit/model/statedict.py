@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import ModelError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 
 USUAL_KEYS = ("state_dict", "model", "model_state_dict", "net", "network", "ema", "model_ema", "module")
 _AVERAGED = frozenset({"ema", "swa", "avg", "average", "averaged", "shadow", "polyak", "modelema"})

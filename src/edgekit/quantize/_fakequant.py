@@ -22,6 +22,7 @@ import numpy as np
 
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.tensors import Array, Arrays
+from edgekit.onnxfile.graph import MODULE_KEY
 from edgekit.quantize import _graph
 from edgekit.quantize._graph import Graph
 from edgekit.quantize._placement import Plan
@@ -30,9 +31,6 @@ from edgekit.quantize._sites import Site, Trace, Watcher
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-MODULE_KEY = "edgekit.module"
-"""Node metadata that the exporter writes: the module a node comes from."""
 
 INNER = "inner"  # the attribute of the fake-quantized network that holds the original one
 _INSTALL = 'pip install "edgekit[qat]"'

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core import sessions
-from edgekit.core.denormals import flushed
 from edgekit.core.errors import MissingRequirement, ModelError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array, Arrays
+from edgekit.runtime import sessions
+from edgekit.runtime.denormals import flushed
 
 OPSET = 17
 """Lowest opset worked on: per-channel DequantizeLinear needs 13, LayerNormalization 17."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core.denormals import flushed
 from edgekit.core.tensors import Array, Arrays
 from edgekit.quantize._graph import Graph, runtime, session, translated
+from edgekit.runtime.denormals import flushed
 
 
 class Observer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgekit.core.errors import SpecError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 
 # Operators with weights, whose integer kernels are what INT8 is for.
 COMPUTE = frozenset({"Conv", "Gemm", "MatMul"})

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgekit.core.reports import LayerNoise
 from edgekit.core.tensors import Array
+from edgekit.onnxfile.graph import MODULE_KEY
 from edgekit.quantize import Bench
 from edgekit.quantize._graph import Graph, run, runtime, session
 from edgekit.quantize._variants import Variants
@@ -56,7 +57,7 @@ def analyse(variants: Variants, bench: Bench | None = None) -> tuple[LayerNoise,
 
 def module_of(node: Any) -> str:
     """Dotted name of the PyTorch module that a node comes from; empty when the model was an ONNX file."""
-    return next((str(item.value) for item in node.metadata_props if item.key == "edgekit.module"), "")
+    return next((str(item.value) for item in node.metadata_props if item.key == MODULE_KEY), "")
 
 
 def _drop(reference: float, found: float, bench: Bench) -> float:

@@ -19,8 +19,8 @@ from edgekit.core.errors import SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.spec import Spec
 from edgekit.engine import EngineConfig
-from edgekit.remote._board import Board as Board
-from edgekit.remote._board import BoardEngine as BoardEngine
+from edgekit.remote.board import Board as Board
+from edgekit.remote.board import BoardEngine as BoardEngine
 
 
 def backend(config: EngineConfig, progress: Progress | None = None) -> Any:

@@ -20,7 +20,7 @@ from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.engine import Engine, layers_path, opened_in_turn
-from edgekit.remote._way import version
+from edgekit.remote.builder import version
 
 MARK = "edgekit: "
 QUERIES = 20

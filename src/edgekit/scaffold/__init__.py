@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import InputError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 
 # A worked example of each task that has no template.
 _EXAMPLES = {

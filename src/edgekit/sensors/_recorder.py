@@ -13,8 +13,8 @@ from typing_extensions import Self
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EnvironmentFault, InputError, MissingRequirement
-from edgekit.core.plugins import allowed
 from edgekit.core.probes import Probe
+from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array
 from edgekit.sensors._clocks import ClockSources, ClockState, clock_state
 from edgekit.sensors._reader import Reader, Recording, SensorConfig, checked_rate

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core import plugins, sessions
+from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
 from edgekit.core.errors import ModelError
 from edgekit.core.golden import feeds_of, frames_of, read_arrays, write_arrays
@@ -23,6 +23,7 @@ from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
 from edgekit.engine import Engine, control_of
 from edgekit.quantize import Job
+from edgekit.runtime import sessions
 from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed

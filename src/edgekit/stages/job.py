@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluation, profiling
 from edgekit.agreement import Agreed
-from edgekit.core import plugins
+from edgekit.core import plugins, suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
@@ -88,7 +88,7 @@ class TargetBench:
         self._accuracies: dict[str, float] = {}
         known = {m.name: m for m in (*self._task.metrics, *self._task.sequence_metrics)}
         if metric is not None and metric not in known:
-            raise SpecError(f"metric: the task has no {metric!r}; {plugins.allowed(metric, tuple(known))}")
+            raise SpecError(f"metric: the task has no {metric!r}; {suggest.allowed(metric, tuple(known))}")
         self.metric: Metric = known[metric] if metric else self._task.metrics[0]
 
     def accuracy(self, model: bytes) -> float:
@@ -100,7 +100,7 @@ class TargetBench:
                     engines[CONTROL] = stack.enter_context(self._engine(self._source.read_bytes()))
                 found = evaluation.evaluate(engines, self._preprocess, self._task, self._validation, control=CONTROL)
             if self.metric.name not in found["it"]:
-                hint = plugins.allowed(self.metric.name, tuple(found["it"]))
+                hint = suggest.allowed(self.metric.name, tuple(found["it"]))
                 raise DataError(
                     f"metric {self.metric.name!r} cannot be measured on the frames of data.validation; {hint}"
                 )

@@ -18,7 +18,7 @@ from edgekit.core.artifacts import sha256_file
 from edgekit.core.sources import own_code
 from edgekit.core.spec import ModelConfig, Spec
 from edgekit.data import DataConfig, Dataset
-from edgekit.engine import _graphfile
+from edgekit.onnxfile.graph import external_files
 from edgekit.stages.tools import tool_versions
 
 _PATHS = ("weights", "exported", "onnx")
@@ -66,7 +66,7 @@ def model_files(config: ModelConfig) -> dict[str, str]:
             raise files.missing(role, path)
         hashes[role] = sha256_file(path)
     if config.onnx is not None:
-        for location in _graphfile.external_files(config.onnx):
+        for location in external_files(config.onnx):
             beside = config.onnx.parent / location
             hashes[f"onnx data {location}"] = sha256_file(beside) if beside.is_file() else ""
     for place, text in _texts(config.args, "args"):

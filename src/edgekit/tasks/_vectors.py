@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 
@@ -29,7 +29,7 @@ def check_vector(outputs: Sequence[TensorSpec], name: str, size: int | None, mea
     """
     known = {spec.name: spec for spec in outputs}
     if name not in known:
-        raise SpecError(f"task.output: the model has no output {name!r}; {plugins.allowed(name, tuple(known))}")
+        raise SpecError(f"task.output: the model has no output {name!r}; {suggest.allowed(name, tuple(known))}")
     spec = known[name]
     expected = f"task.output: expected float32[1, {size or 'D'}], {meaning}; the model gives {spec}"
     if len(spec.shape) != 2:
@@ -50,7 +50,7 @@ def read_vector(outputs: Arrays, name: str, size: int | None) -> Array:
         TensorError: the output is missing, has another shape or dtype, or holds NaN or infinity.
     """
     if name not in outputs:
-        raise TensorError(f"no output {name!r}; {plugins.allowed(name, tuple(outputs))}")
+        raise TensorError(f"no output {name!r}; {suggest.allowed(name, tuple(outputs))}")
     value = outputs[name]
     if value.ndim != 2 or len(value) != 1 or (value.shape[1] < 2 if size is None else value.shape[1] != size):
         raise TensorError(f"output {name!r} has shape {list(value.shape)}; expected [1, {size or 'D'}]")

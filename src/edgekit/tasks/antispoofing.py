@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
-from edgekit.core import plugins
+from edgekit.core import suggest
+from edgekit.core.classes import ClassNames
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import ClassScores, Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig, _roc
 from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
-from edgekit.tasks._classes import ClassNames
 from edgekit.tasks._vectors import Activation, check_scores, probabilities, text_truth
 from edgekit.tasks._weights import Records, checked, checked_rows, grouped, ratio
 
@@ -177,7 +177,7 @@ def presentation(truth: Any, config: Config, sample_id: str) -> str:
     known = (config.bona_fide, *config.attacks)
     if kind not in known:
         raise DataError(
-            f"sample {sample_id!r}: truth is {kind!r}; {plugins.allowed(kind, known)}; "
+            f"sample {sample_id!r}: truth is {kind!r}; {suggest.allowed(kind, known)}; "
             "add the species to task.attacks, or set task.bona_fide"
         )
     return kind

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from edgekit.core.classes import ManyClassNames
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import ClassScores, Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
 from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
-from edgekit.tasks._classes import ManyClassNames
 from edgekit.tasks._temporal import changed_class
 from edgekit.tasks._vectors import Activation, check_scores, probabilities
 from edgekit.tasks._weights import Records, checked, checked_rows, grouped, mean, ratio, single

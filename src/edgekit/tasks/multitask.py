@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
@@ -43,7 +43,7 @@ class Config(TaskConfig):
                 raise ValueError(f"tasks: {name!r} becomes a part of metrics' names; use letters, digits and . _ -")
         unknown = next((name for name in self.truth if name not in self.tasks), None)
         if unknown is not None:
-            raise ValueError(f"truth: no task {unknown!r}; {plugins.allowed(unknown, tuple(self.tasks))}")
+            raise ValueError(f"truth: no task {unknown!r}; {suggest.allowed(unknown, tuple(self.tasks))}")
         return self
 
     def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
@@ -204,7 +204,7 @@ def parts_of(truth: Any, names: Mapping[str, str]) -> dict[str, Any]:
         raise DataError(f"truth is {found}; expected a mapping with the parts {', '.join(names.values())}")
     for task, part in names.items():
         if part not in truth:
-            hint = plugins.allowed(part, tuple(map(str, truth)))
+            hint = suggest.allowed(part, tuple(map(str, truth)))
             raise DataError(f"truth has no part {part!r} for task.tasks.{task}; name its part in task.truth; {hint}")
     return {task: truth[part] for task, part in names.items()}
 

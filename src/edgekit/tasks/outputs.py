@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, Tensors
 from edgekit.core.reports import Metric
@@ -76,7 +76,7 @@ class Outputs(Task):
         known = tuple(spec.name for spec in outputs)
         for name in self.output:
             if name not in known:
-                raise SpecError(f"task.output: the model has no output {name!r}; {plugins.allowed(name, known)}")
+                raise SpecError(f"task.output: the model has no output {name!r}; {suggest.allowed(name, known)}")
         wrong = next((s for s in outputs if s.name in self.output and np.dtype(s.dtype).kind not in "fiub"), None)
         if wrong is not None:
             raise SpecError(f"task.output: the model gives {wrong}; expected numbers")
@@ -93,7 +93,7 @@ class Outputs(Task):
         found = {}
         for name in self.output:
             if name not in outputs:
-                raise TensorError(f"no output {name!r}; {plugins.allowed(name, tuple(outputs))}")
+                raise TensorError(f"no output {name!r}; {suggest.allowed(name, tuple(outputs))}")
             if not np.isfinite(outputs[name]).all():
                 raise TensorError(f"output {name!r} holds NaN or infinity; check the model with: edgekit verify")
             found[name] = np.array(outputs[name])

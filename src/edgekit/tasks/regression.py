@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.classes import ObjectNames
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, Values
@@ -108,11 +108,11 @@ class Config(TaskConfig):
             return "period: belongs to components; remove it"
         unknown = next((n for n in self.period if n not in self.names), None) if isinstance(self.period, dict) else None
         if unknown is not None:
-            return f"period: no component {unknown!r}; {plugins.allowed(unknown, self.names)}"
+            return f"period: no component {unknown!r}; {suggest.allowed(unknown, self.names)}"
         ends = self.normalise if isinstance(self.normalise, tuple) else ()
         unknown = next((name for name in ends if name not in self.names), None)
         if unknown is not None:
-            return f"normalise: no point {unknown!r}; {plugins.allowed(unknown, self.names)}"
+            return f"normalise: no point {unknown!r}; {suggest.allowed(unknown, self.names)}"
         return "normalise: the two points are one; name two" if ends and ends[0] == ends[1] else ""
 
     def create(self) -> Regression:
@@ -148,7 +148,7 @@ class Regression(Task):
         known, sizes = {spec.name: spec for spec in outputs}, []
         for name in self.output:
             if name not in known:
-                raise SpecError(f"task.output: the model has no output {name!r}; {plugins.allowed(name, tuple(known))}")
+                raise SpecError(f"task.output: the model has no output {name!r}; {suggest.allowed(name, tuple(known))}")
             spec = known[name]
             if spec.dtype != "float32":
                 raise SpecError(f"task.output: the model gives {spec}; expected float32: cast the output to float32")
@@ -171,7 +171,7 @@ class Regression(Task):
         parts = []
         for name in self.output:
             if name not in outputs:
-                raise TensorError(f"no output {name!r}; {plugins.allowed(name, tuple(outputs))}")
+                raise TensorError(f"no output {name!r}; {suggest.allowed(name, tuple(outputs))}")
             if outputs[name].dtype != np.float32:
                 raise TensorError(f"output {name!r} is {outputs[name].dtype}; expected float32")
             if not np.isfinite(outputs[name]).all():
@@ -235,7 +235,7 @@ class Regression(Task):
         values = []
         for name in self.labels:
             if name not in truth:
-                hint = plugins.allowed(name, tuple(map(str, truth)))
+                hint = suggest.allowed(name, tuple(map(str, truth)))
                 key = "points" if self.config.points else "components"
                 raise DataError(f"sample {sample_id!r}: no label {name!r}, which task.{key} needs; {hint}")
             value = truth[name]

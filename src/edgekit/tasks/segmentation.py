@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
-from edgekit.core import plugins
+from edgekit.core import suggest
+from edgekit.core.classes import MaskNames
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry, LabelMap
 from edgekit.core.reports import Metric
@@ -26,7 +27,6 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
 from edgekit.inputs.image import Config as Image
 from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
-from edgekit.tasks._classes import MaskNames
 from edgekit.tasks._drawing import blended, colours, legend
 from edgekit.tasks._masks import check_ids, mask_of
 from edgekit.tasks._weights import Records, checked, checked_rows, mean, ratio, single
@@ -136,7 +136,7 @@ class Segmentation(Task):
         """
         known = {spec.name: spec for spec in outputs}
         if self.output not in known:
-            hint = plugins.allowed(self.output, tuple(known))
+            hint = suggest.allowed(self.output, tuple(known))
             raise SpecError(f"task.output: the model has no output {self.output!r}; {hint}")
         spec, count = known[self.output], len(self.classes)
         if self.threshold is not None:
@@ -175,7 +175,7 @@ class Segmentation(Task):
             TensorError: the output is missing, has another shape or dtype, or holds NaN.
         """
         if self.output not in outputs:
-            raise TensorError(f"no output {self.output!r}; {plugins.allowed(self.output, tuple(outputs))}")
+            raise TensorError(f"no output {self.output!r}; {suggest.allowed(self.output, tuple(outputs))}")
         logits = outputs[self.output]
         if self.threshold is not None and logits.ndim == 3:
             logits = logits[:, None]

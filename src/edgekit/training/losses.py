@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core.errors import DataError, ModelError, SpecError
-from edgekit.core.plugins import allowed
+from edgekit.core.suggest import allowed
 from edgekit.tasks import TaskConfig, segmentation
 
 if TYPE_CHECKING:

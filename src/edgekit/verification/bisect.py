@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import sessions
-from edgekit.core.denormals import flushed
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.golden import feeds_of, frames_of
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Departure
 from edgekit.core.tensors import Array
-from edgekit.engine import EngineConfig, _graphfile
+from edgekit.engine import EngineConfig
+from edgekit.onnxfile.graph import Node, read_graph
+from edgekit.runtime import sessions
+from edgekit.runtime.denormals import flushed
 from edgekit.verification.parity import relative_l2
 
 
 @dataclass(frozen=True)
 class _Candidate:
     tensor: str
-    node: _graphfile.Node
+    node: Node
 
 
 def find(
@@ -163,7 +164,7 @@ def _candidates(typed: Any, model: Path, output: str) -> list[_Candidate]:
     """Float tensors that are computed from the inputs on the way to ``output``, in the model's order."""
     from onnx import TensorProto
 
-    graph = _graphfile.read(model)
+    graph = read_graph(model)
     floats = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
     values = [*typed.graph.value_info, *typed.graph.output]
     typed_float = {value.name for value in values if value.type.tensor_type.elem_type in floats}

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.core.reports.parity import OutputKind
 from edgekit.core.tensors import Array
-from edgekit.engine import _graphfile
+from edgekit.onnxfile.graph import read_graph
 
 # After these operators the place of a value depends on the order of scores, and the number of values on a threshold.
 _ORDERING = frozenset({"TopK", "NonMaxSuppression", "NonZero", "Unique", "Compress"})
@@ -22,7 +22,7 @@ _SAME = 0.05
 
 def ordered_outputs(model: Path) -> frozenset[str]:
     """Outputs of an ONNX file that an operator makes which orders or selects by value, at any depth."""
-    graph = _graphfile.read(model)
+    graph = read_graph(model)
     behind: set[str] = set()
     for node in graph.nodes:
         if node.op in _ORDERING or behind.intersection(node.inputs):

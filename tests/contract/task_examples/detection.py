@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.contract.task_examples import HEIGHT, WIDTH, Example
 
 from edgekit.core.predictions import Detections, Objects
 from edgekit.core.tensors import TensorSpec
+from tests.contract.task_examples import HEIGHT, WIDTH, Example
 
 CLASSES = ("car", "person", "sign")
 STRIDE = 8

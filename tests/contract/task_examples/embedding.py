@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.contract.task_examples import Example
 
 from edgekit.core.tensors import TensorSpec
+from tests.contract.task_examples import Example
 
 SUBJECTS, LENGTH = 6, 16
 

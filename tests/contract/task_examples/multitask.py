@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.contract.task_examples import HEIGHT, WIDTH, Example
 
 from edgekit.core.tensors import TensorSpec
+from tests.contract.task_examples import HEIGHT, WIDTH, Example
 
 CLASSES = {"area": ["background", "drivable", "alternative"], "lanes": ["background", "lane"]}
 

@@ -28,7 +28,8 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from edgekit.core import plugins
+from edgekit.core import suggest
+from edgekit.core.classes import ObjectNames
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.predictions import Detections, Geometry, Objects
 from edgekit.core.reports import Metric
@@ -38,7 +39,6 @@ from edgekit.core.textfile import read_text
 from edgekit.inputs import InputConfig
 from edgekit.inputs.frame_size import Config as FrameSize
 from edgekit.tasks import Labelled, Task, TaskConfig
-from edgekit.tasks._classes import ObjectNames
 from edgekit.tasks._drawing import boxed, colours, text_scale
 from edgekit.tasks._nms import suppress
 from edgekit.tasks._temporal import changed_boxes, changed_objects
@@ -52,7 +52,7 @@ _FAR = 1e6  # pixels: boxes that reach further do so because a number overflowed
 
 def _family(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError(f"{name!r} is no family; {plugins.allowed(name, tuple(FAMILIES))}")
+        raise ValueError(f"{name!r} is no family; {suggest.allowed(name, tuple(FAMILIES))}")
     return name
 
 

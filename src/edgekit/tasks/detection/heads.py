@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.core import plugins
+from edgekit.core import suggest
 from edgekit.core.errors import SpecError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.tasks.detection.families import (
@@ -65,7 +65,7 @@ class Head:
         for part, names in self.parts.items():
             for name in names:
                 if name not in known:
-                    hint = plugins.allowed(name, tuple(known))
+                    hint = suggest.allowed(name, tuple(known))
                     raise SpecError(f"task.output: the model has no output {name!r}; {hint}")
                 spec = known[name]
                 expected = self._misfit(part, spec.shape)
@@ -96,7 +96,7 @@ class Head:
 
     def _read(self, outputs: Arrays, part: str, name: str) -> Array:
         if name not in outputs:
-            raise TensorError(f"no output {name!r}; {plugins.allowed(name, tuple(outputs))}")
+            raise TensorError(f"no output {name!r}; {suggest.allowed(name, tuple(outputs))}")
         value = outputs[name]
         expected = self._misfit(part, value.shape)
         if expected:

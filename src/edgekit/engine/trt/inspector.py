@@ -1,0 +1,190 @@
+"""The precision that an engine really got, layer by layer, held against what its typed ONNX model asked for.
+
+Reads the JSON of TensorRT's engine inspector, from the library or from ``trtexec --exportLayerInfo``
+(https://docs.nvidia.com/deeplearning/tensorrt/latest/performance/best-practices.html).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgekit.core.errors import InputError
+from edgekit.core.reports import Judgement
+from edgekit.onnxfile.graph import Graph
+
+COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+# Widest first; an engine's word for a type, by what its text holds.
+_TYPES = (
+    ("int8", re.compile(r"\bint8\b", re.I)),
+    ("fp8", re.compile(r"\bfp8\b|\bfloat8", re.I)),
+    ("bf16", re.compile(r"\bbf16\b|\bbfloat16\b", re.I)),
+    ("fp16", re.compile(r"\bfp16\b|\bhalf\b|\bfloat16\b", re.I)),
+    ("fp32", re.compile(r"\bfp32\b|\bfloat\b|\bfloat32\b", re.I)),
+)
+_BYTES = {"int8": 1, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
+_FLOATS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+_ONNX = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+_REFORMAT = re.compile(r"reformat", re.I)
+_ROUNDING = re.compile(r"^(quantize|dequantize|scale)", re.I)
+_DLA = re.compile(r"\bdla\b", re.I)
+
+
+@dataclass(frozen=True)
+class LayerPrecision:
+    """One engine layer: its kind in the runtime's words, the type it computes in, and the widest type that the
+    model's compute nodes in it were written in; empty: the model asked for none, or the engine does not say."""
+
+    name: str
+    kind: str
+    achieved: str
+    wanted: str
+    nodes: tuple[str, ...] = ()
+    dla: bool = False
+
+    @property
+    def missed(self) -> bool:
+        """It computes in a wider type than was asked for."""
+        return bool(self.wanted and self.achieved) and _BYTES[self.achieved] > _BYTES[self.wanted]
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """What became of the request.
+
+    ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that stayed layers of their own,
+    ``fallbacks`` the layers that a DLA engine leaves to the GPU.  ``unknown`` counts what the list does not say:
+    types of layers, and compute nodes that no layer names; with some of these, and nothing missed, the verdict is
+    ``undecided``.
+    """
+
+    precision: str
+    layers: tuple[LayerPrecision, ...]
+    missed: tuple[str, ...]
+    unfused: tuple[str, ...]
+    reformats: int
+    dla_subgraphs: int
+    fallbacks: tuple[str, ...]
+    unknown: int
+    verdict: Judgement
+
+    def numbers(self) -> dict[str, float]:
+        """Counts that KPIs can limit."""
+        return {
+            "layers": float(len(self.layers)),
+            "missed_layers": float(len(self.missed)),
+            "unfused_qdq": float(len(self.unfused)),
+            "reformat_layers": float(self.reformats),
+            "dla_subgraphs": float(self.dla_subgraphs),
+            "dla_fallbacks": float(len(self.fallbacks)),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """(layer, kind, wanted, achieved) of the layers that compute or were missed, for a table."""
+        shown = [layer for layer in self.layers if layer.wanted or layer.name in self.unfused]
+        return [(layer.name, layer.kind, layer.wanted or "-", layer.achieved or "?") for layer in shown]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self) | {"numbers": self.numbers()}
+
+
+def inspect(
+    document: str | Mapping[str, Any], precision: str, source: Graph | None = None, dla: bool = False
+) -> Achieved:
+    """Compare an inspector's layer list with the request.
+
+    Args:
+        document: the inspector's JSON text, or what it parses to: ``{"Layers": [...]}``.
+        precision: what the engine was asked for.
+        source: the typed model; without it every compute layer is held against ``precision``.
+        dla: the engine was built for a DLA.
+
+    Raises:
+        InputError: not such a document, or the list holds names only, because the engine was built without detailed
+            profiling.
+    """
+    layers = _layers(document)
+    wanted = {} if source is None else requested(source)
+    read = tuple(_layer(layer, wanted, precision if source is None else "") for layer in layers)
+    missed = tuple(layer.name for layer in read if layer.missed)
+    fallbacks = tuple(layer.name for layer in read if dla and not layer.dla and not _REFORMAT.search(layer.kind))
+    named = {node for layer in read for node in layer.nodes}
+    unknown = sum(bool(layer.wanted) and not layer.achieved for layer in read) + len(wanted.keys() - named)
+    subgraphs = sum(layer.dla for layer in read)
+    fails = bool(missed) or (dla and subgraphs == 0)
+    return Achieved(
+        precision=precision,
+        layers=read,
+        missed=missed,
+        unfused=tuple(layer.name for layer in read if _ROUNDING.search(layer.kind) and not layer.wanted),
+        reformats=sum(bool(_REFORMAT.search(layer.kind)) for layer in read),
+        dla_subgraphs=subgraphs,
+        fallbacks=fallbacks,
+        unknown=unknown,
+        verdict="fail" if fails else "undecided" if unknown else "pass",
+    )
+
+
+def requested(source: Graph) -> dict[str, str]:
+    """The type that each compute node of a typed model is written in, by node name: int8 between Q/DQ, else that of
+    its weight."""
+    producers = source.producers()
+    found = {}
+    for node in source.nodes:
+        if node.op not in COMPUTE:
+            continue
+        makers = [source.nodes[producers[name]].op if name in producers else "" for name in node.inputs[:2]]
+        if makers == ["DequantizeLinear", "DequantizeLinear"]:
+            found[node.name] = "int8"
+        elif (weight := source.constants.get(node.inputs[1])) is not None and weight.dtype in _FLOATS:
+            found[node.name] = _FLOATS[weight.dtype]
+    return found
+
+
+def _layers(document: str | Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    try:
+        parsed = json.loads(document) if isinstance(document, str) else document
+    except json.JSONDecodeError as error:
+        raise InputError(f"not an engine inspector's document: {error}; build the engine again") from error
+    layers = parsed.get("Layers") if isinstance(parsed, Mapping) else None
+    if not isinstance(layers, list):
+        raise InputError("not an engine inspector's document: expected a JSON object with the key Layers")
+    if any(not isinstance(layer, Mapping) for layer in layers):
+        raise InputError("the engine names its layers only; build it with detailed_profiling: true")
+    return layers
+
+
+def onnx_nodes(name: str, metadata: str) -> tuple[str, ...]:
+    """The ONNX nodes that an engine layer was made of: the metadata separates them by control characters; without
+    it the name joins them with " + "."""
+    return tuple(_ONNX.findall(metadata)) or tuple(re.split(r" \+ | \|\| ", name))
+
+
+def _layer(layer: Mapping[str, Any], wanted: Mapping[str, str], default: str) -> LayerPrecision:
+    name, kind = str(layer.get("Name", "")), str(layer.get("LayerType", ""))
+    nodes = onnx_nodes(name, str(layer.get("Metadata", "")))
+    types = [wanted[node] for node in nodes if node in wanted]
+    asked = max(types, key=_BYTES.__getitem__) if types else ""
+    if default in _BYTES and _computes(layer, kind):
+        asked = default
+    return LayerPrecision(name, kind, _type(layer), asked, nodes, bool(_DLA.search(kind)))
+
+
+def _computes(layer: Mapping[str, Any], kind: str) -> bool:
+    return "Weights" in layer or bool(re.search(r"conv|gemm|matrixmultiply|matmul", kind, re.I))
+
+
+def _type(layer: Mapping[str, Any]) -> str:
+    """The type of the weights or, without them, of the first input: what the kernel multiplies."""
+    weights = layer.get("Weights")
+    texts = [str(weights["Type"])] if isinstance(weights, Mapping) and "Type" in weights else []
+    texts += [str(tensor.get("Format/Datatype", tensor.get("Datatype", ""))) for tensor in layer.get("Inputs", ())[:1]]
+    for text in texts:
+        for name, pattern in _TYPES:
+            if pattern.search(text):
+                return name
+    return ""

@@ -1,0 +1,1 @@
+"""ONNX files read and edited without the onnx package: graphs, interfaces, names."""
