@@ -43,10 +43,12 @@ from edgekit.data import Dataset, Sample
 from edgekit.engine import ort
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
-from edgekit.quantize import Job, _fold, mixed
-from edgekit.quantize._sensitivity import analyse, module_of
-from edgekit.quantize._variants import Variants
+from edgekit.quantize import mixed
+from edgekit.quantize.mixed.sensitivity import analyse, module_of
+from edgekit.quantize.mixed.variants import Variants
+from edgekit.quantize.qat import fold
 from edgekit.stages import job as jobs
+from edgekit.technique import Job
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Project, then settings of ptq: the shipped ones, and ones that lose enough for a choice to matter.
@@ -100,7 +102,7 @@ def search(job: Job, weights: str, budgets: Sequence[float], frames: int, folder
     data = [({name: torch.from_numpy(a) for name, a in feeds.items()}, torch.from_numpy(t)[None]) for feeds, t in read]
     start, seconds, left, bits, state = time.monotonic(), 0.0, {}, {}, {}
     for budget in budgets:
-        network = _fold.fold(job.network(), list(data[0][0].values())).network
+        network = fold.fold(job.network(), list(data[0][0].values())).network
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # its backward hooks refuse what works in place

@@ -18,7 +18,8 @@ import json, sys, time
 from pathlib import Path
 from edgekit.core.specfile import read_spec
 from edgekit.preprocess import Preprocess
-from edgekit.quantize import Job, ptq
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 
 class Cycled:
     def __init__(self, spec, count):

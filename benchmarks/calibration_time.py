@@ -22,7 +22,8 @@ import onnxruntime
 from edgekit.core.specfile import read_spec
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
-from edgekit.quantize import Job, ptq
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 
 CALIBRATORS = ("minmax", "percentile", "entropy", "mse")
 

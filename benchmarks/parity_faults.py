@@ -38,8 +38,9 @@ from edgekit.engine import ort  # noqa: E402
 from edgekit.engine.ort.fusion import members  # noqa: E402
 from edgekit.onnxfile.graph import read_graph  # noqa: E402
 from edgekit.profiling import machine  # noqa: E402
-from edgekit.quantize import Job, ptq  # noqa: E402
-from edgekit.quantize._profiles import PROFILES  # noqa: E402
+from edgekit.qdq.profiles import PROFILES  # noqa: E402
+from edgekit.quantize import ptq  # noqa: E402
+from edgekit.technique import Job  # noqa: E402
 from edgekit.verification.limits import limits_of  # noqa: E402
 from edgekit.verification.parity import Proven, check  # noqa: E402
 

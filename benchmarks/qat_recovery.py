@@ -30,7 +30,8 @@ from edgekit.engine import ort
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
-from edgekit.quantize import Job, ptq, qat
+from edgekit.quantize import ptq, qat
+from edgekit.technique import Job
 from edgekit.training import TrainingConfig, of_task
 
 PROJECT = Path(__file__).parents[1] / "examples" / "camvid"

@@ -20,7 +20,8 @@ from edgekit.engine import ort
 from edgekit.evaluation import evaluate
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
-from edgekit.quantize import Job, ptq
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 
 RESULTS = Path(__file__).parent / "results" / "repair_ablation.json"
 REPAIRS: dict[str, dict[str, Any]] = {

@@ -27,7 +27,7 @@ CONFIG = ort.Config(engine="ort", threads=THREADS)
 
 
 class ValidationBench:
-    """An :class:`edgekit.quantize.Bench`; the deciding metric is the one that the results are compared by."""
+    """An :class:`edgekit.technique.Bench`; the deciding metric is the one that the results are compared by."""
 
     target = "cpu"
 

@@ -86,7 +86,7 @@ def _edgekit(technique: str, **config: Any) -> Callable[[Work], None]:
         from benchmarks.peers.bench import ValidationBench
 
         from edgekit.core import plugins
-        from edgekit.quantize import Job
+        from edgekit.technique import Job
 
         module = plugins.load("quantize", technique)
         floor = {"max_drop": MAX_DROP[work.model.metric]} if module.Config.measures else {}

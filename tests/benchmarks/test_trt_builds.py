@@ -19,7 +19,8 @@ from edgekit.engine import trt
 from edgekit.engine.trt import bindings, guard
 from edgekit.model.export import export
 from edgekit.model.load import LoadedModel
-from edgekit.quantize import Job, half, ptq
+from edgekit.quantize import half, ptq
+from edgekit.technique import Job
 from tests.support.graphs import normal
 
 CAMVID = Network("camvid", Path("examples/camvid/model.py"), (1, 3, 360, 480), Path("examples/camvid/weights.pth"))

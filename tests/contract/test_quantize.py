@@ -16,8 +16,8 @@ import pytest
 
 from edgekit.core import plugins
 from edgekit.engine import ort
-from edgekit.quantize import Job, Quantized
-from edgekit.quantize._profiles import PROFILES
+from edgekit.qdq.profiles import PROFILES
+from edgekit.technique import Job, Quantized
 from tests.support import tensorrt_rtx
 from tests.support.fake_quant import fake_quant
 from tests.support.graphs import relative_l2

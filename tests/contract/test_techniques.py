@@ -22,8 +22,8 @@ from edgekit.core import plugins
 from edgekit.core.errors import DataError, ModelError
 from edgekit.core.reports import Latency, Metric
 from edgekit.engine import ort
-from edgekit.quantize import Job, Quantized, TechniqueConfig
 from edgekit.stats.faster import EACH, LOADS
+from edgekit.technique import Job, Quantized, TechniqueConfig
 from tests.support.graphs import normal, relative_l2
 from tests.support.reference_models import Frames, Named, Tiny, exported, seeded
 from tests.support.runtime import session

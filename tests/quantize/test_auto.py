@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import CompressReport
-from edgekit.quantize import Job, Quantized, auto
+from edgekit.quantize import auto
 from edgekit.quantize.ptq import Config as PtqConfig
+from edgekit.technique import Job, Quantized
 from tests.support.benches import CountingBench, frames, uneven
 
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")

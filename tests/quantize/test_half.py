@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from edgekit.core.errors import DataError, ModelError
-from edgekit.quantize import Job, half
-from edgekit.quantize._casts import FORMATS
+from edgekit.qdq.casts import FORMATS
+from edgekit.quantize import half
+from edgekit.technique import Job
 from tests.support import tensorrt_rtx
 from tests.support.graphs import convnet, node, normal, write
 from tests.support.halves import (

@@ -9,8 +9,9 @@ import pytest
 
 from edgekit.core.errors import ModelError
 from edgekit.engine import ort
-from edgekit.quantize import Job, ptq
-from edgekit.quantize._profiles import PROFILES
+from edgekit.qdq.profiles import PROFILES
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 from tests.support import tensorrt_rtx
 from tests.support.fake_quant import OPERATORS, fake_quant
 from tests.support.graphs import convnet, node, normal, relative_l2, write

@@ -8,10 +8,11 @@ import pytest
 
 from edgekit.core.errors import CheckFailed, ModelError, SpecError
 from edgekit.core.reports import Metric
-from edgekit.quantize import Job, mixed
-from edgekit.quantize._sensitivity import analyse, picture
-from edgekit.quantize._variants import Variants
+from edgekit.quantize import mixed
+from edgekit.quantize.mixed.sensitivity import analyse, picture
+from edgekit.quantize.mixed.variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
+from edgekit.technique import Job
 from tests.support.benches import CountingBench, frames, uneven
 
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")

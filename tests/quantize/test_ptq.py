@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from edgekit.core.errors import DataError, ModelError, SpecError
 from edgekit.engine import ort
-from edgekit.quantize import Job, Quantized, ptq
+from edgekit.quantize import ptq
+from edgekit.technique import Job, Quantized
 from tests.support.graphs import convnet, node, normal, relative_l2, write
 from tests.support.reference_models import Frames
 

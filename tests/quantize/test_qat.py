@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from edgekit.core.errors import DataError, MissingRequirement, ModelError, SpecError
 from edgekit.engine import ort
-from edgekit.quantize import Job, _fakequant, _fold, ptq, qat
+from edgekit.quantize import ptq, qat
+from edgekit.quantize.qat import fakequant, fold
+from edgekit.technique import Job
 from edgekit.training import TrainingConfig, of_task, supervised, tensors, train
 from tests.support.graphs import relative_l2
 from tests.support.tiny_segmentation import CONFIG, SIZE, Bench, Flat, Frames, Net, frame, make_job, run
@@ -64,7 +66,7 @@ class TestFolding:
     def test_the_function_stays(self, job: Job) -> None:
         assert job.network is not None
         feeds = torch.from_numpy(frame(5)[0]["image"])
-        folded = _fold.fold(job.network(), [feeds])
+        folded = fold.fold(job.network(), [feeds])
         assert set(folded.pairs) == {
             ("network.stem.0", "network.stem.1"),
             ("network.depthwise.0", "network.depthwise.1"),
@@ -78,7 +80,7 @@ class TestFolding:
         """Changed folded weights give the same outputs in the user's own network."""
         assert job.network is not None
         feeds = torch.from_numpy(frame(5)[0]["image"])
-        folded = _fold.fold(job.network(), [feeds])
+        folded = fold.fold(job.network(), [feeds])
         with torch.no_grad():
             for parameter in folded.network.parameters():
                 parameter.mul_(1.1).add_(0.01)
@@ -95,7 +97,7 @@ class TestFolding:
         fresh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).eval()
         feeds = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         expected = network(feeds)
-        folded = _fold.fold(network, [feeds])
+        folded = fold.fold(network, [feeds])
         assert folded.pairs == (("0", "1"),)
         assert torch.allclose(folded.unfold(tensors(folded.network), fresh)(feeds), expected, atol=1e-5)
 
@@ -109,7 +111,7 @@ class TestFolding:
                 x = self.conv(x)
                 return self.norm(x) + x  # type: ignore[no-any-return]
 
-        folded = _fold.fold(Forked(), [torch.zeros(1, 3, 4, 4)])
+        folded = fold.fold(Forked(), [torch.zeros(1, 3, 4, 4)])
         assert (folded.pairs, folded.frozen) == ((), ("norm",))
 
 
@@ -156,12 +158,12 @@ class TestRounding:
         assert [name for name, grad in grads.items() if grad is None or not grad.any()] == []
 
     def test_a_rounding_that_is_not_followed_is_refused(self, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-        located = _fakequant.locate
+        located = fakequant.locate
 
-        def forgetful(*args: Any) -> _fakequant.Placed:
+        def forgetful(*args: Any) -> fakequant.Placed:
             return replace(located(*args), weights={}, missing=("node_conv",))
 
-        monkeypatch.setattr(_fakequant, "locate", forgetful)
+        monkeypatch.setattr(fakequant, "locate", forgetful)
         with pytest.raises(
             ModelError, match=r"differs from the quantized model by .*not found in the network: node_conv"
         ):

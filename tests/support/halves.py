@@ -13,8 +13,9 @@ import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.quantize import Job, Quantized, half
-from edgekit.quantize._graph import Graph, runtime, session
+from edgekit.qdq.graph import Graph, runtime, session
+from edgekit.quantize import half
+from edgekit.technique import Job, Quantized
 from tests.support.graphs import node, normal, relative_l2, write
 
 LIMITS = json.loads((Path(__file__).parents[1] / "golden" / "half.json").read_text())["relative_l2"]

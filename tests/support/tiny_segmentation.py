@@ -15,8 +15,8 @@ from edgekit.core.reports import Metric
 from edgekit.core.tensors import TensorSpec
 from edgekit.model import export
 from edgekit.model.load import LoadedModel
-from edgekit.quantize import Job
 from edgekit.tasks import segmentation
+from edgekit.technique import Job
 from edgekit.training import of_task, restore
 
 SIZE = (16, 24)

@@ -9,7 +9,7 @@ from benchmarks import parity_faults as bench
 from benchmarks import parity_mutations as mutations
 
 from edgekit.engine import ort
-from edgekit.quantize._profiles import PROFILES
+from edgekit.qdq.profiles import PROFILES
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import check
 

@@ -16,8 +16,9 @@ from edgekit.core.reports import VerifyReport
 from edgekit.engine import Part, ort
 from edgekit.onnxfile import edit, graph
 from edgekit.onnxfile.graph import read_graph
-from edgekit.quantize import Job, ptq
-from edgekit.quantize._profiles import PROFILES
+from edgekit.qdq.profiles import PROFILES
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 from edgekit.verification.layers import check_layers, judge_parts
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import require

@@ -19,14 +19,15 @@ from pydantic import Field
 
 from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.reports import CompressReport, LayerNoise, Rung
-from edgekit.quantize import Bench, Job, Quantized, TechniqueConfig, half, mixed, qat
+from edgekit.quantize import half, mixed, qat
 from edgekit.quantize import ptq as post_training
-from edgekit.quantize._sensitivity import analyse, picture
-from edgekit.quantize._variants import Variants
+from edgekit.quantize.mixed.sensitivity import analyse, picture
+from edgekit.quantize.mixed.variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.quantize.qat import Config as QatConfig
 from edgekit.stats import faster
 from edgekit.stats.openings import summarise_openings
+from edgekit.technique import Bench, Job, Quantized, TechniqueConfig
 
 QUERIES = 100
 # What the repair rungs switch on, the cheapest first.

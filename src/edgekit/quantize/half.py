@@ -20,11 +20,11 @@ from pydantic import Field
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
-from edgekit.quantize import Job, Quantized, TechniqueConfig
-from edgekit.quantize._calibrate import calibrate
-from edgekit.quantize._casts import FLOAT, FORMATS, Format, Signature, mixed, raised, signature
-from edgekit.quantize._graph import Graph, attribute, simplified
-from edgekit.quantize._ranges import MinMax
+from edgekit.qdq.calibrate import calibrate
+from edgekit.qdq.casts import FLOAT, FORMATS, Format, Signature, mixed, raised, signature
+from edgekit.qdq.graph import Graph, attribute, simplified
+from edgekit.qdq.ranges import MinMax
+from edgekit.technique import Job, Quantized, TechniqueConfig
 
 # Sampling positions and running sums over pixels: FP16 is 1 pixel apart beyond 1024, BF16 beyond 128.
 POSITIONS = frozenset({"AffineGrid", "CumSum", "DeformConv", "GridSample", "RoiAlign"})

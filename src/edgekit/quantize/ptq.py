@@ -2,8 +2,8 @@
 
 Activations are 8-bit, one grid a tensor; weights are signed 8-bit, one scale per output channel
 (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3).
-What repairs accuracy without training is one switch and one file each: :mod:`edgekit.quantize._equalize`,
-:mod:`edgekit.quantize._bias` and :mod:`edgekit.quantize._adaround`.
+What repairs accuracy without training is one switch and one file each: :mod:`edgekit.qdq.equalize`,
+:mod:`edgekit.qdq.bias` and :mod:`edgekit.qdq.adaround`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pydantic import Field
 
 from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.tensors import Array
-from edgekit.quantize import Job, Quantized, TechniqueConfig, _adaround, _bias, _equalize, _ranges
-from edgekit.quantize._calibrate import Calibration, calibrate
-from edgekit.quantize._graph import Graph, simplified
-from edgekit.quantize._placement import Plan, plan
-from edgekit.quantize._profiles import profile
-from edgekit.quantize._qdq import Ranges, Weights, insert
-from edgekit.quantize._rewrite import rewrite
+from edgekit.qdq import adaround, bias, equalize, ranges
+from edgekit.qdq.calibrate import Calibration, calibrate
+from edgekit.qdq.graph import Graph, simplified
+from edgekit.qdq.insert import Ranges, Weights, insert
+from edgekit.qdq.placement import Plan, plan
+from edgekit.qdq.profiles import profile
+from edgekit.qdq.rewrite import rewrite
+from edgekit.technique import Job, Quantized, TechniqueConfig
 
 Calibrator = Literal["minmax", "percentile", "entropy", "mse"]
 
@@ -44,14 +45,14 @@ class Config(TechniqueConfig):
     exclude: tuple[str, ...] = Field((), description="names of ONNX nodes that stay float")
     profiles: tuple[str, ...] = Field((), description="further Q/DQ placements to export from the same calibration")
 
-    def finder(self, tensor: str, frames: int) -> _ranges.RangeFinder:
+    def finder(self, tensor: str, frames: int) -> ranges.RangeFinder:
         """An empty range finder for one tensor, of which ``frames`` frames will be seen."""
-        sample = max(_ranges.LEAST, _ranges.BUDGET // max(1, frames))
+        sample = max(ranges.LEAST, ranges.BUDGET // max(1, frames))
         if self.calibrator == "minmax":
-            return _ranges.MinMax(tensor)
+            return ranges.MinMax(tensor)
         if self.calibrator == "percentile":
-            return _ranges.Percentile(tensor, sample, self.percentile)
-        return {"entropy": _ranges.Entropy, "mse": _ranges.MeanSquare}[self.calibrator](tensor, sample)
+            return ranges.Percentile(tensor, sample, self.percentile)
+        return {"entropy": ranges.Entropy, "mse": ranges.MeanSquare}[self.calibrator](tensor, sample)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Prepared:
         placed = self.plans[profile_name]
         # A layer that stays float in this plan has nothing to make up for.
         shifts = {name: self.shifts[name] for name in placed.compute if name in self.shifts}
-        graph = _bias.shifted(self.graph, shifts) if shifts else self.graph
+        graph = bias.shifted(self.graph, shifts) if shifts else self.graph
         return place_in(graph, placed, self.calibration.ranges(placed.profile), self.config, self.fixed)
 
 
@@ -106,7 +107,7 @@ def prepare(job: Job, config: Config) -> Prepared:
     if replaced:
         repairs["rewritten"] = replaced
     if config.bias_correction:
-        graph = _bias.with_biases(graph, config.exclude)
+        graph = bias.with_biases(graph, config.exclude)
     plans = {name: plan(graph, profile(name), config.exclude) for name in names}
     prepared = Prepared(graph, plans, ranges_seen(graph, plans.values(), job, config), config, repairs=repairs)
     if config.rounding == "adaround":
@@ -136,7 +137,7 @@ def rewritten(graph: Graph, profiles: Collection[str], config: Config) -> tuple[
 def equalized(graph: Graph, job: Job) -> tuple[Graph, dict[str, Any]]:
     """The same function with equally wide channels; one pass over the frames."""
     with job.progress.track("equalize", len(job.frames)) as advance:
-        found = _equalize.equalize(graph, _equalize.peaks_seen(graph, job.frames, advance))
+        found = equalize.equalize(graph, equalize.peaks_seen(graph, job.frames, advance))
     return found.graph, found.summary()
 
 
@@ -144,8 +145,8 @@ def adarounded(prepared: Prepared, job: Job) -> Prepared:
     """Choose the rounding of weights, on the job's profile for all profiles."""
     config, graph, placed = prepared.config, prepared.graph, prepared.plans[job.profile]
     ranges = prepared.calibration.ranges(placed.profile)
-    with job.progress.track("adaround", len(_adaround.suitable(graph, placed.compute))) as advance:
-        rounding = _adaround.round_weights(
+    with job.progress.track("adaround", len(adaround.suitable(graph, placed.compute))) as advance:
+        rounding = adaround.round_weights(
             graph,
             placed.compute,
             lambda fixed: _inserted(graph, placed, ranges, config, fixed),
@@ -167,8 +168,8 @@ def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
     def typed(shifted: Graph) -> Any:
         return _inserted(shifted, placed, ranges, config, prepared.fixed)
 
-    with job.progress.track("bias correction", _bias.passes(graph, placed.compute)) as advance:
-        correction = _bias.correct(graph, placed.compute, typed, job.frames, advance)
+    with job.progress.track("bias correction", bias.passes(graph, placed.compute)) as advance:
+        correction = bias.correct(graph, placed.compute, typed, job.frames, advance)
     repairs = {**prepared.repairs, "bias_correction": correction.summary()}
     return replace(prepared, shifts=correction.shifts, repairs=repairs)
 

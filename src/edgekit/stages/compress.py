@@ -22,11 +22,11 @@ from edgekit.core.workspace import RECORD as STAGE_RECORD
 from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
 from edgekit.engine import Engine, control_of
-from edgekit.quantize import Job
 from edgekit.runtime import sessions
 from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed
+from edgekit.technique import Job
 
 
 def quantize_model(
@@ -124,17 +124,18 @@ def analyse_layers(
     spec: Spec, target: str, exported: Stage, frames: Dataset, by_metric: bool, progress: Progress
 ) -> tuple[SensitivityReport, bytes]:
     """What quantizing each layer alone costs under the spec's PTQ settings, and a picture (PNG) of it."""
-    from edgekit.quantize import _sensitivity, _variants, ptq
+    from edgekit.quantize import ptq
+    from edgekit.quantize.mixed import sensitivity, variants
 
     step = spec.compress[0].quantize if spec.compress else ptq.Config()
     config = step if isinstance(step, ptq.Config) else getattr(step, "ptq", ptq.Config())
     source = exported.path / "fp32.onnx"
     _require_float32(spec, source)
     with jobs.job(spec, target, source, frames, config, None, progress, measures=by_metric) as job:
-        layers = _sensitivity.analyse(_variants.Variants(job, config), job.bench)
+        layers = sensitivity.analyse(variants.Variants(job, config), job.bench)
         metric = job.bench.metric.name if job.bench else None
         report = SensitivityReport(target, job.profile, metric, layers)
-    return report, _sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
+    return report, sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
 
 
 def publish_compressed(spec: Spec, final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:

@@ -22,10 +22,10 @@ from edgekit.data import Dataset
 from edgekit.engine import Engine, not_here, opened_in_turn
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
-from edgekit.quantize import Job, TechniqueConfig
 from edgekit.stages import labels
 from edgekit.stages.asking import Asking
 from edgekit.stats import faster
+from edgekit.technique import Job, TechniqueConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +69,7 @@ CONTROL = "control"
 
 
 class TargetBench:
-    """Builds typed models for one target and measures them there; see :class:`edgekit.quantize.Bench`.
+    """Builds typed models for one target and measures them there; see :class:`edgekit.technique.Bench`.
 
     A task that is held against the control gets the engine of ``source``, the FP32 model, as one.
     """

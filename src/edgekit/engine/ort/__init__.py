@@ -101,7 +101,7 @@ def fingerprint(config: Config) -> dict[str, Any]:
 
 
 def quantization_profile(config: Config) -> str:
-    """The Q/DQ placement that is fast here: a name of :mod:`edgekit.quantize._profiles`."""
+    """The Q/DQ placement that is fast here: a name of :mod:`edgekit.qdq.profiles`."""
     return config.profile or ("ort-arm" if platform.machine().lower() in ("aarch64", "arm64") else "ort-x86")
 
 

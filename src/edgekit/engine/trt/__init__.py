@@ -130,7 +130,7 @@ def open(path: Path, config: Config) -> TrtEngine:
 
 
 def quantization_profile(config: Config) -> str:
-    """The Q/DQ placement that TensorRT fuses: a name of :mod:`edgekit.quantize._profiles`."""
+    """The Q/DQ placement that TensorRT fuses: a name of :mod:`edgekit.qdq.profiles`."""
     return "tensorrt"
 
 

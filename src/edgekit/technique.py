@@ -1,0 +1,132 @@
+"""What a compression technique gets and gives.
+
+A technique is a module with a frozen ``Config`` (its keys in a compress step) and
+``apply(job, config) -> Quantized``.  What needs an engine, a task or the user's
+PyTorch network comes in through the :class:`Job`, so a technique imports none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.core.errors import SpecError
+from edgekit.core.progress import Progress, Silent
+from edgekit.core.reports import Latency, Metric
+from edgekit.core.tensors import Arrays
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TechniqueConfig(BaseModel):
+    """Base of every technique's ``Config``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    measures: ClassVar[bool] = False
+    """Whether the result is one target's own, because the technique measures there."""
+
+
+class Frames(Protocol):
+    """Calibration frames: model inputs by name, batch first; every iteration starts from the first."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Arrays]: ...
+
+
+class Examples(Protocol):
+    """Training frames by index: the model's inputs, and the truth as the dataset gives it, or None."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[Arrays, Any]: ...
+
+
+class Bench(Protocol):
+    """Measures typed ONNX models as engines of the target, on the validation frames."""
+
+    @property
+    def metric(self) -> Metric:
+        """The task metric that :meth:`accuracy` gives."""
+
+    @property
+    def target(self) -> str:
+        """Name of the target."""
+
+    def accuracy(self, model: bytes) -> float:
+        """The task metric of the engine built from ``model``, over all validation frames."""
+
+    def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
+        """Inference latency of each engine, the engines opened once and timed in turn in one loop: a rough order."""
+
+    def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
+        """Milliseconds of inference, in turn and opened anew: as many equal parts as :mod:`edgekit.stats.faster` opens.
+
+        What is called faster is called so by these.
+        """
+
+    def size_mib(self, model: bytes) -> float:
+        """Size of the engine built from ``model``."""
+
+    def departs(self, model: bytes, precision: str) -> str:
+        """Why the build would refuse the engine of ``model`` as not computing what it says; empty: it would not."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a technique may use.
+
+    Args:
+        source: FP32 ONNX file.
+        frames: calibration frames.
+        profile: name of the Q/DQ placement, see :mod:`edgekit.qdq.profiles`.
+        network: gives a fresh copy of the FP32 PyTorch network (positional tensors in, tuple of
+            tensors out); None when the model was an ONNX file.
+        export: FP32 ONNX bytes of a network whose weights were changed; None as above.
+        examples: training frames.
+        loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
+        bench: measures typed models on the target.
+        scratch: folder that survives a killed run: checkpoints.
+        progress: shows steps.
+    """
+
+    source: Path
+    frames: Frames
+    profile: str = "ort-x86"
+    network: Callable[[], nn.Module] | None = None
+    export: Callable[[nn.Module], bytes] | None = None
+    examples: Examples | None = None
+    loss: Callable[[Mapping[str, Any], Any], Any] | None = None
+    bench: Bench | None = None
+    scratch: Path | None = None
+    progress: Progress = field(default_factory=Silent)
+
+    def need_bench(self, technique: str) -> Bench:
+        """The bench.
+
+        Raises:
+            SpecError: there is none.
+        """
+        if self.bench is None:
+            raise SpecError(f"{technique} measures on the target: give data.validation, and a target that runs here")
+        return self.bench
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A typed ONNX model (bytes), the record of how it was made, and what it computes in.
+
+    ``also`` holds further models from the same calibration, by profile; ``files`` what people look at
+    (reports, pictures) by file name.  A ``precision`` of fp32 means that quantizing does not pay.
+    """
+
+    model: bytes
+    record: dict[str, Any]
+    precision: str = "int8"
+    also: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
