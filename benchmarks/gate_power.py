@@ -30,7 +30,7 @@ from edgekit.core.golden import feeds_of
 from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.core.spec import Kpi
 from edgekit.evaluation import bootstrap
-from edgekit.gate import against, judge, measured
+from edgekit.kpis import against, judge, measured
 from edgekit.profiling import interval, machine, summarise
 from edgekit.stats.openings import percentile_interval, typical_ratio
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.support.chromium import browser
 from tests.support.report_content import content
 
-from edgekit.report import write_html
+from edgekit.reporting import write_html
 
 LOADED = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
 

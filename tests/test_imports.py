@@ -14,8 +14,9 @@ import pytest
 import edgekit
 
 TARGET_HALF = (
-    "cli", "core", "tasks", "data", "preprocess", "inputs", "sensors", "engine", "remote", "verification", "stats",
-    "profiling", "evaluation", "gate", "history", "bundle", "signing", "report", "doctor", "pipeline", "stages",
+    "cli", "core", "tasks", "data", "preprocess", "inputs", "devices", "sensors", "onnxfile", "runtime", "engine",
+    "remote", "verification", "stats", "profiling", "evaluation", "kpis", "history", "bundle", "reporting", "doctor",
+    "pipeline", "stages",
 )  # fmt: skip
 DEVELOPMENT_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "panda3d", "direct", "pandas", "torchmetrics")
 HEAVY = ("torch", "onnx", "onnxruntime", "cv2", "pandas", "panda3d")

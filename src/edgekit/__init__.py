@@ -4,14 +4,12 @@
     bundle = edgekit.build("edgekit.yaml", target="cpu")
     print(edgekit.gate(bundle).verdict)
 
-The functions are those of :mod:`edgekit.pipeline`; importing this package loads none of them.
+The functions are those of :mod:`edgekit.pipeline`; importing this package loads none of them (PEP 562).
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,29 +32,14 @@ __all__ = [
     "sensitivity",
     "verify",
 ]
+_HOMES = {"open_bundle": "edgekit.bundle", "read_spec": "edgekit.core.specfile"}
 
 
-def _lazy(home: str, name: str) -> property:
-    def find(self: ModuleType) -> Any:
-        return getattr(importlib.import_module(home), name)
-
-    # The import system binds submodules to their package: edgekit.gate must stay the function.
-    return property(find, lambda self, value: None)
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "edgekit.pipeline")), name)
 
 
-class _Api(ModuleType):
-    open_bundle = _lazy("edgekit.bundle", "open_bundle")
-    read_spec = _lazy("edgekit.core.specfile", "read_spec")
-    build = _lazy("edgekit.pipeline", "build")
-    compress = _lazy("edgekit.pipeline", "compress")
-    evaluate = _lazy("edgekit.pipeline", "evaluate")
-    gate = _lazy("edgekit.pipeline", "gate")
-    profile = _lazy("edgekit.pipeline", "profile")
-    rebuild = _lazy("edgekit.pipeline", "rebuild")
-    report = _lazy("edgekit.pipeline", "report")
-    run = _lazy("edgekit.pipeline", "run")
-    sensitivity = _lazy("edgekit.pipeline", "sensitivity")
-    verify = _lazy("edgekit.pipeline", "verify")
-
-
-sys.modules[__name__].__class__ = _Api
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -17,7 +17,7 @@ from edgekit.core import plugins
 from edgekit.core.errors import MissingRequirement
 from edgekit.engine import Probe
 from edgekit.profiling import machine
-from edgekit.report import find_browser
+from edgekit.reporting import find_browser
 
 COMPRESS = 'pip install "edgekit[compress]"'
 PACKAGES = (

@@ -29,8 +29,8 @@ from edgekit.core.specfile import located, read_spec
 from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
-from edgekit.gate import check_names
-from edgekit.report import Content, Picture, draw_frames, write_html, write_picture
+from edgekit.kpis import check_names
+from edgekit.reporting import Content, Picture, draw_frames, write_html, write_picture
 from edgekit.stages import judge, labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle

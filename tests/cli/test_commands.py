@@ -15,9 +15,9 @@ import pytest
 from edgekit import __version__
 from edgekit.cli.main import COMMANDS
 from edgekit.core.specfile import read_spec
+from tests.bundle.test_signing import write_keys
 from tests.support.projects import HEIGHT, WIDTH, write_frames
 from tests.support.shell import COMMAND, ENVIRONMENT, Result, edgekit, error_of
-from tests.test_signing import write_keys
 
 
 def document(result: Result, code: int = 0) -> Any:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from edgekit.agreement import agreed
 from edgekit.core.errors import DataError
 from edgekit.core.spec import DataSection
 from edgekit.data import Dataset
+from edgekit.evaluation.agreement import agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks.classification import Config as Classification
 

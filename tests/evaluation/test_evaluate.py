@@ -13,13 +13,13 @@ import pytest
 
 import edgekit
 from edgekit import evaluation
-from edgekit.agreement import Agreed
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.predictions import LabelMap
 from edgekit.core.spec import Kpi
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as ImagesConfig
+from edgekit.evaluation.agreement import Agreed
 from edgekit.profiling import Load
 from edgekit.stages.measure import Timing
 from edgekit.tasks.segmentation import Config as Segmentation

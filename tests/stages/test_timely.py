@@ -14,7 +14,7 @@ from edgekit.core.budget import Budget, OutOfTime
 from edgekit.core.spec import Kpi
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import ort
-from edgekit.gate import junit, markdown
+from edgekit.kpis import junit, markdown
 from edgekit.stages.judge import Judging
 from edgekit.stages.timely import Timely
 from tests.cli.test_bad_bundle import with_kpis

@@ -28,7 +28,7 @@ from edgekit.core.reports import (
     Slice,
     WorstFrame,
 )
-from edgekit.report import Content, Picture
+from edgekit.reporting import Content, Picture
 
 BUNDLE = "camvid-seg-orin-agx@3f9c1b20a7de"
 CANDIDATE, CONTROL = "engines/int8.onnx", "engines/fp32.onnx"

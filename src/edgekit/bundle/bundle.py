@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgekit.agreement import Agreed, agreed
 from edgekit.bundle import archive
 from edgekit.bundle.contents import (
     EVALUATION,
@@ -38,6 +37,7 @@ from edgekit.core.tensors import Array
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
+from edgekit.evaluation.agreement import Agreed, agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 

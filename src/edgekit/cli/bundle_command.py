@@ -86,8 +86,8 @@ def create(bundle: BundleArgument, file: FileArgument, as_json: JsonOption = Fal
 def sign(bundle: BundleArgument, key: KeyOption, as_json: JsonOption = False) -> None:
     """Sign a bundle folder's manifest."""
     from edgekit.bundle import open_bundle
+    from edgekit.bundle.signing import sign as sign_bundle
     from edgekit.core.errors import InputError
-    from edgekit.signing import sign as sign_bundle
 
     if bundle.is_file():
         raise InputError(f"{bundle}: a packed bundle is not changed; sign the folder, then pack it with bundle create")
@@ -99,7 +99,7 @@ def sign(bundle: BundleArgument, key: KeyOption, as_json: JsonOption = False) ->
 def check(bundle: BundleArgument, public_key: PublicKeyOption, as_json: JsonOption = False) -> None:
     """Check a bundle's hashes and that the holder of a trusted key signed it."""
     from edgekit.bundle import open_bundle
-    from edgekit.signing import check as check_signature
+    from edgekit.bundle.signing import check as check_signature
 
     opened = open_bundle(bundle)
     check_signature(opened, public_key)

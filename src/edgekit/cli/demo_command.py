@@ -20,7 +20,7 @@ def demo(out: OutOption = Path("edgekit-demo"), as_json: JsonOption = False, ver
     Writes the project, its bundle and overlay pictures into a folder; the spec there is yours to change.
     """
     from edgekit import pipeline
-    from edgekit.report import comparison
+    from edgekit.reporting import comparison
 
     bars = Bars(verbose)
     _copy_project(out)

@@ -80,7 +80,7 @@ def gate(
     from edgekit.core.artifacts import require_writable
     from edgekit.core.budget import seconds_of
     from edgekit.core.reports import EvaluateReport, ProfileReport, race
-    from edgekit.gate import require_junit, words
+    from edgekit.kpis import require_junit, words
     from edgekit.stages.judge import Judging, load_of
 
     if junit is not None:
@@ -131,7 +131,7 @@ def _book(history: str) -> str | None:
 
 def _write(report: GateReport, junit: Path | None, summary: Path | None) -> None:
     from edgekit.core.artifacts import write_bytes
-    from edgekit.gate import markdown, write_junit
+    from edgekit.kpis import markdown, write_junit
 
     if junit is not None:
         write_junit(junit, report)

@@ -42,7 +42,7 @@ def report(
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
     from edgekit.core.reports import CompressReport, EvaluateReport, GateReport, ProfileReport
-    from edgekit.report import find_browser, require, write_pdf
+    from edgekit.reporting import find_browser, require, write_pdf
     from edgekit.stages.judge import charts
 
     require()

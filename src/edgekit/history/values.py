@@ -13,7 +13,7 @@ from typing import Any, Literal
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
 from edgekit.core.reports import Difference, EvaluateReport, Interval, Latency, Metric, ProfileReport
-from edgekit.gate.operation import operation
+from edgekit.kpis.operation import operation
 
 _LONGEST = 250 - len(":high")  # MLflow's limit of a metric's name
 _PERCENTILES = ("p50", "p90", "p99", "p999")

@@ -9,8 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.core import files
 from edgekit.core.errors import ModelError
-from edgekit.model import files, usercode, weights
+from edgekit.model import usercode, weights
 
 if TYPE_CHECKING:
     from torch import nn

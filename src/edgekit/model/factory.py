@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from edgekit.core import files
 from edgekit.core.errors import EdgekitError, ModelError
 from edgekit.core.spec import ModelConfig
 from edgekit.core.suggest import allowed
-from edgekit.model import files, signature, usercode
+from edgekit.model import signature, usercode
 
 if TYPE_CHECKING:
     from torch import nn

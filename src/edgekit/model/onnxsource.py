@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.core import files
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.tensors import TensorSpec
-from edgekit.model import files, onnxops, usercode
+from edgekit.model import onnxops, usercode
 
 
 def check(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> None:

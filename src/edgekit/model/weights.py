@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.core import files
 from edgekit.core.errors import ModelError
 from edgekit.core.spec import ModelConfig
-from edgekit.model import files, misfit, safetensorfile, statedict, usercode
+from edgekit.model import misfit, safetensorfile, statedict, usercode
 
 if TYPE_CHECKING:
     from torch import nn

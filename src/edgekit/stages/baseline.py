@@ -10,7 +10,7 @@ from edgekit import evaluation
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.core.errors import BundleError, InputError
 from edgekit.core.reports import EvaluateReport, ProfileReport
-from edgekit.gate import PROFILE_METRICS, check_same
+from edgekit.kpis import PROFILE_METRICS, check_same
 
 if TYPE_CHECKING:
     from edgekit.history import History, Run

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluation, profiling
-from edgekit.agreement import Agreed
 from edgekit.core import plugins, suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.progress import Progress
@@ -20,6 +19,7 @@ from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import Engine, not_here, opened_in_turn
+from edgekit.evaluation.agreement import Agreed
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.stages import labels

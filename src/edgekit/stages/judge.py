@@ -17,7 +17,7 @@ from edgekit.core.errors import InputError, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.core.spec import KPI_LIMITS, Kpi
-from edgekit.gate import Baseline, against, judge, measured, require_measured
+from edgekit.kpis import Baseline, against, judge, measured, require_measured
 from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure

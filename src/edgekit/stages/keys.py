@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core import plugins
+from edgekit.core import files, plugins
 from edgekit.core.artifacts import sha256_file
 from edgekit.core.sources import own_code
 from edgekit.core.spec import ModelConfig, Spec
@@ -61,8 +61,6 @@ def model_files(config: ModelConfig) -> dict[str, str]:
         if path is None:
             continue
         if not path.is_file():
-            from edgekit.model import files  # a board, which has no models of users, lacks that room
-
             raise files.missing(role, path)
         hashes[role] = sha256_file(path)
     if config.onnx is not None:

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.agreement import Agreed, agreed
 from edgekit.bundle import EvaluationData
 from edgekit.core.artifacts import write_json
 from edgekit.core.errors import DataError
 from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Workspace
+from edgekit.evaluation.agreement import Agreed, agreed
 from edgekit.stages import keys
 
 STAGE = "labels"
