@@ -2,11 +2,13 @@
 
     python benchmarks/parity_faults.py faults --count 200 --compressed yolox_nano=artifacts/yolox-compressed
     python benchmarks/parity_faults.py builds --subsets 20
+    python benchmarks/parity_faults.py builds --peers $CAMVID --store benchmarks/results/parity_peers.json
 
 ``faults`` plants a fault into an engine of one of the reference networks of the tests (or of a folder that ``edgekit
 compress`` wrote) and asks the parity check.  A fault counts when it moves the output of its own layer by more than one
 INT8 step on the golden frames; the others are counted apart.  ``builds`` asks it of healthy engines, over networks,
-Q/DQ profiles, calibrators and calibration subsets.  Both go on where an interrupted run ended, and need one core.
+Q/DQ profiles, calibrators and calibration subsets; with ``--peers``, over the networks of benchmarks/peers on frames of
+CamVid, with the second judge.  All go on where an interrupted run ended, write after each engine, and need one core.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks import parity_mutations as mutations  # noqa: E402
+from benchmarks import parity_peers as peers  # noqa: E402
 from tests.support.reference_models import MODELS, reference  # noqa: E402
 
 from edgekit.core.artifacts import write_json  # noqa: E402
@@ -41,6 +44,7 @@ from edgekit.profiling import machine  # noqa: E402
 from edgekit.qdq.profiles import PROFILES  # noqa: E402
 from edgekit.quantize import ptq  # noqa: E402
 from edgekit.technique import Job  # noqa: E402
+from edgekit.verification.agreement import Judge  # noqa: E402
 from edgekit.verification.limits import limits_of  # noqa: E402
 from edgekit.verification.parity import Proven, check  # noqa: E402
 
@@ -89,9 +93,15 @@ def healthy(name: str, precision: str, folder: Path, profile: str = "ort-x86", *
         config = ptq.Config(method="ptq", **how)
         typed = folder / f"{name}.typed.onnx"
         typed.write_bytes(ptq.apply(Job(source, reference(name).frames(first=first), profile), config).model)
+    return built(name, precision, source, typed, list(reference(name).frames(FRAMES, OTHERS)), folder)
+
+
+def built(
+    name: str, precision: str, source: Path, typed: Path, frames: list[dict[str, np.ndarray]], folder: Path
+) -> Healthy:
+    """The engine of a typed model."""
     engine = folder / f"{name}.{precision}{ort.SUFFIX}"
     ort.build(typed, engine, CPU)
-    frames = list(reference(name).frames(FRAMES, OTHERS))
     return Healthy(name, precision, engine, typed, golden_of(source, typed, precision, frames))
 
 
@@ -212,14 +222,57 @@ def run_builds(subsets: int, store: Path, most: int) -> None:
                 break
             try:
                 it = healthy(name, "int8", Path(folder), profile, calibrator=calibrator, first=1000 + 7 * subset)
-                report = check(ort, CPU, it.proven(), limits_of("int8"))
-                verdict, worst = report.verdict, report.layers.worst[0].steps if report.layers else None
+                found = said(it)
             except EdgekitError as problem:
-                verdict, worst = f"not built: {str(problem)[:80]}", None
-            done["builds"].append({"of": of, "verdict": verdict, "worst_steps": worst})
-            if len(done["builds"]) % 10 == 0:
+                found = not_built(problem)
+            done["builds"].append({"of": of, **found})
+            _write(store, done)
+
+
+def run_peers(camvid: Path, store: Path, most: int) -> None:
+    """As :func:`run_builds`, over the networks of benchmarks/peers."""
+    done = _stored(store)
+    seen = {tuple(b["of"]) for b in done["builds"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for subset, calibrator, name in product(range(peers.SUBSETS), peers.CALIBRATORS, peers.MODELS):
+            wanted = [profile for profile in PROFILES if (name, profile, calibrator, subset) not in seen]
+            if not wanted or len(done["builds"]) >= most:
+                continue
+            source = peers.exported(name, Path(folder))
+            frames = peers.calibration(name, camvid, subset)
+            judge = Judge(peers.task(name), frames, source)
+            golden = list(peers.golden(name, camvid, FRAMES))
+            for profile, content in peers.typed_models(source, frames, calibrator, wanted):
+                began = time.perf_counter()
+                typed = Path(folder) / f"{name}.typed.onnx"
+                typed.write_bytes(content)
+                try:
+                    found = said(built(name, "int8", source, typed, golden, Path(folder)), judge)
+                except EdgekitError as problem:
+                    found = not_built(problem)
+                seconds = round(time.perf_counter() - began, 1)
+                done["builds"].append({"of": (name, profile, calibrator, subset), **found, "seconds": seconds})
                 _write(store, done)
-    _write(store, done)
+
+
+def said(it: Healthy, judge: Judge | None = None) -> dict[str, Any]:
+    """What the parity check says of a right engine."""
+    limits, agreement = limits_of(it.precision), None
+    if judge is not None:
+        with ort.open(it.engine, CPU) as engine:
+            agreement = judge.ask(engine, it.typed, limits)
+    report = check(ort, CPU, it.proven(), limits, agreement)
+    worst = report.layers.worst[0] if report.layers is not None and report.layers.worst else None
+    found: dict[str, Any] = {"verdict": report.verdict, "worst_steps": None if worst is None else worst.steps}
+    if agreement is not None:
+        outputs = [{"kind": o.kind, "distance": o.distance, "limit": o.limit} for o in report.outputs]
+        second = {key: getattr(agreement, key) for key in ("disagreement", "noise", "limit")}
+        found |= {"worst_layer": str(worst), "outputs": outputs, "judge": second}
+    return found
+
+
+def not_built(problem: EdgekitError) -> dict[str, Any]:
+    return {"verdict": f"not built: {str(problem)[:80]}", "worst_steps": None}
 
 
 def summary(done: dict[str, Any]) -> dict[str, Any]:
@@ -261,6 +314,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="faults that count")
     parser.add_argument("--first-seed", type=int, default=100, help="of the draws")
     parser.add_argument("--subsets", type=int, default=20, help="calibration subsets")
+    parser.add_argument("--peers", type=Path, help="CamVid's folder: builds of the networks of benchmarks/peers")
     parser.add_argument("--most", type=int, default=10**6, help="builds in all")
     parser.add_argument("--compressed", action="append", default=[], help="NAME=FOLDER of edgekit compress")
     parser.add_argument("--store", type=Path, default=RESULTS)
@@ -268,6 +322,8 @@ def main() -> None:
     if args.what == "faults":
         folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in args.compressed)}
         run_faults(args.count, args.first_seed, folders, args.store)
+    elif args.peers is not None:
+        run_peers(args.peers, args.store, args.most)
     else:
         run_builds(args.subsets, args.store, args.most)
     print(json.dumps({k: v for k, v in summary(_stored(args.store)).items() if k != "missed"}, indent=2))
