@@ -17,7 +17,7 @@ from edgekit.core.specfile import read_spec
 from edgekit.core.textfile import read_text
 from edgekit.data import _records
 from edgekit.data.camvid import CamVid
-from edgekit.evaluation.slices import read_table
+from edgekit.evaluation.slicing import read_table
 
 SAVED: dict[str, Callable[[str], bytes]] = {
     "unix": lambda text: text.encode(),

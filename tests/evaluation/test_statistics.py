@@ -21,7 +21,7 @@ from edgekit.core.reports import Difference
 from edgekit.data import Sample
 from edgekit.evaluation import Measurement, Resampling, bootstrap
 from edgekit.evaluation.measurement import Score
-from edgekit.evaluation.slices import joined, read_table, slices
+from edgekit.evaluation.slicing import joined, read_table, slices
 from edgekit.tasks.classification import Config as Classification
 
 TASK = Classification(output="logits", classes=("no", "yes")).create()

@@ -166,7 +166,7 @@ def test_documents_are_json_and_read_back_equal(built: Path, tmp_path: Path) -> 
         "verify": edgekit.verify(bundle),
         "gate": edgekit.gate(bundle, evaluated, profiled),
         "sensitivity": edgekit.sensitivity(built, out=tmp_path),
-        "compress": CompressReport("cpu", "miou", 0.1, "fp32", ()),  # a real one: tests/test_jobs.py
+        "compress": CompressReport("cpu", "miou", 0.1, "fp32", ()),  # a real one: tests/stages/test_job.py
     }
     assert set(documents) == set(DOCUMENTS)
     for name, document in documents.items():

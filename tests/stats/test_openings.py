@@ -1,4 +1,4 @@
-"""Intervals that take an opening of the engine as the sample; those of ratios are in tests/gate/test_intervals.py."""
+"""Intervals that take an opening of the engine as the sample; those of ratios are in tests/kpis/test_intervals.py."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from edgekit.evaluation import bootstrap
 from edgekit.evaluation.bootstrap import Resampling
 from edgekit.evaluation.flicker import Flicker
 from edgekit.evaluation.measurement import Measurement, Score, measure
-from edgekit.evaluation.slices import joined, read_table, slices
-from edgekit.evaluation.worst import worst
+from edgekit.evaluation.slicing import joined, read_table, slices
+from edgekit.evaluation.worst_frames import worst
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.profiling._coload import co_load
+from edgekit.profiling.hardware import machine
 from edgekit.profiling.latency import (
     MIN_QUERIES,
     STAGES,
@@ -14,7 +15,6 @@ from edgekit.profiling.latency import (
     time_inference,
 )
 from edgekit.profiling.leak import judge_growth, leak_test
-from edgekit.profiling.machine import machine
 from edgekit.profiling.memory import measure_memory
 from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
 from edgekit.stats.openings import p50_ratio
