@@ -9,12 +9,33 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.times import Slow, TimesPlugin
+
 # A gate in a test leaves no run behind; commands run in processes of their own inherit it.
 os.environ["EDGEKIT_HISTORY"] = "off"
 
 # A busy machine is no failure; CI draws the same examples each time: one commit, one verdict.
 settings.register_profile("edgekit", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("edgekit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the tests that tests/times.json calls slow")
+    parser.addoption("--record-times", type=Path, metavar="FILE", help="write the seconds of every test to FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that hears of every worker's tests
+        workers = config.getoption("numprocesses", None) or 1
+        config.pluginmanager.register(TimesPlugin(workers, config.getoption("--record-times")), "times")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = Slow.read()
+        left = [item for item in items if item.nodeid in slow or item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,130 @@
+"""How long the tests of each room take, against the room's budget; and which tests are too slow for ``make check``.
+
+``tests/budgets.yaml`` holds the budgets, ``tests/times.json`` what was measured.  A budget is shown and not asserted: a
+busy machine fails nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+HERE = Path(__file__).parents[1]
+BUDGETS, TIMES = HERE / "budgets.yaml", HERE / "times.json"
+
+
+def room_of(nodeid: str) -> str:
+    """The folder of a test, from the root of the repository: ``tests/engine/trt``; ``tests`` for the files on top."""
+    return nodeid.split("::")[0].rpartition("/")[0]
+
+
+def function_of(nodeid: str) -> str:
+    """The test without its parameters."""
+    return nodeid.partition("[")[0]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Minutes of ``make test`` that the folders of a group may take; the group without folders has all others."""
+
+    name: str
+    minutes: float
+    folders: tuple[str, ...] = ()
+
+    def covers(self, room: str) -> bool:
+        return any(room == folder or room.startswith(f"{folder}/") for folder in self.folders)
+
+
+def budgets(path: Path = BUDGETS) -> tuple[Budget, ...]:
+    """The groups; the one that has what no other names comes first.
+
+    Raises:
+        ValueError: none, or more than one, is without folders.
+    """
+    groups = YAML(typ="safe").load(path)["budgets"]
+    found = tuple(Budget(name, one["minutes"], tuple(one.get("folders", ()))) for name, one in groups.items())
+    rest = [budget for budget in found if not budget.folders]
+    if len(rest) != 1:
+        raise ValueError(f"{path}: {len(rest)} budgets name no folders; expected one, for what the others leave")
+    return (*rest, *(budget for budget in found if budget.folders))
+
+
+def group_of(room: str, groups: Sequence[Budget]) -> Budget:
+    """The budget that a room counts for; ``groups`` as :func:`budgets` gives them."""
+    return next((budget for budget in groups[1:] if budget.covers(room)), groups[0])
+
+
+@dataclass
+class Times:
+    """Seconds of every test: set-up, call and teardown, over all workers."""
+
+    workers: int
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, nodeid: str, duration: float) -> None:
+        self.seconds[function_of(nodeid)] += duration
+
+    def rooms(self) -> dict[str, float]:
+        """Seconds by room; the slowest first."""
+        found: dict[str, float] = defaultdict(float)
+        for nodeid, seconds in self.seconds.items():
+            found[room_of(nodeid)] += seconds
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def lines(self, groups: Sequence[Budget]) -> Iterable[str]:
+        """Each room's seconds of test time, under its budget in minutes of the clock: test time over workers."""
+        rooms = self.rooms()
+        for budget in groups:
+            own = {room: seconds for room, seconds in rooms.items() if group_of(room, groups) is budget}
+            if own:
+                minutes = sum(own.values()) / self.workers / 60
+                over = "" if minutes <= budget.minutes else "   OVER"
+                yield f"{budget.name}: {minutes:.1f} of {budget.minutes:g} minutes{over}"
+                yield from (f"  {seconds:8.1f} s  {room}" for room, seconds in own.items())
+
+    def slow(self, above: float) -> dict[str, float]:
+        """Tests that took more than so many seconds, as ``tests/times.json`` holds them."""
+        return {name: round(seconds, 1) for name, seconds in sorted(self.seconds.items()) if seconds > above}
+
+
+@dataclass(frozen=True)
+class Slow:
+    """The tests that ``make check`` leaves out: those that were measured above ``limit_s``."""
+
+    limit_s: float
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def read(cls, path: Path = TIMES) -> Slow:
+        found = json.loads(path.read_text("utf-8"))
+        return cls(found["fast_s"], found["seconds"])
+
+    def __contains__(self, nodeid: str) -> bool:
+        return self.seconds.get(function_of(nodeid), 0.0) > self.limit_s
+
+
+class TimesPlugin:
+    """Sums the times where reports of all workers arrive and prints them below everything but pytest's summary."""
+
+    def __init__(self, workers: int, record: Path | None) -> None:
+        self.times = Times(max(workers, 1))
+        self._record = record
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.times.add(report.nodeid, report.duration)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("time by room", sep="-")
+        for line in self.times.lines(budgets()):
+            terminalreporter.write_line(line)
+
+    def pytest_sessionfinish(self) -> None:
+        if self._record is not None:
+            self._record.write_text(json.dumps(dict(sorted(self.times.seconds.items())), indent=0) + "\n", "utf-8")
