@@ -30,7 +30,7 @@ from edgekit.profiling import (
     summarise,
     time_inference,
 )
-from edgekit.profiling.latency import _correlation
+from edgekit.profiling.latency import neighbours_correlation
 from edgekit.profiling.scenarios import Scenario
 from edgekit.stages.measure import Timing
 from edgekit.stats.openings import percentile_interval
@@ -252,5 +252,5 @@ def test_machine_is_described() -> None:
     ],
 )
 def test_bursts_of_late_queries_show_as_correlation(late: str, expected: float | None) -> None:
-    found = _correlation(np.array([letter == "1" for letter in late]))
+    found = neighbours_correlation(np.array([letter == "1" for letter in late]))
     assert found == (expected if expected is None else pytest.approx(expected, abs=0.15))

@@ -187,6 +187,16 @@ def _control(root: Path, patch: pytest.MonkeyPatch, number: int) -> None:
     patch.setattr(ORT, "INT8_CONTROL", "fp16", raising=False)
 
 
+def _exported(name: str) -> Change:
+    """The same inputs led to another file: a network without a seed of its own, another PyTorch."""
+
+    def change(root: Path, patch: pytest.MonkeyPatch, number: int) -> None:
+        (file,) = (root / ".edgekit").glob(f"export-*/{name}")
+        file.write_bytes(file.read_bytes() + b" ")
+
+    return change
+
+
 ALL = {"export", "quantize", "engine-cpu"}
 CHANGES: dict[str, tuple[Change, set[str]]] = {
     "factory": (_append("models/net.py"), {"export"}),
@@ -211,6 +221,10 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "version of a tool": (_patched(keys, "tool_versions", lambda: {"numpy": "0"}), ALL),
     "edgekit's code": (_patched(keys, "own_code", lambda: "other"), ALL),
     "golden frames": (_patched(export, "GOLDEN_FRAMES", 3), {"export"}),
+    "exported graph": (_exported("fp32.onnx"), {"quantize", "engine-cpu"}),
+    "golden outputs": (_exported("golden.npz"), {"quantize", "engine-cpu"}),
+    "limits of parity": (_spec("name: rich", "parity: {frames: @}\nname: rich"), {"engine-cpu"}),
+    "settings of the sessions": (_patched(compress.sessions, "SETTINGS", {"threads": "9"}), {"quantize"}),
     "nothing": (lambda root, patch, number: None, set()),
     "a file that nobody reads": (_append("README.md"), set()),
     "the name of the file": (lambda root, patch, n: (root / "edgekit.yaml").rename(root / "other.yml") and None, set()),

@@ -11,8 +11,11 @@ import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import DataError
 from edgekit.profiling import Load
+from edgekit.profiling.scenarios import SingleStream
+from edgekit.sensors import rapl
 from edgekit.stages.measure import Timing
 from tests.support import shell
+from tests.support.sysfs_trees import plant
 
 LOAD = Load(queries=700, warmup=1, loads=2)
 
@@ -30,3 +33,24 @@ def test_time_needs_no_labels(tiny_bundle: Path, tiny_project: Path) -> None:
 def test_two_places_of_frames(tiny_bundle: Path, tmp_path: Path) -> None:
     found = shell.edgekit("profile", tiny_bundle, "--root", tmp_path, "--images", tmp_path)
     assert shell.error_of(found, 2) == "--root and --images both name the frames; give one"
+
+
+class Meter(rapl.Rapl):
+    """A processor that takes a joule more whenever somebody looks."""
+
+    def read(self) -> rapl.Reading:
+        self.looked = getattr(self, "looked", 0) + 1
+        return rapl.Reading(counter_j={"package-0": float(self.looked)})
+
+
+def test_energy_is_of_one_engine_or_of_none(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = "intel-rapl:0"
+    plant(tmp_path, {f"{zone}/name": "package-0", f"{zone}/energy_uj": 1, f"{zone}/max_energy_range_uj": 10**9})
+    monkeypatch.setattr(rapl.Config, "reader", lambda config: Meter(tmp_path))
+    bundle, queries = open_bundle(tiny_bundle), 100
+    alone = edgekit.profile(bundle, Timing(scenario=SingleStream(queries=queries), sensors=("rapl",))).power
+    assert alone["energy_j"] > 0
+    assert alone["energy_j_per_query"] == alone["energy_j"] / queries
+    turns = edgekit.profile(bundle, Timing(Load(queries, warmup=1, loads=1), sensors=("rapl",))).power
+    assert turns["energy_j"] > 0
+    assert turns["energy_j_per_query"] is None  # the engine and its control took turns

@@ -9,7 +9,6 @@ knows computes ``2 x + 1``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.support import fake_trt
+from tests.support import cuda_records, fake_trt
 
 MAGIC = b"FAKEPLAN"
 DTYPES = {"FLOAT": "f4", "HALF": "f2", "INT8": "i1", "UINT8": "u1", "INT32": "i4", "INT64": "i8", "BOOL": "?"}
@@ -77,7 +76,7 @@ class Gpu:
 
     def _runtime(self, cuda: str) -> ModuleType:
         module = ModuleType("cuda.bindings.runtime")
-        enumerations, functions = _cuda(cuda)
+        enumerations, functions = cuda_records.read(cuda)
         vars(module).update(enumerations, **fake_trt.record(cuda)["values"])
         for name, parameters in functions.items():
             setattr(module, name, self._function(module, name, parameters))
@@ -95,7 +94,7 @@ class Gpu:
             if name == "cudaMalloc" and args[0] > TOTAL:
                 fault = "cudaErrorMemoryAllocation"
             if fault is not None:
-                return (module.cudaError_t[fault], *([None] * _results(name)))  # type: ignore[index]
+                return (module.cudaError_t[fault], *([None] * cuda_records.results(name)))  # type: ignore[index]
             result = action(*args)
             return (module.cudaError_t["cudaSuccess"], *result)  # type: ignore[index]
 
@@ -219,25 +218,6 @@ class Gpu:
 def _bindings(version: str) -> tuple[ModuleType, dict[str, Callable[..., Any]]]:
     acts: dict[str, Callable[..., Any]] = {}
     return fake_trt.generate(version, acts), acts
-
-
-@cache
-def _cuda(version: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The enumerations of cuda-bindings, and the parameters of its functions."""
-    recorded = fake_trt.record(version)
-    enumerations = {name: fake_trt.number(name, found["members"]) for name, found in recorded["classes"].items()}
-    return enumerations, {name: _names(found[0]) for name, found in recorded["functions"].items() if found}
-
-
-def _names(signature: str) -> list[str]:
-    """The parameters of a recorded function of cuda-bindings, without their types."""
-    inner = re.sub(r"\[[^\]]*\]", "", signature[1 : signature.rindex(")")])
-    return [part.split(":")[0].split()[-1] for part in inner.split(",") if part.strip()]
-
-
-def _results(name: str) -> int:
-    made = ("cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags", "cudaStreamEndCapture", "cudaGraphInstantiate")
-    return 1 if name in (*made, "cudaEventCreate", "cudaEventElapsedTime") else 2 if name == "cudaMemGetInfo" else 0
 
 
 class _Library:

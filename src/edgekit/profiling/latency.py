@@ -249,12 +249,12 @@ def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
         late = int(timeline.late.sum())
         waits = summarise(timeline.queueing_ms)
         facts |= {"rate_kept_hz": timeline.rate_hz, "late": late, "late_share": late / scenario.queries}
-        facts["late_correlation"] = _correlation(timeline.late)
+        facts["late_correlation"] = neighbours_correlation(timeline.late)
         facts |= {"queueing_p50_ms": waits.p50, "queueing_p99_ms": waits.p99}
     return facts
 
 
-def _correlation(events: Array) -> float | None:
+def neighbours_correlation(events: Array) -> float | None:
     """Of neighbours in a row of bools, by the row's own mean; None when all but one, or all, are alike."""
     own = events.astype(np.float64) - events.mean()
     spread = float(own @ own)

@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.support import fake_trt
+from tests.support import cuda_records, fake_trt
 from tests.support.trt_usage import Program, Usage
 from tests.support.trt_vocabulary import api_of, probed
 
 from edgekit.engine import trt
-from edgekit.engine.trt.cuda import _NO_DRIVER
+from edgekit.engine.trt.cuda import NO_DRIVER
 
 ENGINE = Path(trt.__file__).parent
 CUDA = ("cuda-12.9", "cuda-13.5")
@@ -119,8 +119,6 @@ def _misspelt(module: str, name: str) -> ast.Module:
 @pytest.mark.parametrize("version", CUDA)
 def test_cuda_names_and_arguments(version: str) -> None:
     """What ``CudaPython`` calls is in cuda-bindings, with as many arguments."""
-    from tests.support.fake_gpu import _names
-
     recorded = fake_trt.record(version)
     tree = ast.parse((ENGINE / "cuda.py").read_text())
     python = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "CudaPython")
@@ -134,11 +132,11 @@ def test_cuda_names_and_arguments(version: str) -> None:
     checked = 0
     for call, chain in ((call, _chain(call.func)) for call in calls):
         if chain[:2] == ("self", "_cuda") and chain[2] in recorded["functions"]:
-            assert len(call.args) == len(_names(recorded["functions"][chain[2]][0])), chain
+            assert len(call.args) == len(cuda_records.names(recorded["functions"][chain[2]][0])), chain
             checked += 1
     assert checked >= 15
     errors = recorded["classes"]["cudaError_t"]["members"]
-    assert set(_NO_DRIVER) <= set(errors)
+    assert set(NO_DRIVER) <= set(errors)
 
 
 def _chain(node: ast.AST) -> tuple[str, ...]:

@@ -175,7 +175,7 @@ def _probe_provider(provider: Literal["cpu", "cuda"], detail: str) -> Probe:
     name = f"ort/{provider}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.onnx"
-        path.write_bytes(_PROBE_MODEL)
+        path.write_bytes(PROBE_MODEL)
         try:
             with open(path, Config(engine="ort", provider=provider), optimised=False) as engine:
                 result = engine.infer({"x": np.ones((1, 4), np.float32)})["y"]
@@ -330,7 +330,7 @@ def _pin(cpus: tuple[int, ...]) -> set[int]:
 
 
 # y = x + x for float32 [1, 4], opset 17: small enough to write out, so that probing needs no onnx package.
-_PROBE_MODEL = bytes.fromhex(
+PROBE_MODEL = bytes.fromhex(
     "08083a3d0a0e0a01780a017812017922034164641201705a130a0178120e0a0c080112080a0208010a02080462130a017912"
     "0e0a0c080112080a0208010a02080442040a001011"
 )

@@ -20,7 +20,7 @@ from edgekit.core.errors import EdgekitError, MissingRequirement
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.spec import SpecPath
 from edgekit.engine import EngineConfig, Probe, layers_path
-from edgekit.engine.ort import _PROBE_MODEL
+from edgekit.engine.ort import PROBE_MODEL
 from edgekit.engine.trt import bindings, builder, errors, guard, inspector
 from edgekit.engine.trt.inspector import Achieved
 from edgekit.onnxfile.graph import read_graph
@@ -242,7 +242,7 @@ def probe() -> list[Probe]:
         return [Probe("trt", False, f"{about}: it builds on an NVIDIA GPU only, and none answers", errors.DRIVER)]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.onnx"
-        source.write_bytes(_PROBE_MODEL)
+        source.write_bytes(PROBE_MODEL)
         config = Config(engine="trt", compute_capability=capability)
         try:
             build(source, source.with_suffix(SUFFIX), config)

@@ -206,8 +206,8 @@ class CudaPython(Cuda):
         if status == self._cuda.cudaError_t.cudaSuccess:
             return results[0] if len(results) == 1 else tuple(results)
         reason = f"{status.name}: {self._words(status)}"
-        if status.name in _NO_DRIVER:
-            raise MissingRequirement(f"a CUDA device ({reason})", _NO_DRIVER[status.name])
+        if status.name in NO_DRIVER:
+            raise MissingRequirement(f"a CUDA device ({reason})", NO_DRIVER[status.name])
         text = f"{what}: {reason}"
         if status == self._cuda.cudaError_t.cudaErrorMemoryAllocation:
             raise EnvironmentFault(f"{text}; close other programs on the device, or use a smaller batch or profile")
@@ -218,7 +218,7 @@ class CudaPython(Cuda):
         return words.decode() if isinstance(words, bytes) else str(words)
 
 
-_NO_DRIVER = {
+NO_DRIVER = {
     "cudaErrorInsufficientDriver": f"{DRIVER}, new enough for this CUDA; or an older cuda-bindings: {INSTALL}",
     "cudaErrorNoDevice": "an NVIDIA GPU that this process may use (see CUDA_VISIBLE_DEVICES)",
     "cudaErrorSystemDriverMismatch": DRIVER,
