@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: help venv demo test lint format benchmark gpu-check constraints clean
+.PHONY: help venv demo test lint format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/.dev ## the documentation as a site in build/docs/site; broken links and warnings fail (Python 3.11 or newer)
+	$(BIN)/python -m docs.site
+
 benchmark: $(VENV)/.dev demo ## start-up time, memory of calibration and INT8 speed-up, on the demo
 	$(BIN)/python benchmarks/cli_start.py
 	$(BIN)/python benchmarks/calibration_memory.py edgekit-demo
@@ -57,7 +60,7 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	mv .constraints.partial constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist edgekit-demo
+	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }
