@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.core.golden import feeds_of
 from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.core.spec import Kpi
 from edgekit.evaluation import bootstrap
@@ -70,7 +69,7 @@ def _run(bundle: Bundle, loads: int, queries: int, run: int) -> np.ndarray:
 
 def _openings(bundle: Bundle, loads: int, queries: int) -> np.ndarray:
     """Milliseconds of two copies of the engine in turn, float64 ``(loads, queries, 2)``."""
-    feeds = feeds_of(bundle.golden(), 0)
+    feeds = bundle.golden().feeds(0)
     times = np.zeros((loads, queries, 2))
     for load in range(loads):
         with bundle.engine() as first, bundle.engine() as second:

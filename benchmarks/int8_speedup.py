@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bundle import open_bundle
-from edgekit.core.golden import feeds_of
 from edgekit.profiling import machine
 
 
@@ -24,7 +23,7 @@ def measure(bundle_path: Path, queries: int, warmup: int) -> dict[str, object]:
     bundle = open_bundle(bundle_path)
     if bundle.contents.control is None:
         raise SystemExit(f"{bundle_path}: the bundle has no FP32 control; its spec does not quantize")
-    feeds = feeds_of(bundle.golden(), 0)
+    feeds = bundle.golden().feeds(0)
     times: dict[str, list[float]] = {"fp32": [], "int8": []}
     with bundle.engine(bundle.contents.control) as control, bundle.engine() as candidate:
         order = [("fp32", control), ("int8", candidate)]

@@ -24,7 +24,6 @@ import mlperf_loadgen
 import numpy as np
 
 from edgekit.bundle import open_bundle
-from edgekit.core.golden import feeds_of
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine
 from edgekit.profiling import SingleStream, early_stopping, machine, summarise
@@ -119,7 +118,7 @@ def compare(name: str, loadgen: Any, edgekit: Any) -> dict[str, Any]:
 
 def measure(bundle_path: Path, queries: int, runs: int) -> dict[str, Any]:
     bundle = open_bundle(bundle_path)
-    feeds = feeds_of(bundle.golden(), 0)
+    feeds = bundle.golden().feeds(0)
     with bundle.engine() as engine:
         results = [one_run(engine, feeds, queries) for _ in range(runs)]
     rows = [row for result in results for row in result["percentiles"].values()]

@@ -36,13 +36,14 @@ from tests.support.reference_models import MODELS, reference  # noqa: E402
 
 from edgekit.core.artifacts import write_json  # noqa: E402
 from edgekit.core.errors import EdgekitError  # noqa: E402
-from edgekit.core.golden import feeds_of, read_arrays  # noqa: E402
+from edgekit.core.golden import Golden  # noqa: E402
 from edgekit.engine import ort  # noqa: E402
 from edgekit.engine.ort.fusion import members  # noqa: E402
 from edgekit.onnxfile.graph import read_graph  # noqa: E402
 from edgekit.profiling import machine  # noqa: E402
 from edgekit.qdq.profiles import PROFILES  # noqa: E402
 from edgekit.quantize import ptq  # noqa: E402
+from edgekit.stages.asking import typed_golden  # noqa: E402
 from edgekit.technique import Job  # noqa: E402
 from edgekit.verification.agreement import Judge  # noqa: E402
 from edgekit.verification.limits import limits_of  # noqa: E402
@@ -65,24 +66,14 @@ class Healthy:
     precision: str
     engine: Path
     typed: Path
-    golden: dict[str, np.ndarray]
+    golden: Golden
 
     @property
     def frames(self) -> list[dict[str, np.ndarray]]:
-        return [feeds_of(self.golden, frame) for frame in range(FRAMES)]
+        return [self.golden.feeds(frame) for frame in range(FRAMES)]
 
     def proven(self, engine: Path | None = None) -> Proven:
         return Proven(engine or self.engine, self.typed, self.precision, self.golden)
-
-
-def golden_of(fp32: Path, typed: Path, precision: str, frames: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """As a build writes them."""
-    golden = {f"input.{i}.{name}": array for i, feeds in enumerate(frames) for name, array in feeds.items()}
-    for kind, file in {"output": fp32, precision: typed}.items():
-        with ort.open(file, CPU, optimised=False) as engine:
-            for i, feeds in enumerate(frames):
-                golden |= {f"{kind}.{i}.{name}": array.copy() for name, array in engine.infer(feeds).items()}
-    return golden
 
 
 def healthy(name: str, precision: str, folder: Path, profile: str = "ort-x86", **how: Any) -> Healthy:
@@ -102,14 +93,14 @@ def built(
     """The engine of a typed model."""
     engine = folder / f"{name}.{precision}{ort.SUFFIX}"
     ort.build(typed, engine, CPU)
-    return Healthy(name, precision, engine, typed, golden_of(source, typed, precision, frames))
+    return Healthy(name, precision, engine, typed, typed_golden(source, typed, precision, frames))
 
 
 def compressed(name: str, folder: Path, scratch: Path) -> Healthy:
     """An engine of what ``edgekit compress`` wrote."""
     engine = scratch / f"{name}{ort.SUFFIX}"
     ort.build(folder / "int8.onnx", engine, CPU)
-    return Healthy(name, "int8", engine, folder / "int8.onnx", read_arrays(folder / "golden.npz"))
+    return Healthy(name, "int8", engine, folder / "int8.onnx", Golden.read(folder / "golden.npz"))
 
 
 def plant(it: Healthy, kind: str, seed: int, scratch: Path) -> tuple[mutations.Fault, float, dict[str, int]] | None:

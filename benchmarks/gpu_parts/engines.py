@@ -12,7 +12,7 @@ from typing import Any
 
 from edgekit.core import plugins
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
-from edgekit.core.golden import read_arrays
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
 from edgekit.engine import EngineConfig
 from edgekit.stages.build import make_engines
@@ -37,7 +37,7 @@ def check(config: EngineConfig, precisions: tuple[str, ...]) -> dict[str, Any]:
     figures: dict[str, Any] = dict(module.fingerprint(config))
     with tempfile.TemporaryDirectory() as folder:
         models = {precision: TINY / f"{precision}.onnx" for precision in precisions}
-        make_engines(module, config, models, read_arrays(TINY / "golden.npz"), Path(folder), Silent())
+        make_engines(module, config, models, Golden.read(TINY / "golden.npz"), Path(folder), Silent())
         reports = json.loads((Path(folder) / "parity.json").read_text())
     for report in reports:
         assert report["verdict"] == "pass", f"{report['engine']}: {report['verdict']}: {report.get('reason')}"

@@ -17,6 +17,7 @@ import pytest
 from gpu_parts import buffers, engines, here, kernel, memory, parts, training
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, MissingRequirement
+from edgekit.core.golden import Golden
 from edgekit.engine import ort
 from edgekit.engine.trt.cuda import CudaPython
 from tests.support.fake_gpu import Gpu
@@ -130,8 +131,11 @@ def test_engines_on_the_cpu() -> None:
 
 
 def test_an_engine_that_departs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    golden = {name: 1.01 * array for name, array in engines.read_arrays(engines.TINY / "golden.npz").items()}
-    monkeypatch.setattr(engines, "read_arrays", lambda path: {n: a.astype(np.float32) for n, a in golden.items()})
+    golden = Golden.read(engines.TINY / "golden.npz")
+    louder = [
+        {name: np.float32(1.01) * array for name, array in outputs.items()} for outputs in golden.references["fp32"]
+    ]
+    monkeypatch.setattr(Golden, "read", lambda path: golden.with_reference("fp32", louder))
     with pytest.raises(CheckFailed, match="engine fp32"):
         engines.check(ort.Config(engine="ort"), ("fp32",))
 

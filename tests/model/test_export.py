@@ -292,16 +292,16 @@ def test_an_onnx_source_that_needs_other_sizes(tmp_path: Path) -> None:
 def test_golden(tmp_path: Path) -> None:
     model = load(tmp_path, "return image.half(), image.argmax(), image.transpose(2, 3)", ("half", "best", "turned"))
     feeds = [feed_of(model), {"image": np.full((1, 3, 8, 8), 2, np.float32)}]
-    arrays = golden(model, feeds)
-    names = ("input.{}.image", "output.{}.half", "output.{}.best", "output.{}.turned")
-    assert set(arrays) == {name.format(index) for index in (0, 1) for name in names}
-    assert arrays["output.1.half"].dtype == np.float32
-    assert arrays["output.0.best"].shape == ()
-    assert arrays["output.0.best"] == feeds[0]["image"].argmax()
-    assert all(array.flags.c_contiguous for array in arrays.values())
+    found = golden(model, feeds)
+    assert (found.frames, set(found.references)) == (2, {"fp32"})
+    assert found.output(1, "half").dtype == np.float32
+    assert found.output(0, "best").shape == ()
+    assert found.output(0, "best") == feeds[0]["image"].argmax()
     for index, feed in enumerate(feeds):
-        np.testing.assert_array_equal(arrays[f"input.{index}.image"], feed["image"])
-        np.testing.assert_array_equal(arrays[f"output.{index}.turned"], feed["image"].transpose(0, 1, 3, 2))
+        assert set(found.outputs(index)) == {"half", "best", "turned"}
+        assert all(array.flags.c_contiguous for array in (found.feeds(index) | found.outputs(index)).values())
+        np.testing.assert_array_equal(found.feeds(index)["image"], feed["image"])
+        np.testing.assert_array_equal(found.output(index, "turned"), feed["image"].transpose(0, 1, 3, 2))
 
 
 def test_golden_outputs_are_finite(tmp_path: Path) -> None:

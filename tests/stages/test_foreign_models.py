@@ -73,9 +73,9 @@ def test_a_quantized_file_is_built_as_int8(project: Path) -> None:
         "export.json",
     }
     golden = bundle.golden()
-    feeds = {"image": golden["input.0.image"]}
+    feeds = golden.feeds(0)
     (expected,) = onnxruntime.InferenceSession(project / "model.onnx").run(None, feeds)
-    np.testing.assert_allclose(golden["output.0.logits"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(golden.output(0, "logits"), expected, rtol=1e-4, atol=1e-5)
     with bundle.engine() as engine:
         np.testing.assert_allclose(engine.infer(feeds)["logits"], expected, rtol=0.02, atol=0.02)
 

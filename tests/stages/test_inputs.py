@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import DataError
+from edgekit.core.golden import Golden
 from edgekit.data import Sample
 
 SPEC = """\
@@ -72,8 +73,8 @@ def frames(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def golden(folder: Path) -> dict[str, Any]:
-    return dict(np.load(folder / "artifacts" / "odd-cpu" / "golden.npz"))
+def golden(folder: Path) -> Golden:
+    return Golden.read(folder / "artifacts" / "odd-cpu" / "golden.npz")
 
 
 def test_pixels_of_eight_bits(frames: Path) -> None:
@@ -83,7 +84,7 @@ def test_pixels_of_eight_bits(frames: Path) -> None:
     spec = project(frames, "{image: {shape: [1, 8, 12, 3], dtype: uint8}}", "{image: {resize: [8, 12], layout: nhwc}}")
     bundle = edgekit.build(spec, "cpu")
     assert edgekit.evaluate(bundle).metrics["miou"] == 1
-    np.testing.assert_array_equal(golden(frames)["input.0.image"][0], cv2.imread(str(frames / "frames" / "0.png")))
+    np.testing.assert_array_equal(golden(frames).feeds(0)["image"][0], cv2.imread(str(frames / "frames" / "0.png")))
     assert bundle.contents.preprocess["image"].dtype == "uint8"
 
 
@@ -102,11 +103,11 @@ def test_quantization_with_an_input_of_eight_bits_and_a_constant(frames: Path) -
         quantize="compress:\n  - quantize: {method: ptq}\n",
     )
     made = edgekit.compress(spec)
-    found = dict(np.load(made.golden))
-    assert found["input.0.gain"].tolist() == [3]
-    expected = found["input.0.image"].astype(float) * 3 / 300 - 1
-    np.testing.assert_allclose(found["output.0.logits"][:, 1:], expected, atol=1e-5)
-    np.testing.assert_allclose(found["int8.0.logits"][:, 1:], expected, atol=0.05)
+    found = Golden.read(made.golden)
+    assert found.feeds(0)["gain"].tolist() == [3]
+    expected = found.feeds(0)["image"].astype(float) * 3 / 300 - 1
+    np.testing.assert_allclose(found.output(0, "logits")[:, 1:], expected, atol=1e-5)
+    np.testing.assert_allclose(found.output(0, "logits", "int8")[:, 1:], expected, atol=0.05)
 
 
 def test_counts_of_sixteen_bits_by_their_values(frames: Path) -> None:
@@ -121,7 +122,7 @@ def test_counts_of_sixteen_bits_by_their_values(frames: Path) -> None:
     taken = f"{{image: {{resize: [8, 12], pixels: uint16, scale: {1 / THRESHOLD}}}}}"
     bundle = edgekit.build(project(frames, inputs, taken), "cpu")
     assert edgekit.evaluate(bundle).metrics["miou"] == 1
-    assert len(np.unique(golden(frames)["input.0.image"])) == 2
+    assert len(np.unique(golden(frames).feeds(0)["image"])) == 2
     written = edgekit.run(bundle, bundle.dataset(), frames / "overlays")
     assert cv2.imread(str(written[0])) is not None
 
@@ -143,9 +144,9 @@ def test_two_images_and_an_array_a_frame(frames: Path) -> None:
     )
     bundle = edgekit.build(spec, "cpu")
     found = golden(frames)  # two golden frames, evenly spread: 0 and 2
-    assert found["input.1.gain"].tolist() == [[2]]
-    assert (found["input.1.pair"][0, 1] == 2).all()
-    np.testing.assert_allclose(found["output.1.logits"][0, 1], found["input.1.pair"][0].sum(axis=0) * 2 - 1)
+    assert found.feeds(1)["gain"].tolist() == [[2]]
+    assert (found.feeds(1)["pair"][0, 1] == 2).all()
+    np.testing.assert_allclose(found.output(1, "logits")[0, 1], found.feeds(1)["pair"][0].sum(axis=0) * 2 - 1)
     with pytest.raises(
         DataError, match=r"the sample has no image 'right', .* or bring more with data of format: joined"
     ):

@@ -16,6 +16,7 @@ import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.core.artifacts import tree_hashes
 from edgekit.core.errors import CheckFailed, DataError, SpecError, TensorError
+from edgekit.core.golden import Golden
 from edgekit.core.reports import DOCUMENTS, CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.profiling import Load
@@ -65,13 +66,11 @@ def test_compress_writes_typed_models_golden_and_calibration(built: Path) -> Non
     told = json.loads((folder / "export.json").read_text())
     assert told == {"denormals": {"zeroed": 0, "tensors": 0, "constants": []}}
     assert open_bundle(built / "artifacts" / "tiny-cpu").manifest["export"] == told
-    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
-        assert sorted(golden) == [
-            "input.0.image", "input.1.image", "int8.0.logits", "int8.1.logits", "output.0.logits", "output.1.logits",
-        ]  # fmt: skip
-        assert golden["input.0.image"].shape == (1, 3, HEIGHT, WIDTH)
-        assert golden["output.0.logits"].shape == (1, len(CLASSES), HEIGHT, WIDTH)
-        assert not np.array_equal(golden["input.0.image"], golden["input.1.image"])
+    golden = Golden.read(folder / "golden.npz")
+    assert (golden.frames, set(golden.references)) == (2, {"fp32", "int8"})
+    assert golden.feeds(0)["image"].shape == (1, 3, HEIGHT, WIDTH)
+    assert golden.output(0, "logits").shape == (1, len(CLASSES), HEIGHT, WIDTH)
+    assert not np.array_equal(golden.feeds(0)["image"], golden.feeds(1)["image"])
     record = json.loads((folder / "calibration.json").read_text())
     assert record["data"]["limit"] == 6
     assert len(record["fingerprint"]) == 64
@@ -81,10 +80,10 @@ def test_golden_outputs_are_pytorchs(built: Path) -> None:
     from edgekit.model.load import load_model
 
     model = load_model(edgekit.read_spec(built).model)
-    with np.load(built / "artifacts" / "tiny-compressed" / "golden.npz") as golden:
-        for frame in range(2):
-            expected = model.run({"image": golden[f"input.{frame}.image"]})["logits"]
-            np.testing.assert_allclose(golden[f"output.{frame}.logits"], expected, rtol=1e-5, atol=1e-5)
+    golden = Golden.read(built / "artifacts" / "tiny-compressed" / "golden.npz")
+    for frame in range(2):
+        expected = model.run(golden.feeds(frame))["logits"]
+        np.testing.assert_allclose(golden.output(frame, "logits"), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_bundle_holds_what_a_target_needs(built: Path) -> None:
@@ -192,7 +191,8 @@ def test_verify_notices_an_engine_that_computes_something_else(built: Path) -> N
     golden = bundle.golden()
     from edgekit.verification.parity import compare, require
 
-    golden["int8.1.logits"] = golden["int8.1.logits"] * 1.2
+    louder = {"logits": golden.output(1, "logits", "int8") * 1.2}
+    golden = golden.with_reference("int8", [golden.outputs(0, "int8"), louder])
     with bundle.engine() as engine:
         report = compare(engine, golden, "int8")
     assert report.verdict == "fail"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
 from edgekit.engine import layers_path, trt
 from edgekit.stages import prove as proving
@@ -16,7 +17,7 @@ from tests.support.graphs import node, write
 from tests.support.trt_bench import Bench, machine
 
 X = np.arange(4, dtype=np.float32).reshape(1, 4)
-GOLDEN = {"input.0.x": X} | {f"{kind}.0.y": 2 * X + 1 for kind in ("output", "int8", "fp16")}
+GOLDEN = Golden(({"x": X},), {name: ({"y": 2 * X + 1},) for name in ("fp32", "int8", "fp16")})
 CONFIG = trt.Config(engine="trt")
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import edgekit
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
 from edgekit.core.reports import race as words
 from edgekit.engine import ort, slower_fails, trt
@@ -22,7 +23,7 @@ from tests.support.graphs import convnet
 from tests.support.trt_bench import Bench, machine
 
 X = np.arange(4, dtype=np.float32).reshape(1, 4)
-GOLDEN = {"input.0.x": X}
+GOLDEN = Golden(({"x": X},))
 CONFIG = trt.Config(engine="trt")
 
 
@@ -56,7 +57,7 @@ def test_the_cpu_races_too(tmp_path: Path) -> None:
     config = ort.Config(engine="ort")
     file = tmp_path / f"e{ort.SUFFIX}"
     ort.build(convnet(tmp_path / "m.onnx"), file, config)
-    golden = {"input.0.x": np.ones((1, 3, 16, 16), np.float32)}
+    golden = Golden(({"x": np.ones((1, 3, 16, 16), np.float32)},))
     found = racing.race(ort, config, {"int8": file, "fp32": file}, golden, Silent())
     assert found is not None
     assert found.verdict != "faster"  # than itself

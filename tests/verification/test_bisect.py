@@ -13,9 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import pipeline
 from edgekit.core.errors import CheckFailed, MissingRequirement, ModelError
-from edgekit.core.golden import feeds_of
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
-from edgekit.core.tensors import Array
 from edgekit.engine import EngineConfig, ort
 from edgekit.stages import prove
 from edgekit.verification import bisect
@@ -45,17 +44,11 @@ def chain(path: Path, integers: bool = False) -> Path:
     return path
 
 
-def golden_of(model: Path) -> dict[str, Array]:
+def golden_of(model: Path) -> Golden:
     rng = np.random.default_rng(1)
-    golden: dict[str, Array] = {}
-    for frame in range(2):
-        feeds = {"a[0]": rng.normal(size=(1, 4, 3, 3)).astype(np.float32)}
-        golden |= {f"input.{frame}.{name}": array for name, array in feeds.items()}
+    golden = Golden(tuple({"a[0]": rng.normal(size=(1, 4, 3, 3)).astype(np.float32)} for _ in range(2)))
     with ort.open(model, CPU, optimised=False) as engine:
-        for frame in range(2):
-            for name, array in engine.infer(feeds_of(golden, frame)).items():
-                golden[f"output.{frame}.{name}"] = array
-    return golden
+        return golden.with_reference("fp32", [engine.infer(feeds) for feeds in golden.inputs])
 
 
 def wrong_at(*layers: int) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgekit.core.errors import CheckFailed
+from edgekit.core.golden import Golden
 from edgekit.core.reports import VerifyReport
 from edgekit.engine import Part, ort
 from edgekit.onnxfile import edit, graph
@@ -29,15 +30,13 @@ CPU = ort.Config(engine="ort")
 INT8 = limits_of("int8")
 
 
-def quantized(name: str, folder: Path, profile: str = "ort-x86") -> tuple[Path, Path, dict[str, np.ndarray]]:
+def quantized(name: str, folder: Path, profile: str = "ort-x86") -> tuple[Path, Path, Golden]:
     """An INT8 engine of a reference network, its typed model and two golden frames."""
     source = reference(name).write(folder)
     typed, engine = folder / "typed.onnx", folder / f"engine{ort.SUFFIX}"
     typed.write_bytes(ptq.apply(Job(source, reference(name).frames(), profile), ptq.Config(method="ptq")).model)
     ort.build(typed, engine, CPU)
-    frames = reference(name).frames(2, 100)
-    golden = {f"input.{i}.{key}": array for i, feeds in enumerate(frames) for key, array in feeds.items()}
-    return engine, typed, golden
+    return engine, typed, Golden(tuple(reference(name).frames(2, 100)))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -55,7 +54,7 @@ def test_float_layers_differ_in_their_last_digits(name: str, tmp_path: Path) -> 
     """In blocked and in turned layouts, and with names that are of another tensor by now."""
     source, engine = reference(name).write(tmp_path), tmp_path / f"e{ort.SUFFIX}"
     ort.build(source, engine, CPU)
-    golden = {"input.0.x": next(iter(reference(name).frames(1)))["x"]}
+    golden = Golden(tuple(reference(name).frames(1)))
     report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
     assert report.verdict == "pass"
     assert report.worst[0].steps < 0.01
@@ -94,7 +93,7 @@ def test_layers_that_changed_places_are_two(tmp_path: Path) -> None:
     swapped = tmp_path / "swapped.onnx"
     write(swapped, nodes, [("x", *value)], [("y", *value)], {"wa": weights["wb"], "wb": weights["wa"]})
     ort.build(swapped, engine, CPU)
-    golden = {"input.0.x": normal(3, 1, 8, 8, 8)}
+    golden = Golden(({"x": normal(3, 1, 8, 8, 8)},))
     report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
     assert {name for layer in report.departed for name in layer.nodes} >= {"Conv_a", "Conv_y"}
 
@@ -172,6 +171,6 @@ def test_sums_of_dilated_convolutions_one_beside_the_other(channels: int, tmp_pa
     )
     engine = tmp_path / f"e{ort.SUFFIX}"
     ort.build(source, engine, CPU)
-    report = check_layers(ort, CPU, engine, source, {"input.0.x": normal(9, *shape)}, limits_of("fp32"))
+    report = check_layers(ort, CPU, engine, source, Golden(({"x": normal(9, *shape)},)), limits_of("fp32"))
     assert (report.verdict, report.departed) == ("pass", ())
     assert report.worst[0].steps < 0.01

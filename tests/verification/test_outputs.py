@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.core.golden import Golden
 from edgekit.core.spec import ParityLimits
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import Engine, ort
@@ -32,8 +33,9 @@ class Says(Engine):
         return dict(next(self._frames))
 
 
-def golden(typed: Array, fp32: Array, name: str = "y") -> dict[str, Array]:
-    return {"input.0.x": np.zeros(1, np.float32), f"int8.0.{name}": typed, f"output.0.{name}": fp32}
+def golden(typed: Array, fp32: Array) -> Golden:
+    frame = Golden(({"x": np.zeros(1, np.float32)},))
+    return frame.with_reference("int8", [{"y": typed}]).with_reference("fp32", [{"y": fp32}])
 
 
 def test_rows_of_varying_number_and_order() -> None:
@@ -97,9 +99,8 @@ def test_the_limit_is_relative_to_what_int8_costs() -> None:
 def test_no_output_ends_in_a_traceback() -> None:
     five = {"boxes": normal(1, 1, 5, 4), "n": np.array([5]), "ok": np.array([True])}
     four = {"boxes": normal(1, 1, 4, 4), "n": np.array([4]), "ok": np.array([False])}
-    arrays = {"input.0.x": np.zeros(1, np.float32)}
-    arrays |= {f"{kind}.0.{name}": array for kind in ("int8", "output") for name, array in five.items()}
-    report = compare(Says(four), arrays, "int8")
+    frame = Golden(({"x": np.zeros(1, np.float32)},))
+    report = compare(Says(four), frame.with_reference("int8", [five]).with_reference("fp32", [five]), "int8")
     assert {o.output: o.kind for o in report.outputs} == {"boxes": "set", "n": "labels", "ok": "labels"}
     assert report.verdict == "fail"
     assert report.outputs[0].rel_l2 is None
@@ -117,7 +118,7 @@ def test_rounding_that_changes_an_order_is_no_difference_of_fp32(tmp_path: Path)
         said = {name: array.copy() for name, array in engine.infer({"x": scores}).items()}
         other = {name: array.copy() for name, array in engine.infer({"x": swapped}).items()}
     assert (said["places"] != other["places"]).any()
-    arrays = {"input.0.x": scores} | {f"output.0.{name}": array for name, array in other.items()}
+    arrays = Golden(({"x": scores},)).with_reference("fp32", [other])
     assert compare(Says(said, shape=(1, 64)), arrays, "fp32", model=model).verdict == "pass"
     far = {name: array[:, ::-1] * 0 for name, array in said.items()}
     assert compare(Says(far, shape=(1, 64)), arrays, "fp32", model=model).verdict == "fail"
@@ -136,7 +137,7 @@ def test_values_that_move_between_places_are_shaken_too(tmp_path: Path) -> None:
     model = write(tmp_path / "m.onnx", nodes, [("x", *value)], [("y", *value)])
     with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
         said = engine.infer({"x": x})["y"].copy()
-    arrays = {"input.0.x": x, "output.0.y": said[..., ::-1].copy()}
+    arrays = Golden(({"x": x},)).with_reference("fp32", [{"y": said[..., ::-1].copy()}])
     report = compare(Says({"y": said}, shape=x.shape), arrays, "fp32", model=model)
     assert report.outputs[0].distance > 0.5
     assert report.verdict == "pass"

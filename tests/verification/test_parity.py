@@ -10,7 +10,7 @@ import pytest
 import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import BundleError, CheckFailed
-from edgekit.core.golden import feeds_of, frames_of
+from edgekit.core.golden import Golden
 from edgekit.verification.parity import LIMITS, compare, max_abs, relative_l2, require
 
 
@@ -38,7 +38,8 @@ def test_a_built_engine_passes(tiny_bundle: Path) -> None:
 def test_a_wrong_engine_fails_by_name(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     golden = bundle.golden()
-    golden["int8.1.logits"] = golden["int8.1.logits"] + 10
+    shifted = {"logits": golden.output(1, "logits", "int8") + 10}
+    golden = golden.with_reference("int8", [golden.outputs(0, "int8"), shifted])
     with bundle.engine() as engine:
         report = compare(engine, golden, "int8", name="int8")
     assert report.verdict == "fail"
@@ -58,11 +59,13 @@ def test_fp32_is_compared_with_pytorch(tiny_bundle: Path) -> None:
 def test_golden_without_frames_or_outputs(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     golden = bundle.golden()
-    assert frames_of(golden) == 2
-    assert feeds_of(golden, 1)["image"].shape == (1, 3, 32, 48)
+    assert golden.frames == 2
+    assert golden.feeds(1)["image"].shape == (1, 3, 32, 48)
     with bundle.engine() as engine:
         with pytest.raises(BundleError, match=r"golden.npz holds no frame"):
-            compare(engine, {}, "int8")
-        del golden["int8.0.logits"]
-        with pytest.raises(BundleError, match=r"golden.npz lacks 'int8.0.logits'"):
-            compare(engine, golden, "int8")
+            compare(engine, Golden(), "int8")
+        with pytest.raises(BundleError, match=r"golden.npz lacks the outputs of fp16 on frame 0 .* fp32, int8"):
+            compare(engine, golden, "fp16")
+        other = golden.with_reference("int8", [{"boxes": golden.output(0, "logits")}] * 2)
+        with pytest.raises(BundleError, match=r"golden.npz lacks output 'logits' of int8 on frame 0 .* boxes"):
+            compare(engine, other, "int8")

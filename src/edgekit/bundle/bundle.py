@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from edgekit.bundle import archive
@@ -31,9 +30,9 @@ from edgekit.bundle.contents import (
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_json
 from edgekit.core.errors import BundleError, DataError
+from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement
-from edgekit.core.tensors import Array
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Engine
@@ -187,10 +186,9 @@ class Bundle:
         found: Mapping[str, Any] | None = self.proofs[0].get("race")
         return found
 
-    def golden(self) -> dict[str, Array]:
-        """Arrays of ``golden.npz``."""
-        with np.load(self.path / "golden.npz", allow_pickle=False) as stored:
-            return dict(stored)
+    def golden(self) -> Golden:
+        """What ``golden.npz`` holds."""
+        return Golden.read(self.path / "golden.npz")
 
     def size_mib(self) -> float:
         """Size of the candidate's engine file."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
+from edgekit.core.golden import FP32, Golden
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.model import onnxsource, usercode
 from edgekit.model.denormals import Denormals, without_denormals
@@ -72,16 +73,18 @@ def _write(path: Path, content: bytes) -> Denormals:
     return found
 
 
-def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> dict[str, Array]:
-    """Inputs and outputs of the model as it was loaded: ``input.<i>.<name>`` and ``output.<i>.<name>``.
+def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> Golden:
+    """Inputs and outputs of the model as it was loaded.
 
     Contiguous arrays; every floating-point output is float32, inputs and other outputs keep their dtype.
     Raises :class:`ModelError` when there is nothing to run, or an output has NaN or Inf.
     """
     if not feeds:
         raise ModelError("golden outputs need at least one set of inputs; found none")
-    arrays: dict[str, Array] = {}
+    inputs = [{spec.name: np.array(feed[spec.name], order="C") for spec in model.inputs} for feed in feeds]
+    outputs: list[dict[str, Array]] = []
     for index, feed in enumerate(feeds):
+        outputs.append({})
         for name, value in model.run(feed).items():
             if not np.isfinite(value).all():
                 count = int((~np.isfinite(value)).sum())
@@ -90,10 +93,8 @@ def golden(model: LoadedModel, feeds: Sequence[Arrays]) -> dict[str, Array]:
                     "check the preprocessing and the weights"
                 )
             wide = value.astype(np.float32) if np.issubdtype(value.dtype, np.floating) else value
-            arrays[f"output.{index}.{name}"] = np.ascontiguousarray(wide).reshape(value.shape)
-        for spec in model.inputs:
-            arrays[f"input.{index}.{spec.name}"] = np.array(feed[spec.name], order="C")
-    return arrays
+            outputs[-1][name] = np.ascontiguousarray(wide).reshape(value.shape)
+    return Golden(tuple(inputs)).with_reference(FP32, outputs)
 
 
 def _check_repeatable(model: LoadedModel) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.core import plugins
 from edgekit.core.errors import CheckFailed, InputError
+from edgekit.core.golden import read_arrays, write_arrays
 from edgekit.core.tensors import Arrays
 
 _CODE = "from edgekit.profiling._child import main; main()"
@@ -38,7 +37,7 @@ def run_alone(
     """
     with tempfile.TemporaryDirectory() as folder:
         arrays, answer = Path(folder) / "feeds.npz", Path(folder) / "answer.json"
-        np.savez(arrays, allow_pickle=False, **dict(feeds))
+        write_arrays(arrays, feeds)
         order = {
             "job": job,
             "backend": backend,
@@ -63,8 +62,7 @@ def main() -> None:
     observe = importlib.import_module(f"edgekit.profiling.{order['job']}").observe
     module = plugins.load("engine", order["backend"])
     config = module.Config.model_validate(order["config"])
-    with np.load(order["feeds"]) as stored:
-        feeds = dict(stored)
+    feeds = read_arrays(Path(order["feeds"]))
     module.fingerprint(config)  # imports the runtime, so that its code is not counted as the engine's
     answer = observe(module, Path(order["engine"]), config, feeds, **order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import glob
-import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.core import errors
 from edgekit.core.errors import EdgekitError, EnvironmentFault
+from edgekit.core.golden import read_arrays, write_arrays
 from edgekit.core.progress import Progress
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import EngineConfig
@@ -82,8 +80,7 @@ class ByEdgekit:
             request = {"do": "run", "engine": engine_name(config), "feeds": _FEEDS, "results": _RESULTS}
             self._ask(folder, request | {"config": without_host(config)})
             folder.get(_RESULTS, back)
-            with np.load(back, allow_pickle=False) as stored:
-                return dict(stored)
+            return read_arrays(back)
 
     def race(self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig) -> dict[str, list[float]]:
         """See :class:`edgekit.remote.builder.Way`: in turn."""
@@ -101,10 +98,8 @@ class ByEdgekit:
             return times
 
     def _send(self, folder: Folder, feeds: Arrays) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **dict(feeds))
         with tempfile.TemporaryDirectory() as scratch:
-            (Path(scratch) / _FEEDS).write_bytes(buffer.getvalue())
+            write_arrays(Path(scratch) / _FEEDS, feeds)
             folder.put(Path(scratch) / _FEEDS, _FEEDS)
 
     def _ask(self, folder: Folder, request: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ are the runtime's own.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import asdict
@@ -18,7 +17,8 @@ import numpy as np
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
-from edgekit.core.tensors import Array, TensorSpec
+from edgekit.core.golden import read_arrays, write_arrays
+from edgekit.core.tensors import TensorSpec
 from edgekit.engine import Engine, layers_path, opened_in_turn
 from edgekit.remote.builder import version
 
@@ -66,13 +66,11 @@ def _build(request: dict[str, Any]) -> Any:
 def _run(request: dict[str, Any]) -> Any:
     """One query: arrays from ``feeds``, results into ``results``."""
     module, config = _target(request)
-    feeds = _feeds(request)
+    feeds = read_arrays(Path(request["feeds"]))
     opened: Engine
     with module.open(Path(request["engine"]), config) as opened:
         results = opened.infer(feeds)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **results)
-    write_bytes(Path(request["results"]), buffer.getvalue())
+    write_arrays(Path(request["results"]), results)
     return {}
 
 
@@ -82,12 +80,7 @@ def _time(request: dict[str, Any]) -> Any:
     files = request["engines"].items()
     openers = {name: lambda file=file: module.open(Path(file), config) for name, file in files}
     counts = (request["loads"], request["each"], request["settling"])
-    return {"times_ms": opened_in_turn(openers, _feeds(request), *counts)}
-
-
-def _feeds(request: dict[str, Any]) -> dict[str, Array]:
-    with np.load(request["feeds"], allow_pickle=False) as stored:
-        return dict(stored)
+    return {"times_ms": opened_in_turn(openers, read_arrays(Path(request["feeds"])), *counts)}
 
 
 def _target(request: dict[str, Any]) -> tuple[Any, Any]:

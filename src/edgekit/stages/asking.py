@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import CheckFailed
-from edgekit.core.golden import GOLDEN_FRAMES
+from edgekit.core.golden import FP32, GOLDEN_FRAMES, Golden
 from edgekit.core.spec import Spec
-from edgekit.core.tensors import Array, Arrays
+from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
@@ -60,13 +60,13 @@ class Asking:
         return ""
 
 
-def typed_golden(source: Path, model: Path, precision: str, feeds: Sequence[Arrays]) -> dict[str, Array]:
-    """Golden arrays of a typed model as the build has them; the FP32 outputs are those of the ONNX file ``source``."""
+def typed_golden(source: Path, model: Path, precision: str, feeds: Sequence[Arrays]) -> Golden:
+    """Golden outputs of a typed model as the build has them; the FP32 outputs are those of the ONNX file ``source``."""
     from edgekit.engine import ort
 
-    golden = {f"input.{frame}.{name}": array for frame, given in enumerate(feeds) for name, array in given.items()}
-    for kind, file in {"output": source, precision: model}.items():
+    golden = Golden(tuple(feeds))
+    for reference, file in ((precision, model), (FP32, source)):
         with ort.open(file, ort.Config(engine="ort"), optimised=False) as engine:
-            for frame, given in enumerate(feeds):
-                golden |= {f"{kind}.{frame}.{name}": array.copy() for name, array in engine.infer(given).items()}
+            outputs = [{name: array.copy() for name, array in engine.infer(given).items()} for given in feeds]
+        golden = golden.with_reference(reference, outputs)
     return golden

@@ -13,10 +13,10 @@ from edgekit.bundle import EVALUATION, PLACE, PLACEMENT, Bundle, Contents, Engin
 from edgekit.core import plugins
 from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
-from edgekit.core.golden import read_arrays, specs_of
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.spec import ParityLimits, Spec
-from edgekit.core.tensors import Array, TensorSpec
+from edgekit.core.tensors import TensorSpec
 from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
@@ -58,7 +58,7 @@ def build_engines(
     def fill(folder: Path) -> None:
         models = {precision: compressed.models[precision] for precision in precisions}
         judge = None if unrunnable else _judge(spec, compressed)
-        make_engines(module, config, models, read_arrays(compressed.golden), folder, progress, spec.parity, judge)
+        make_engines(module, config, models, Golden.read(compressed.golden), folder, progress, spec.parity, judge)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
@@ -67,7 +67,7 @@ def make_engines(
     module: Any,
     config: EngineConfig,
     models: Mapping[str, Path],
-    golden: Mapping[str, Array],
+    golden: Golden,
     folder: Path,
     progress: Progress,
     limits: ParityLimits | None = None,
@@ -139,7 +139,8 @@ def publish_bundle(
         for p in {wanted, control}
     }
     if remote.not_here(config):
-        inputs, outputs = specs_of(compressed.golden, "input"), specs_of(compressed.golden, "output")
+        golden = Golden.read(compressed.golden)
+        inputs, outputs = golden.interface("input"), golden.interface("output")
     else:
         with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
             inputs, outputs = engine.inputs, engine.outputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_file, write_bytes, write_json
 from edgekit.core.errors import ModelError
-from edgekit.core.golden import feeds_of, frames_of, read_arrays, write_arrays
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import SensitivityReport
 from edgekit.core.spec import Spec
@@ -21,7 +20,7 @@ from edgekit.core.tensors import Array
 from edgekit.core.workspace import RECORD as STAGE_RECORD
 from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
-from edgekit.engine import Engine, control_of
+from edgekit.engine import control_of
 from edgekit.runtime import sessions
 from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
@@ -73,10 +72,10 @@ def quantize_model(
             write_bytes(folder / name, content)
         data = {"fingerprint": frames.fingerprint()}
         write_json(folder / RECORD, quantized.record | {"precision": quantized.precision} | data)
-        golden = read_arrays(exported.path / "golden.npz")
-        for precision in models.keys() - {"fp32"}:
-            golden |= typed_outputs(folder / f"{precision}.onnx", precision, golden)
-        write_arrays(folder / "golden.npz", golden)
+        golden = Golden.read(exported.path / "golden.npz")
+        for precision in sorted(models.keys() - {"fp32"}):
+            golden = golden.with_reference(precision, typed_outputs(folder / f"{precision}.onnx", golden))
+        golden.write(folder / "golden.npz")
 
     return workspace.stage("quantize", inputs, fill)
 
@@ -159,25 +158,25 @@ def publish_compressed(spec: Spec, final: Path, target: str, exported: Stage, qu
             record = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))
             write_json(folder / RECORD, record | {"data": spec.data.calibration.model_dump(mode="json")})
         elif precision != "fp32":
-            golden = read_arrays(folder / "golden.npz")
-            write_arrays(folder / "golden.npz", golden | typed_outputs(source, precision, golden))
+            golden = Golden.read(folder / "golden.npz")
+            golden.with_reference(precision, typed_outputs(source, golden)).write(folder / "golden.npz")
     models = {name.removesuffix(".onnx"): final / name for name in files if name.endswith(".onnx")}
     calibration = final / RECORD if quantized is not None else None
     return Compressed(final, target, precision, models, final / "golden.npz", calibration, exported, quantized)
 
 
-def typed_outputs(model: Path, precision: str, golden: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of a typed ONNX file run as it is written: the reference that engines must meet."""
+def typed_outputs(model: Path, golden: Golden) -> list[dict[str, Array]]:
+    """Outputs of a typed ONNX file on each golden frame, run as it is written: the reference that engines must meet.
+
+    Raises:
+        ModelError: one holds NaN or infinity.
+    """
     from edgekit.engine import ort
 
-    found: dict[str, Array] = {}
-    engine: Engine
     with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
-        for frame in range(frames_of(golden)):
-            for name, array in engine.infer(feeds_of(golden, frame)).items():
-                if not np.isfinite(array).all():
-                    raise ModelError(
-                        f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess"
-                    )
-                found[f"{precision}.{frame}.{name}"] = array.copy()
+        found = [{name: array.copy() for name, array in engine.infer(feeds).items()} for feeds in golden.inputs]
+    for outputs in found:
+        for name, array in outputs.items():
+            if not np.isfinite(array).all():
+                raise ModelError(f"{model.name}: output {name!r} holds NaN or infinity; check weights and preprocess")
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, SpecError
-from edgekit.core.golden import GOLDEN_FRAMES, specs_of
+from edgekit.core.golden import GOLDEN_FRAMES, Golden
 from edgekit.core.progress import Progress
 from edgekit.core.sources import Sources
 from edgekit.core.spec import Spec
@@ -100,7 +100,7 @@ def _check_frame(spec: Spec, frame: Sample) -> None:
 
 def check_task(spec: Spec, exported: Stage) -> None:
     """Raise :class:`SpecError` unless the task can read what the model gives, before time goes into calibration."""
-    spec.task.create().check_outputs(specs_of(exported.path / "golden.npz", "output"))
+    spec.task.create().check_outputs(Golden.read(exported.path / "golden.npz").interface("output"))
 
 
 def preprocess_of(spec: Spec) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter
 from edgekit.core import plugins
 from edgekit.core.artifacts import sha256_file, write_bytes, write_json
 from edgekit.core.errors import MissingRequirement
-from edgekit.core.golden import write_arrays
 from edgekit.core.progress import Progress
 from edgekit.core.sources import Sources
 from edgekit.core.spec import InputSection, ModelConfig
@@ -57,7 +56,7 @@ def work(order: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         data = plugins.load("data", order["data"]["format"]).Config.model_validate(order["data"])
         preprocess = Preprocess(_INPUTS.validate_python(order["preprocess"]))
         golden = export.golden(model, list(Feeds(preprocess, data.open(), order["frames"])))
-    write_arrays(out / GOLDEN, golden)
+    golden.write(out / GOLDEN)
     write_json(out / EXPORT, {"denormals": denormals.to_dict()})
     if denormals.zeroed:
         _log.info("%d denormal weights in %d tensors are zero now", denormals.zeroed, denormals.tensors)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from edgekit.bundle import NOT_RUN
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Agreement, Departure
 from edgekit.core.spec import ParityLimits
-from edgekit.core.tensors import Array
 from edgekit.data import Dataset
 from edgekit.engine import Engine, EngineConfig, layers_path
 from edgekit.preprocess import Preprocess
@@ -35,7 +34,7 @@ def prove(
     config: EngineConfig,
     files: tuple[Path, Path],
     precision: str,
-    golden: Mapping[str, Array],
+    golden: Golden,
     unrunnable: str,
     progress: Progress,
     chosen: ParityLimits | None = None,

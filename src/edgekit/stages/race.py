@@ -10,17 +10,16 @@ import numpy as np
 
 from edgekit import remote
 from edgekit.core import plugins
-from edgekit.core.golden import feeds_of
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Race
-from edgekit.core.tensors import Array
 from edgekit.engine import EngineConfig, opened_in_turn
 from edgekit.stats import faster
 from edgekit.stats.faster import EACH, LOADS, SETTLING
 
 
 def race(
-    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Mapping[str, Array], progress: Progress
+    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Golden, progress: Progress
 ) -> Race | None:
     """INT8 against its control, by median latency.
 
@@ -31,7 +30,7 @@ def race(
         module: the backend that built them.
         config: the target.
         engines: files by precision, the candidate first.
-        golden: holds the input.
+        golden: gives the input.
         progress: shows the step.
 
     Returns:
@@ -40,7 +39,7 @@ def race(
     control: str | None = getattr(plugins.load("engine", config.engine), "INT8_CONTROL", None)
     if control is None or next(iter(engines)) != "int8" or control not in engines:
         return None
-    feeds = feeds_of(golden, 0)
+    feeds = golden.feeds(0)
     with progress.track(f"time int8 and {control}"):
         if isinstance(module, remote.Board):
             times, by = module.race(engines, feeds, config)

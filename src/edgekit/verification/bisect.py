@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import MissingRequirement, ModelError
-from edgekit.core.golden import feeds_of, frames_of
+from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Departure
 from edgekit.core.tensors import Array
@@ -37,7 +37,7 @@ def find(
     module: Any,
     config: EngineConfig,
     model: Path,
-    golden: Mapping[str, Array],
+    golden: Golden,
     limit_rel_l2: float,
     progress: Progress,
 ) -> Departure | None:
@@ -49,7 +49,7 @@ def find(
         module: the backend, see :mod:`edgekit.engine`.
         config: the target.
         model: the typed ONNX file that the engine is built from.
-        golden: ``input.<i>.<name>``; the largest difference over these frames counts.
+        golden: gives the inputs; the largest difference over these frames counts.
         limit_rel_l2: relative L2 that is still no departure.
         progress: shows the builds.
 
@@ -110,7 +110,7 @@ class _Probe:
         module: Any,
         config: EngineConfig,
         typed: Any,
-        golden: Mapping[str, Array],
+        golden: Golden,
         folder: Path,
     ) -> None:
         self._module, self._config, self._typed = module, config, typed
@@ -125,11 +125,10 @@ class _Probe:
         outputs = [value.name for value in self._typed.graph.output]
         source.write_bytes(marked(self._typed, [*outputs, tensor]).SerializeToString())
         self._module.build(source, engine, self._config)
-        frames = [feeds_of(self._golden, frame) for frame in range(frames_of(self._golden))]
         with self._module.open(engine, self._config) as opened:
             return max(
                 relative_l2(opened.infer(feeds)[tensor], reference(self._typed, feeds, [tensor])[tensor])
-                for feeds in frames
+                for feeds in self._golden.inputs
             )
 
 

@@ -7,14 +7,13 @@ layer is fed anew.  When all parts between the inputs and the outputs hold, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.golden import feeds_of, frames_of
+from edgekit.core.golden import Golden
 from edgekit.core.reports import LayerParity, LayersReport, Verdict
-from edgekit.core.tensors import Array
 from edgekit.engine import EngineConfig, Part
 from edgekit.verification.limits import Limits
 
@@ -23,7 +22,7 @@ WORST = 10
 
 
 def check_layers(
-    module: Any, config: EngineConfig, engine: Path, model: Path, golden: Mapping[str, Array], limits: Limits
+    module: Any, config: EngineConfig, engine: Path, model: Path, golden: Golden, limits: Limits
 ) -> LayersReport:
     """Each layer of ``engine`` against ``model`` on the golden frames.
 
@@ -32,7 +31,7 @@ def check_layers(
         config: the target.
         engine: the file that ships.
         model: the typed ONNX file that it was built from.
-        golden: ``input.<i>.<name>``.
+        golden: gives the inputs.
         limits: in steps.
 
     Raises:
@@ -41,8 +40,7 @@ def check_layers(
     ask = getattr(module, "parts", None)
     if ask is None:
         return LayersReport("outputs only", "pass", reason="this backend shows no inner tensors")
-    frames = [feeds_of(golden, frame) for frame in range(frames_of(golden))]
-    return judge_parts(ask(engine, model, config, frames), limits)
+    return judge_parts(ask(engine, model, config, golden.inputs), limits)
 
 
 def judge_parts(parts: Iterable[Part], limits: Limits) -> LayersReport:

@@ -9,7 +9,7 @@ and by the KPIs on accuracy.  An FP32 engine is compared with the PyTorch output
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core.errors import BundleError, CheckFailed
-from edgekit.core.golden import feeds_of, frames_of
+from edgekit.core.golden import FP32, Golden
 from edgekit.core.reports import Agreement, OutputParity, Verdict, VerifyReport
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine, EngineConfig
@@ -37,14 +37,14 @@ _DRAWS = 4
 class Proven:
     """An engine file and what it is held against.
 
-    ``model`` is the typed ONNX file; ``golden`` holds ``input.<i>.<name>``, ``output.<i>.<name>`` (PyTorch) and
-    ``<precision>.<i>.<name>`` (typed ONNX, unoptimised).
+    ``model`` is the typed ONNX file; ``golden`` has the outputs of the model as it was loaded, and under the name of
+    the precision those of the typed ONNX file, unoptimised.
     """
 
     engine: Path
     model: Path
     precision: str
-    golden: Mapping[str, Array]
+    golden: Golden
 
 
 def check(
@@ -62,14 +62,14 @@ def check(
     Args:
         module: the backend, see :mod:`edgekit.engine`.
         config: the target.
-        proven: the engine, its typed model and golden arrays.
+        proven: the engine, its typed model and what it is held against.
         limits: see :func:`edgekit.verification.limits.limits_of`.
         agreement: the second judge's verdict, where it was asked.
         bundle: name for the report.
         name: engine name for the report.
 
     Raises:
-        BundleError: the golden arrays have no frame, or lack an output.
+        BundleError: there is no golden frame, or an output is not there.
     """
     _require_frames(proven.golden)
     layers = check_layers(module, config, proven.engine, proven.model, proven.golden, limits)
@@ -82,7 +82,7 @@ def check(
 
 def compare(
     engine: Engine,
-    golden: Mapping[str, Array],
+    golden: Golden,
     precision: str,
     *,
     bundle: str = "",
@@ -102,20 +102,16 @@ def compare(
         model: the typed ONNX file: which outputs are ordered by score, and how far rounding errors alone move them.
 
     Raises:
-        BundleError: the golden file has no frame or lacks an output.
+        BundleError: there is no golden frame, or an output is not there.
     """
     frames, limits = _require_frames(golden), limits or limits_of(precision)
-    reference = "output" if precision == "fp32" else precision
     found: dict[str, list[_Compared]] = {}
     for frame in range(frames):
-        for output, result in engine.infer(feeds_of(golden, frame)).items():
-            try:
-                typed, fp32 = golden[f"{reference}.{frame}.{output}"], golden[f"output.{frame}.{output}"]
-            except KeyError as error:
-                raise BundleError(f"golden.npz lacks {error.args[0]!r}; run edgekit compress again") from None
+        for output, result in engine.infer(golden.feeds(frame)).items():
+            typed, fp32 = golden.output(frame, output, precision), golden.output(frame, output)
             found.setdefault(output, []).append(_Compared(result.copy(), typed, fp32))
     ordered = frozenset() if model is None else ordered_outputs(model)
-    shaken = _Shaken(model, golden) if precision == "fp32" and model is not None else None
+    shaken = _Shaken(model, golden) if precision == FP32 and model is not None else None
     outputs = tuple(_judged(output, own, ordered, limits, shaken) for output, own in found.items())
     verdict = _verdict(all(o.verdict == "pass" for o in outputs))
     return VerifyReport(bundle, name or precision, frames, outputs, verdict)
@@ -130,7 +126,7 @@ def decided(report: VerifyReport, precision: str) -> VerifyReport:
     layers, judge = report.layers, report.agreement
     outputs = all(output.verdict == "pass" for output in report.outputs)
     proven = layers is not None and layers.mode == "layers" and layers.verdict == "pass"
-    excused = precision != "fp32" and (proven if judge is None else judge.verdict == "pass")
+    excused = precision != FP32 and (proven if judge is None else judge.verdict == "pass")
     wrong = (layers is not None and layers.verdict == "fail") or (judge is not None and judge.verdict == "fail")
     return replace(report, verdict=_verdict((outputs or excused) and not wrong))
 
@@ -175,7 +171,7 @@ class _Compared:
 class _Shaken:
     """How far an FP32 model's own outputs move when its inputs move by rounding errors: found when it is asked for."""
 
-    def __init__(self, model: Path, golden: Mapping[str, Array]) -> None:
+    def __init__(self, model: Path, golden: Golden) -> None:
         self._model, self._golden = model, golden
         self._runs: list[tuple[Arrays, Arrays]] | None = None
 
@@ -190,8 +186,7 @@ class _Shaken:
 
         random, runs = np.random.default_rng(0), []
         with ort.open(self._model, ort.Config(engine="ort"), optimised=False) as engine:
-            for frame in range(frames_of(self._golden)):
-                feeds = feeds_of(self._golden, frame)
+            for feeds in self._golden.inputs:
                 still = {name: array.copy() for name, array in engine.infer(feeds).items()}
                 for _ in range(_DRAWS):
                     moved = {name: _moved(array, random) for name, array in feeds.items()}
@@ -241,11 +236,10 @@ def _relative(floor: float, noise: float, limits: Limits) -> float:
     return floor if floor < 0 or not np.isfinite(noise) else max(floor, limits.output_noise * min(noise, 1.0))
 
 
-def _require_frames(golden: Mapping[str, Array]) -> int:
-    frames = frames_of(golden)
-    if frames == 0:
+def _require_frames(golden: Golden) -> int:
+    if golden.frames == 0:
         raise BundleError("golden.npz holds no frame; run edgekit compress and edgekit build again")
-    return frames
+    return golden.frames
 
 
 def _verdict(holds: bool) -> Verdict:

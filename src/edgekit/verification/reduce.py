@@ -23,7 +23,7 @@ import numpy as np
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes
 from edgekit.core.errors import CheckFailed, EdgekitError, InputError, MissingRequirement
-from edgekit.core.golden import feeds_of, frames_of
+from edgekit.core.golden import Golden, read_arrays, write_arrays
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Reduction
 from edgekit.core.tensors import Array
@@ -51,7 +51,7 @@ class Part:
 def reduce(
     config: EngineConfig,
     model: Path,
-    golden: Mapping[str, Array],
+    golden: Golden,
     limit_rel_l2: float,
     target: Path,
     progress: Progress,
@@ -64,7 +64,7 @@ def reduce(
     Args:
         config: the target.
         model: the typed ONNX file that engines are built from.
-        golden: ``input.<i>.<name>``.
+        golden: gives the inputs.
         limit_rel_l2: relative L2 that is still no departure.
         target: an ONNX file.
         progress: shows the search.
@@ -83,7 +83,7 @@ def reduce(
     require_writable(target.resolve().parent)
     tool = _polygraphy()
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("reduce"):
-        frames = [feeds_of(golden, frame) for frame in range(frames_of(golden))]
+        frames = golden.inputs
         errors = [_run(config, model, model, feeds, Path(folder)).rel_l2 for feeds in frames]
         worst = int(np.argmax(errors))
         if not errors[worst] > limit_rel_l2:
@@ -96,8 +96,7 @@ def reduce(
             part = _run(config, model, reduced, feeds, Path(folder))
         kinds = {"input": part.inputs, "expected": part.expected, "found": part.found}
         arrays = {f"{kind}.{name}": array for kind, own in kinds.items() for name, array in own.items()}
-        np.savez(Path(folder) / "part.npz", **arrays)  # type: ignore[arg-type]
-        write_bytes(target.with_suffix(".npz"), (Path(folder) / "part.npz").read_bytes())
+        write_arrays(target.with_suffix(".npz"), arrays)
         write_bytes(target, reduced.read_bytes())
         return Reduction(str(target), _nodes(reduced), _nodes(model), part.rel_l2, limit_rel_l2)
 
@@ -114,7 +113,7 @@ def _polygraphy() -> str:
 
 def _write_order(folder: Path, config: EngineConfig, model: Path, feeds: Mapping[str, Array], limit: float) -> None:
     """What the check needs to know of the whole model."""
-    np.savez(folder / "feeds.npz", **feeds)  # type: ignore[arg-type]
+    write_arrays(folder / "feeds.npz", feeds)
     order = {"config": config.model_dump(mode="json"), "model": str(model.resolve()), "limit": limit}
     (folder / "order.json").write_text(json.dumps(order))
 
@@ -172,8 +171,7 @@ def main(order: Path, part: Path) -> int:
     """The check: :data:`_DEPARTS` for a part whose engine departs, 0 for one that does not or cannot be built."""
     said: dict[str, Any] = json.loads(order.read_text())
     config = plugins.load("engine", said["config"]["engine"]).Config.model_validate(said["config"])
-    with np.load(order.with_name("feeds.npz")) as stored:
-        feeds = dict(stored)
+    feeds = read_arrays(order.with_name("feeds.npz"))
     try:
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             error = _run(config, Path(said["model"]), part, feeds, Path(folder)).rel_l2
