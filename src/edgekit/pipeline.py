@@ -22,7 +22,6 @@ from edgekit.core.reports import (
     ProfileReport,
     SensitivityReport,
     VerifyReport,
-    race,
 )
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import located, read_spec
@@ -30,7 +29,7 @@ from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace, alone
 from edgekit.data import Dataset
 from edgekit.kpis import check_names
-from edgekit.reporting import Content, Picture, draw_frames, write_html, write_picture
+from edgekit.reporting import Content, Picture, Proof, draw_frames, write_html, write_picture
 from edgekit.stages import judge, labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
@@ -233,11 +232,10 @@ def report(
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
             drawn = draw_frames(ids, engine, bundle.preprocess(), judged.task, judged.dataset, advance)
     told = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
-    if bundle.race is not None:
-        told["race"] = race.line(bundle.race)
     told["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
-    content = Content(gated, evaluated, profiled, compressed, drawn, history, told, metrics)
+    proof = Proof.read(bundle.proofs[0])
+    content = Content(gated, evaluated, profiled, compressed, drawn, history, told, metrics, proof)
     write_html(path, content)
     return content
 

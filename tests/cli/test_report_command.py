@@ -30,7 +30,7 @@ def test_report(tiny_bundle: Path, tmp_path: Path) -> None:
     identity = open_bundle(tiny_bundle).identity  # the page is beside the bundle, which still opens
     verdict = json.loads(edgekit("gate", tiny_bundle, *options, "--json").stdout)["verdict"]
     assert f"<title>{verdict.upper()}: {identity}</title>" in html
-    for word in ("latency_p50_ms", "miou", "Provenance", "onnxruntime"):
+    for word in ("latency_p50_ms", "miou", "Provenance", "onnxruntime", "Engine and model", "Race against the control"):
         assert word in html
 
 

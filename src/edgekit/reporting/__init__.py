@@ -7,10 +7,12 @@ from edgekit.reporting.frames import draw_frames
 from edgekit.reporting.overview import comparison, write_picture
 from edgekit.reporting.page import require, write_html
 from edgekit.reporting.pdf import find_browser, write_pdf
+from edgekit.reporting.proof import Proof
 
 __all__ = [
     "Content",
     "Picture",
+    "Proof",
     "comparison",
     "draw_frames",
     "find_browser",

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekit.core.errors import DataError
 from edgekit.core.reports import CompressReport, ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.reporting.proof import Proof
 
 JPEG = b"\xff\xd8\xff"
 
@@ -39,7 +40,8 @@ class Content:
 
     ``metrics`` gives directions and units, the headline metric first; without it the evaluation's first
     metric is the headline and nothing is called better or worse.  ``history`` holds
-    one chart a metric, ``provenance`` facts of any depth (digest, tools, device, command).
+    one chart a metric, ``provenance`` facts of any depth (digest, tools, device, command), ``proof`` what
+    the build found out about the engine.
 
     Raises:
         DataError: there is neither an evaluation nor a profile, or two reports are of different bundles.
@@ -53,6 +55,7 @@ class Content:
     history: tuple[ControlChart, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
+    proof: Proof | None = None
 
     def __post_init__(self) -> None:
         if self.evaluation is None and self.profile is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
-from edgekit.reporting import charts, history, provenance, tables, timing, verdict, words, worst
+from edgekit.reporting import charts, history, proof, provenance, tables, timing, verdict, words, worst
 from edgekit.reporting.charts import Chart
 from edgekit.reporting.content import Content
 
@@ -63,6 +63,7 @@ def _render(content: Content) -> str:
         samples=content.profile.latency_ms.samples if content.profile else 0,
         layers=tables.layers(content.profile.layers) if content.profile else [],
         layer_count=len(content.profile.layers) if content.profile else 0,
+        proof=proof.shown(content.proof),
         slices=tables.slices(content),
         worst=worst.groups(content),
         legend=worst.legend(content),

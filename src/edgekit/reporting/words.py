@@ -92,6 +92,11 @@ def share(value: float) -> str:
     return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
 
 
+def small_share(value: float) -> str:
+    """A part of one as per cent, with two decimals where it is small."""
+    return share(value) if value >= 0.1 or value == 0 else f"{value:.2%}"
+
+
 def duration(value_ms: float) -> str:
     """Milliseconds, or microseconds when they are few."""
     return f"{value_ms:.3g} ms" if value_ms >= 0.1 else f"{value_ms * 1000:.3g} µs"
