@@ -163,5 +163,8 @@ def test_the_verdict_over_all_three() -> None:
     assert verdict(blind, None) == "fail"
     assert verdict(blind, same) == "pass"
     assert verdict(proven, other) == "fail"
+    unsure = replace(same, verdict="undecided")
+    assert verdict(proven, unsure) == "pass"
+    assert verdict(blind, unsure) == "fail"
     assert verdict(wrong, same) == "fail"
     assert verdict(proven, same, "fp32") == "fail"  # layers cannot vouch for the export

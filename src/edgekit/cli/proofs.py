@@ -43,6 +43,8 @@ def show_parity(report: VerifyReport) -> None:
             f"frames when it was built (limit {seen.limit:.2%}; of the typed model against FP32 {seen.noise:.2%}): "
             f"{seen.verdict}"
         )
+        if seen.verdict == "undecided":
+            print("these frames are too few to say more; parity: {frames: 64} in the spec asks on more")
     if report.verdict == "pass" and any(o.verdict == "fail" for o in report.outputs):
         print("an output is over its limit and no layer is: roundings add up, and the KPIs on accuracy judge them")
 

@@ -121,13 +121,15 @@ def decided(report: VerifyReport, precision: str) -> VerifyReport:
     """The verdict over layers, outputs and the second judge.
 
     Outputs over their limit fail an engine unless something that knows better says otherwise: the task that sees no
-    difference or, of reduced precision, layers that all hold, so that only roundings can have added up.
+    difference or, where it was not asked or has too few frames to say, layers that all hold, so that only roundings
+    can have added up; of reduced precision only.
     """
     layers, judge = report.layers, report.agreement
     outputs = all(output.verdict == "pass" for output in report.outputs)
     proven = layers is not None and layers.mode == "layers" and layers.verdict == "pass"
-    excused = precision != FP32 and (proven if judge is None else judge.verdict == "pass")
-    wrong = (layers is not None and layers.verdict == "fail") or (judge is not None and judge.verdict == "fail")
+    said = "undecided" if judge is None else judge.verdict
+    excused = precision != FP32 and (said == "pass" or (said == "undecided" and proven))
+    wrong = (layers is not None and layers.verdict == "fail") or said == "fail"
     return replace(report, verdict=_verdict((outputs or excused) and not wrong))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.core.reports.values import SCHEMA_VERSION, Document, Verdict
+from edgekit.core.reports.values import SCHEMA_VERSION, Document, Judgement, Verdict
 
 OutputKind = Literal["dense", "labels", "ranking", "set"]
 
@@ -80,7 +80,9 @@ class Agreement:
     """What the task makes of the engine and of its typed model, on ``frames`` calibration frames; no labels.
 
     ``disagreement`` is the mean over the frames, 0 to 1, of ``measure`` (pixels of another class, boxes without
-    partner, other classes); ``noise`` is that between the typed model and FP32: what INT8 itself changes.
+    partner, other classes); ``noise`` is that between the typed model and FP32: what INT8 itself changes.  It passes up
+    to ``limit``; it fails where the frames are enough to say so, ``low`` (the disagreement is surely as large) above
+    ``limit_high`` (the limit is surely no larger), and is undecided in between.
     """
 
     measure: str
@@ -89,7 +91,9 @@ class Agreement:
     worst: float
     noise: float
     limit: float
-    verdict: Verdict
+    verdict: Judgement
+    low: float = 0.0
+    limit_high: float = 0.0
 
 
 @dataclass(frozen=True)
