@@ -13,6 +13,7 @@ from edgekit.bundle import Bundle, open_bundle
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
+from edgekit.core.locks import locked
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import (
     CompressReport,
@@ -26,7 +27,7 @@ from edgekit.core.reports import (
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import located, read_spec
 from edgekit.core.suggest import allowed
-from edgekit.core.workspace import Workspace, alone
+from edgekit.core.workspace import Workspace
 from edgekit.data import Dataset
 from edgekit.kpis import check_names
 from edgekit.reporting import Content, Picture, Proof, draw_frames, write_html, write_picture
@@ -68,11 +69,11 @@ def compress(
     spec = _judgeable(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     workspace = _workspace(spec, out, fresh)
-    with alone(spec.base):
-        return _compress(spec, target, out, workspace, progress)
+    made = _compress(spec, target, workspace, progress)
+    return _published(spec, made, out)
 
 
-def _compress(spec: Spec, target: str, out: Path | None, workspace: Workspace, progress: Progress) -> Compressed:
+def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> Compressed:
     from edgekit.stages import compress, export
 
     frames = export.calibration_data(spec)
@@ -83,7 +84,16 @@ def _compress(spec: Spec, target: str, out: Path | None, workspace: Workspace, p
         quantized = (
             compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
         )
-    return compress.publish_compressed(spec, _out(spec, out) / f"{spec.name}-compressed", target, exported, quantized)
+        return compress.typed_models(target, exported, quantized, workspace)
+
+
+def _published(spec: Spec, made: Compressed, out: Path | None) -> Compressed:
+    """The typed models where the user finds them; builds of several targets write them there in turn."""
+    from edgekit.stages import compress
+
+    final = _out(spec, out) / f"{spec.name}-compressed"
+    with locked(final):
+        return compress.publish_compressed(spec, made, final)
 
 
 def sensitivity(
@@ -110,12 +120,13 @@ def sensitivity(
     target = _target(spec, target or next(iter(spec.targets)))
     folder = _out(spec, out)
     workspace = _workspace(spec, out, fresh)
-    with alone(spec.base):
-        frames = export.calibration_data(spec)
-        exported = export.export_model(spec, workspace, frames, progress)
-        found, picture = compress.analyse_layers(spec, target, exported, frames, by_metric, progress)
-    write_json(folder / "sensitivity.json", found.to_dict())
-    write_bytes(folder / "sensitivity.png", picture)
+    frames = export.calibration_data(spec)
+    exported = export.export_model(spec, workspace, frames, progress)
+    found, picture = compress.analyse_layers(spec, target, exported, frames, by_metric, progress)
+    document = folder / "sensitivity.json"
+    with locked(document):  # the picture is that of the numbers
+        write_json(document, found.to_dict())
+        write_bytes(folder / "sensitivity.png", picture)
     return found
 
 
@@ -132,6 +143,8 @@ def build(
     The bundle's manifest records the fingerprint of the evaluation data, so these must be here too.  ``host``
     (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.  ``fresh``
     trusts no earlier result.  The bundle's ``stages`` say which were reused, and why the others were not.
+
+    Builds of other targets of the project may run meanwhile; one into the same bundle waits until this one is done.
     """
     from edgekit.stages import export
 
@@ -141,11 +154,13 @@ def build(
     config = spec.targets[_target(spec, target)]
     remote.backend(config, progress).require(config)  # no work for an engine that is not here
     workspace = _workspace(spec, out, fresh)
-    # Before time goes into anything else.
-    with alone(spec.base), labels.checked(spec, ("evaluation",), workspace, progress) as data:
-        compressed = _compress(spec, target, out, workspace, progress)
+    final = _out(spec, out) / f"{spec.name}-{target}"
+    # The labels before time goes into anything else.
+    with locked(final), labels.checked(spec, ("evaluation",), workspace, progress) as data:
+        compressed = _compress(spec, target, workspace, progress)
+        _published(spec, compressed, out)
         built = build_engines(spec, target, config, compressed, workspace, progress)
-        final, origins = _out(spec, out) / f"{spec.name}-{target}", export.origins(spec, compressed)
+        origins = export.origins(spec, compressed)
         bundle = publish_bundle(spec, target, final, compressed, built, data.get("evaluation"), origins)
         return replace(bundle, stages=(*compressed.stages, built))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from edgekit.core.workspace import RECORD, Workspace, alone
+from edgekit.core.workspace import RECORD, Workspace
+from tests.support.shell import line_of, python, send
 
 
 class Fill:
@@ -118,26 +117,76 @@ def test_a_failing_stage_leaves_nothing(workspace: Workspace) -> None:
     assert workspace.stage("export", {"a": 1}, Fill()).reused is False
 
 
-def test_alone_keeps_another_process_waiting_and_leaves_no_file(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from edgekit.core.workspace import alone\n"
-        "print('started', flush=True)\n"
-        "with alone(Path(sys.argv[1])): print('inside', flush=True); sys.stdin.read()"
-    )
-    root = str(Path(sys.modules[Workspace.__module__].__file__ or "").parents[2])
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    with alone(tmp_path):
-        other = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": root}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert other.stdout is not None
-        assert other.stdout.readline() == "started\n"
-        time.sleep(0.3)
-        os.set_blocking(other.stdout.fileno(), False)
-        assert other.stdout.readline() == ""  # it waits
-        os.set_blocking(other.stdout.fileno(), True)
-    assert other.stdout.readline() == "inside\n"
-    other.kill()  # a dead process holds nothing
-    other.communicate()
-    with alone(tmp_path):
-        assert list(tmp_path.iterdir()) == []
+_STAGE = """
+import sys
+from pathlib import Path
+from edgekit.core.workspace import Workspace
+
+def fill(folder):
+    print("filling", flush=True)
+    sys.stdin.readline()
+    (folder / "result").write_text(sys.argv[2])
+
+stage = Workspace(Path(sys.argv[1]), fresh=len(sys.argv) > 3).stage("export", {"of": sys.argv[2]}, fill)
+print("reused" if stage.reused else "made", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def _stage(workspace: Workspace, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that needs a stage's result; it fills it when it is sent a line."""
+    with python(_STAGE, str(workspace.root), *arguments) as process:
+        yield process
+
+
+def test_a_process_that_needs_the_same_stage_waits_and_reuses_it(workspace: Workspace) -> None:
+    with _stage(workspace, "a") as first:
+        assert line_of(first.stdout) == "filling"
+        with _stage(workspace, "a") as second, _stage(workspace, "b") as third:
+            assert f"waiting for another edgekit (process {first.pid})" in line_of(second.stderr)
+            assert line_of(third.stdout) == "filling"  # another stage keeps nobody waiting
+            send(third)
+            assert line_of(third.stdout) == "made"
+            send(first)
+            assert line_of(first.stdout) == "made"
+            assert line_of(second.stdout) == "reused"
+    assert sorted(path.name.partition("-")[0] for path in workspace.root.iterdir()) == ["export", "export"]
+
+
+def test_a_killed_process_keeps_nobody_waiting(workspace: Workspace) -> None:
+    with _stage(workspace, "a") as first:
+        assert line_of(first.stdout) == "filling"
+        with _stage(workspace, "a") as second:
+            assert "waiting" in line_of(second.stderr)
+            first.kill()
+            first.wait()
+            assert line_of(second.stdout) == "filling"
+            send(second)
+            assert line_of(second.stdout) == "made"
+    assert [path.name.partition("-")[0] for path in workspace.root.iterdir()] == ["export"]
+
+
+def test_a_fresh_process_waits_and_makes_it_again(workspace: Workspace) -> None:
+    with _stage(workspace, "a") as first:
+        assert line_of(first.stdout) == "filling"
+        with _stage(workspace, "a", "fresh") as second:
+            assert "waiting" in line_of(second.stderr)
+            send(first)
+            assert line_of(second.stdout) == "filling"
+            send(second)
+            assert line_of(second.stdout) == "made"
+
+
+def test_two_processes_of_a_traced_stage_run_it_once(workspace: Workspace, tmp_path: Path) -> None:
+    script = _STAGE.replace(
+        'stage("export", {"of": sys.argv[2]}, fill)',
+        'traced("export", {"of": sys.argv[2]}, Path(sys.argv[1]), lambda f: fill(f) or Traced(Sources(), {}))',
+    ).replace("import Workspace", "import Traced, Workspace\nfrom edgekit.core.sources import Sources")
+    arguments = (script, str(workspace.root), "a")
+    with python(*arguments) as first:
+        assert line_of(first.stdout) == "filling"
+        with python(*arguments) as second:
+            assert "waiting" in line_of(second.stderr)
+            send(first)
+            assert line_of(first.stdout) == "made"
+            assert line_of(second.stdout) == "reused"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import edgekit as package
 
@@ -42,6 +46,42 @@ def start(*args: object) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+@contextlib.contextmanager
+def spawned(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is talked with by lines, and killed when the block ends."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **ENVIRONMENT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def python(script: str, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A script, as :func:`spawned`."""
+    return spawned([sys.executable, "-c", script, *arguments])
+
+
+def send(process: subprocess.Popen[str], line: str = "") -> None:
+    """Give the process a line to read."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def line_of(stream: IO[str] | None) -> str:
+    """The next line that the process writes to ``stream``, waited for; empty when it ended."""
+    assert stream is not None
+    return stream.readline().rstrip("\n")
 
 
 def error_of(result: Result, code: int) -> str:

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgekit.core.artifacts import atomic_directory, scratch_directory, sha256_of, tree_hashes, write_json
+from edgekit.core.locks import locked
 from edgekit.core.sources import Sources
 
 RECORD = "stage.json"
 _log = logging.getLogger("edgekit")
-
-
-@contextlib.contextmanager
-def alone(project: Path) -> Iterator[None]:
-    """Keep other processes that make results of the same project waiting; a killed one waits for nobody.
-
-    The lock is on the folder itself, so it leaves no file.
-    """
-    handle = os.open(project, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.info("another edgekit works on %s; waiting for it", project)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -77,6 +58,8 @@ class Workspace:
 
     The key hashes everything that decides the result.  A folder whose files no
     longer have their recorded hashes is made again.  ``fresh`` trusts none of them.
+    Several processes may share a workspace: one that needs a result that another
+    just makes waits for it, and then reuses it (:mod:`edgekit.core.locks`).
     """
 
     def __init__(self, root: Path, fresh: bool = False) -> None:
@@ -94,9 +77,22 @@ class Workspace:
         document = _document(inputs)
         key = key_of(document)
         final = self.root / f"{name}-{key}"
-        if not self.fresh and _intact(final):
-            _log.info("%s: unchanged, reused %s", name, final)
+        if self._reusable(final):
             return Stage(final, key, True, 0.0, name, document)
+        with locked(final):
+            if self._reusable(final):  # another process made it meanwhile
+                return Stage(final, key, True, 0.0, name, document)
+            return self._made(name, document, key, fill)
+
+    def _reusable(self, final: Path) -> bool:
+        if self.fresh or not _intact(final):
+            return False
+        _log.info("unchanged, reused %s", final)
+        return True
+
+    def _made(self, name: str, document: Mapping[str, Any], key: str, fill: Callable[[Path], None]) -> Stage:
+        """The stage, run."""
+        final = self.root / f"{name}-{key}"
         why, changed = self._why(name, final, document)
         start = time.monotonic()
         with atomic_directory(final) as folder:
@@ -121,6 +117,13 @@ class Workspace:
         """
         document = _document(inputs)
         kept = self.root / f"{name}-{key_of(document)}.json"
+        with locked(kept):
+            return self._traced(name, document, kept, base, run)
+
+    def _traced(
+        self, name: str, document: dict[str, Any], kept: Path, base: Path, run: Callable[[Path], Traced]
+    ) -> Stage:
+        """As :meth:`traced`; ``kept`` is the list of the runs, which this process alone reads and writes."""
         runs = [] if self.fresh else [one for one in _runs(kept) if _intact(self.root / f"{name}-{one[0]}")]
         whys = [_used_otherwise(sources, base) for _, sources in runs]
         for (key, sources), (why, _) in zip(runs, whys, strict=True):
@@ -130,7 +133,7 @@ class Workspace:
                 return Stage(final, key, True, 0.0, name, _record(final)["inputs"], sources=sources)
         why, changed = whys[0] if whys else self._why(name, self.root / f"{name}-none", document)
         start = time.monotonic()
-        with scratch_directory(self.root / f"{name}-{key_of(document)}") as folder:
+        with scratch_directory(kept.with_suffix("")) as folder:
             found = run(folder)
             used = {"sources": found.sources.content(), "result": dict(found.result)}
             stage = self.stage(name, document | used, lambda final: _move(folder, final))
@@ -150,7 +153,7 @@ class Workspace:
         if final.exists():
             return "its result was edited or removed", ()
         records = self.root.glob(f"{name}-*/{RECORD}")
-        last = max(records, key=lambda path: path.stat().st_mtime_ns, default=None)
+        last = max(records, key=_written, default=None)
         if last is None:
             return "it had not run", ()
         before, now = _flat(_record(last.parent).get("inputs", {})), _flat(inputs)
@@ -187,6 +190,14 @@ def _runs(kept: Path) -> list[tuple[str, Sources]]:
         return [(str(run["key"]), Sources.from_dict(run)) for run in json.loads(kept.read_bytes())["runs"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _written(file: Path) -> int:
+    """When a file was written, in nanoseconds; 0 when another process just replaced its folder."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _flat(document: Any, name: str = "") -> dict[str, Any]:

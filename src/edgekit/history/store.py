@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekit.core.artifacts import require_writable, translated_writes
 from edgekit.core.errors import EnvironmentFault, InputError, MissingRequirement, OutputError
-from edgekit.core.workspace import alone
+from edgekit.core.locks import locked
 from edgekit.history.drift import INSTALL
 from edgekit.history.location import Location, check_file
 
@@ -97,7 +97,7 @@ def alone_with(location: Location) -> Iterator[None]:
         return
     with translated_writes(location.documents):
         location.documents.mkdir(parents=True, exist_ok=True)
-    with alone(location.documents):
+    with locked(location.documents):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import EngineConfig
 from edgekit.preprocess import Preprocess
 from edgekit.stages import keys, prove, race
-from edgekit.stages.compressed import EXPORT, RECORD, Compressed
+from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
 from edgekit.stages.tools import tool_versions
 from edgekit.verification.agreement import Judge
 
@@ -160,22 +161,24 @@ def publish_bundle(
         control=roles[control] if wanted != control else None,
     )
     files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
-    if compressed.calibration is not None:
-        files[RECORD] = compressed.calibration
     for precision, role in roles.items():
         files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{module.SUFFIX}")
     manifest = {
         **origins,
         PLACEMENT: plugins.load("engine", config.engine).quantization_profile(config) if wanted == "int8" else None,
         EVALUATION: judged_on and asdict(judged_on),
-        "export": json.loads((compressed.path / EXPORT).read_text(encoding="utf-8")),
+        "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
         "device": module.fingerprint(config),
         "seed": spec.seed,
         PLACE: str(final.resolve()),
         "command": f"edgekit build edgekit.yaml --target {target}",
     }
-    return write_bundle(final, contents, files, manifest)
+    with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
+        if compressed.calibration is not None:
+            files[RECORD] = Path(scratch) / RECORD
+            write_json(files[RECORD], record_of(spec, compressed))
+        return write_bundle(final, contents, files, manifest)
 
 
 def engine_files(folder: Path, made: str) -> dict[str, Path]:

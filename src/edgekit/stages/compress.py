@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from edgekit.engine import control_of
 from edgekit.runtime import sessions
 from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
-from edgekit.stages.compressed import EXPORT, RECORD, Compressed
+from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
 from edgekit.technique import Job
 
 
@@ -137,32 +138,56 @@ def analyse_layers(
     return report, sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
 
 
-def publish_compressed(spec: Spec, final: Path, target: str, exported: Stage, quantized: Stage | None) -> Compressed:
-    """Copy the results where the user finds them, atomically; a source that is not float32 is called what it is."""
-    source = exported.path / "fp32.onnx"
-    files: dict[str, Path] = {"golden.npz": (quantized or exported).path / "golden.npz", EXPORT: exported.path / EXPORT}
-    if quantized is None:
-        from edgekit.model import onnxops
+def typed_models(target: str, exported: Stage, quantized: Stage | None, workspace: Workspace) -> Compressed:
+    """What the stages made for one target, in their own folders, which no other build changes.
 
-        precision = onnxops.precision_of(source)
-        files[f"{precision}.onnx"] = source
-    else:
+    A source that is not float32 is called what it is, and gets golden outputs of its own.
+    """
+    source, golden = exported.path / "fp32.onnx", (quantized or exported).path / "golden.npz"
+    if quantized is not None:
         precision = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))["precision"]
-        files |= {path.name: path for path in quantized.path.iterdir() if path.name != STAGE_RECORD}
-        files["fp32.onnx"] = source
+        models = {path.stem: path for path in quantized.path.glob("*.onnx")} | {"fp32": source}
+        return Compressed(
+            quantized.path, target, precision, models, golden, quantized.path / RECORD, exported, quantized
+        )
+    from edgekit.model import onnxops
+
+    precision = onnxops.precision_of(source)
+    if precision != "fp32":
+        golden = _own_golden(source, precision, golden, workspace)
+    return Compressed(exported.path, target, precision, {precision: source}, golden, None, exported, None)
+
+
+def _own_golden(source: Path, precision: str, golden: Path, workspace: Workspace) -> Path:
+    """Golden outputs of a source that is not float32, beside those that it was exported with."""
+    inputs = {
+        "source": sha256_file(source),
+        "golden": sha256_file(golden),
+        "sessions": sessions.SETTINGS,
+        "tools": keys.tools(),
+    }
+
+    def fill(folder: Path) -> None:
+        made = Golden.read(golden)
+        made.with_reference(precision, typed_outputs(source, made)).write(folder / golden.name)
+
+    return workspace.stage("golden", inputs, fill).path / golden.name
+
+
+def publish_compressed(spec: Spec, made: Compressed, final: Path) -> Compressed:
+    """Copy the typed models where the user finds them, atomically; the places in the result are those of the copies."""
+    files = {"golden.npz": made.golden, EXPORT: made.exported.path / EXPORT}
+    files |= {f"{name}.onnx": path for name, path in made.models.items()}
+    if made.quantized is not None:
+        files |= {p.name: p for p in made.quantized.path.iterdir() if p.name != STAGE_RECORD and p.suffix != ".onnx"}
     with atomic_directory(final) as folder:
         for name, file in files.items():
             shutil.copyfile(file, folder / name)
-        if quantized is not None:
-            # Where the frames lie is no part of the stage's result, which is the same wherever they lie.
-            record = json.loads((quantized.path / RECORD).read_text(encoding="utf-8"))
-            write_json(folder / RECORD, record | {"data": spec.data.calibration.model_dump(mode="json")})
-        elif precision != "fp32":
-            golden = Golden.read(folder / "golden.npz")
-            golden.with_reference(precision, typed_outputs(source, golden)).write(folder / "golden.npz")
-    models = {name.removesuffix(".onnx"): final / name for name in files if name.endswith(".onnx")}
-    calibration = final / RECORD if quantized is not None else None
-    return Compressed(final, target, precision, models, final / "golden.npz", calibration, exported, quantized)
+        if made.calibration is not None:
+            write_json(folder / RECORD, record_of(spec, made))
+    models = {name: final / f"{name}.onnx" for name in made.models}
+    calibration = None if made.calibration is None else final / RECORD
+    return replace(made, path=final, models=models, golden=final / "golden.npz", calibration=calibration)
 
 
 def typed_outputs(model: Path, golden: Golden) -> list[dict[str, Array]]:

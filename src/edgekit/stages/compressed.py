@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.core.spec import Spec
 from edgekit.core.workspace import Stage
 from edgekit.engine import control_of
 
@@ -19,6 +21,7 @@ EXPORT = "export.json"
 class Compressed:
     """What ``compress`` made for one target.
 
+    ``path`` is the folder of the stage, or that of the published copies.
     ``models`` maps a precision to its typed ONNX file, ``<precision>-<profile>`` to a further
     export for another target; ``precision`` is what the compress steps lead to.
     """
@@ -50,3 +53,14 @@ class Compressed:
         wanted = control_of(engine, precision)
         foreign = self.calibration is None and precision != "fp32" and wanted not in self.models
         return precision if foreign else wanted
+
+
+def record_of(spec: Spec, compressed: Compressed) -> dict[str, Any]:
+    """How the typed models were made, and from which frames.
+
+    Where the frames lie is no part of the stage's result, which is the same wherever they lie.
+    """
+    assert compressed.calibration is not None
+    assert spec.data.calibration is not None
+    record: dict[str, Any] = json.loads(compressed.calibration.read_text(encoding="utf-8"))
+    return record | {"data": spec.data.calibration.model_dump(mode="json")}

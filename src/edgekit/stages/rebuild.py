@@ -30,6 +30,7 @@ from edgekit.bundle import (
 from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable
 from edgekit.core.errors import InputError
+from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
 from edgekit.engine import EngineConfig
 from edgekit.stages.build import engine_files, make_engines
@@ -83,7 +84,7 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
     _require_place(final)
     roles = {role.precision: role for role in (contents.candidate, contents.control) if role is not None}
     models = {precision: bundle.path / role.model for precision, role in roles.items()}
-    with tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
+    with locked(final), tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
         made = Path(scratch) / "engines"
         made.mkdir()
         make_engines(module, config, models, bundle.golden(), made, progress, contents.parity)

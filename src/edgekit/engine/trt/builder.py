@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import devices
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, ModelError
+from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
 from edgekit.engine.trt import bindings, errors, tracking
 from edgekit.engine.trt.bindings import Api
@@ -234,8 +235,9 @@ def _attach_cache(settings: Any, file: Path) -> Any:
 
 
 def _keep_cache(settings: Any, cache: Any, file: Path) -> str:
-    """Add what was measured to what another build may have written meanwhile; the hash of the file."""
-    merged = settings.create_timing_cache(file.read_bytes() if file.is_file() else b"")
-    content = bytes((merged if merged is not None and merged.combine(cache, False) else cache).serialize())
-    write_bytes(file, content)
+    """Add what was measured to what other builds wrote meanwhile; the hash of the file."""
+    with locked(file):
+        merged = settings.create_timing_cache(file.read_bytes() if file.is_file() else b"")
+        content = bytes((merged if merged is not None and merged.combine(cache, False) else cache).serialize())
+        write_bytes(file, content)
     return hashlib.sha256(content).hexdigest()
