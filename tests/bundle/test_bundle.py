@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from edgekit.core.errors import BundleError, DataError
 from edgekit.pipeline import build
 
 
-def rewrite(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
+def rewrite(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest and give it a digest that fits, as a forger could."""
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest.pop("digest")
@@ -96,7 +97,7 @@ def test_edited_manifest(tiny_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("version", 99, "bundle version 99; this edgekit reads 1"),
+        ("version", 99, "bundle version 99; this edgekit reads 1 and 2"),
         ("format", "zip", "not a manifest of an edgekit bundle"),
     ],
 )
@@ -107,7 +108,7 @@ def test_manifest_of_another_kind(tiny_bundle: Path, key: str, value: object, wo
 
 
 def test_engine_of_another_machine(tiny_bundle: Path) -> None:
-    rewrite(tiny_bundle, lambda manifest: manifest["device"].update(onnxruntime="0.0.1"))  # type: ignore[attr-defined]
+    rewrite(tiny_bundle, lambda manifest: manifest["device"].update(onnxruntime="0.0.1"))
     bundle = open_bundle(tiny_bundle)
     with pytest.raises(
         BundleError, match=r"built for onnxruntime '0.0.1', this machine has .* edgekit bundle rebuild .*tiny-cpu"
@@ -163,7 +164,7 @@ def test_a_build_that_changes_nothing_keeps_the_signature(tiny_project: Path) ->
     assert not (build(tiny_project, "cpu").path / SIGNATURE).exists()
 
 
-@pytest.mark.parametrize("key", ["files", "device"])
+@pytest.mark.parametrize("key", ["files", "device", "sizes"])
 @pytest.mark.parametrize("value", [None, "text", ["list"]])
 def test_forged_manifest_of_another_shape(tiny_bundle: Path, key: str, value: object) -> None:
     rewrite(tiny_bundle, lambda manifest: manifest.update({key: value}))
@@ -173,7 +174,12 @@ def test_forged_manifest_of_another_shape(tiny_bundle: Path, key: str, value: ob
 
 def test_forged_path_outside_the_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
-    rewrite(tiny_bundle, lambda manifest: manifest["files"].update({"../secret": "0" * 64}))  # type: ignore[attr-defined]
+
+    def forge(manifest: dict[str, Any]) -> None:
+        manifest["files"]["../secret"] = "0" * 64
+        manifest["sizes"]["../secret"] = 1
+
+    rewrite(tiny_bundle, forge)
     with pytest.raises(BundleError, match=r"\.\./secret is missing"):
         open_bundle(tiny_bundle)
 
@@ -214,7 +220,7 @@ def test_damaged_single_file_is_refused_or_the_same(tiny_bundle: Path, tmp_path:
 def test_writing_replaces_the_whole_bundle_or_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     old = open_bundle(tiny_bundle)
     files = {name: tiny_bundle / name for name in old.manifest["files"] if name != "bundle.json"}
-    written_anew = ("format", "version", "name", "target", "files", "digest")
+    written_anew = ("format", "version", "name", "target", "files", "sizes", "digest")
     facts = {key: value for key, value in old.manifest.items() if key not in written_anew}
     final = tmp_path / "out" / "bundle"
     first = write_bundle(final, old.contents, files, facts)

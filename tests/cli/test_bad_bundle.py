@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "other version": (
         "manifest.json",
         lambda p: resign(p.parent, lambda m: m.update(version=99)),
-        "bundle version 99; this edgekit reads 1: build it again",
+        "bundle version 99; this edgekit reads 1 and 2: build it again",
     ),
     "not a manifest": ("manifest.json", lambda p: p.write_text("{}"), "not a manifest of an edgekit bundle"),
 }

@@ -27,6 +27,7 @@ def forge(bundle: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest.pop("digest")
     manifest["files"] = {name: sha256_file(bundle / name) for name in manifest["files"]}
+    manifest["sizes"] = {name: (bundle / name).stat().st_size for name in manifest["files"]}
     change(manifest)
     (bundle / MANIFEST).write_text(json.dumps(manifest | {"digest": sha256_of(manifest)}))
     return bundle

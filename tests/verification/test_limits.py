@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.core.golden import Golden
 from edgekit.core.spec import ParityLimits
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import compare
@@ -33,7 +34,7 @@ class Off:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_outputs_pass_below_the_limit_and_fail_above_it(precision: str) -> None:
     typed = np.random.default_rng(0).standard_normal((1, 8, 16, 16)).astype(np.float32)
-    golden = {"input.0.x": typed, "output.0.y": typed, f"{precision}.0.y": typed}
+    golden = Golden(({"x": typed},), {name: ({"y": typed},) for name in ("fp32", precision)})
     may, may_not = BRACKETS["output_rel_l2"][precision]
     assert compare(Off(typed, may), golden, precision).verdict == "pass"  # type: ignore[arg-type]
     assert compare(Off(typed, may_not), golden, precision).verdict == "fail"  # type: ignore[arg-type]

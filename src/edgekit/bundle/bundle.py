@@ -7,13 +7,16 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pydantic import ValidationError
+from typing_extensions import Self
 
 from edgekit.bundle import archive
+from edgekit.bundle import manifest as manifests
 from edgekit.bundle.contents import (
     EVALUATION,
     FORMAT,
@@ -22,13 +25,14 @@ from edgekit.bundle.contents import (
     PARENTS,
     PLACE,
     SIGNATURE,
+    SIZES,
     VERSION,
     Contents,
     EngineFile,
     EvaluationData,
 )
 from edgekit.core import plugins
-from edgekit.core.artifacts import atomic_directory, sha256_file, sha256_of, tree_hashes, write_json
+from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
@@ -52,6 +56,21 @@ class Bundle:
     """The folder or single file that was opened; of a single file, ``path`` is where it was unpacked."""
     stages: tuple[Stage, ...] = ()
     """Of a bundle that was just built: what led to it."""
+    unpacked: archive.Unpacked | None = field(default=None, repr=False, compare=False)
+    """Of a single file: the folder ``path``, which is removed with it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what a single file was unpacked into; a folder stays as it is, and so may engines that are active."""
+        if self.unpacked is not None:
+            self.unpacked.close()
 
     @property
     def name(self) -> str:
@@ -80,6 +99,8 @@ class Bundle:
             raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")
         module = plugins.load("engine", self.contents.engine.engine)
         engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)
+        if self.unpacked is not None:
+            self.unpacked.lives_as_long_as(engine)
         return engine
 
     @property
@@ -211,8 +232,12 @@ def write_bundle(final: Path, contents: Contents, files: Mapping[str, Path], man
             shutil.copyfile(source, folder / inside)
         write_json(folder / "bundle.json", contents.model_dump(mode="json"))
         document = {"format": FORMAT, "version": VERSION, "name": contents.name, "target": contents.target}
-        document |= dict(manifest) | {"files": tree_hashes(folder)}
-        write_json(folder / MANIFEST, document | {"digest": sha256_of(document)})
+        files_of = tree_hashes(folder)
+        document |= dict(manifest) | {"files": files_of}
+        document[SIZES] = {name: (folder / name).stat().st_size for name in files_of}
+        whole = document | {"digest": sha256_of(document)}
+        manifests.Manifest.model_validate(json.loads(json.dumps(whole)))
+        write_json(folder / MANIFEST, whole)
         if _same_manifest(folder, final) and (final / SIGNATURE).is_file():
             shutil.copyfile(final / SIGNATURE, folder / SIGNATURE)  # nothing changed: what was signed stays signed
     return open_bundle(final)
@@ -223,16 +248,27 @@ def _same_manifest(new: Path, old: Path) -> bool:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Check and open a bundle folder, or a single ``.edgekit`` file (unpacked to a temporary folder).
+    """Check and open a bundle folder, or a single ``.edgekit`` file.
+
+    A single file is unpacked to a temporary folder, which is removed when the bundle is closed (it is a context
+    manager), or when neither it nor one of its engines is in use any more.
 
     Raises:
         BundleError: not a bundle, or a file is missing, added, truncated or edited.
     """
-    given = path
-    if path.is_file():
-        path = archive.unpack(path)
-    manifest = _read_manifest(path)
-    _check_files(path, manifest)
+    if not path.is_file():
+        return _opened(path, path, None)
+    unpacked = archive.unpack(path)
+    try:
+        return _opened(unpacked.path, path, unpacked)
+    except BaseException:
+        unpacked.close()
+        raise
+
+
+def _opened(path: Path, given: Path, unpacked: archive.Unpacked | None) -> Bundle:
+    found = manifests.read(path)
+    manifests.check_files(path, found)
     try:
         contents = Contents.model_validate_json((path / "bundle.json").read_text())
     except ValidationError as error:
@@ -241,67 +277,7 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"{path}/bundle.json: {place}: {words(first)}; made by another edgekit? build it again"
         ) from error
-    return Bundle(path, manifest, contents, given)
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not path.exists():
-        raise BundleError(f"{path}: no such bundle; make one with: edgekit build edgekit.yaml --target NAME")
-    if not file.is_file():
-        raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edgekit build prints the folder it wrote")
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file}: damaged ({error}); build or copy the bundle again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{file}: not a manifest of an edgekit bundle")
-    if manifest.get("version") != VERSION:
-        raise BundleError(
-            f"{file}: bundle version {manifest.get('version')!r}; this edgekit reads {VERSION}: build it again"
-        )
-    body = {key: value for key, value in manifest.items() if key != "digest"}
-    if sha256_of(body) != manifest.get("digest"):
-        raise BundleError(
-            f"{file}: the manifest was edited (its digest does not match); build or copy the bundle again"
-        )
-    for key in ("files", "device"):
-        if not isinstance(manifest.get(key), dict):
-            raise BundleError(f"{file}: {key!r} is not a mapping; build the bundle again")
-    _check_evaluation(file, manifest.get(EVALUATION))
-    _check_parents(file, manifest.get(PARENTS, []))
-    return manifest
-
-
-def _check_evaluation(file: Path, found: Any) -> None:
-    kinds = {"format": str, "frames": int, "dataset_hash": str}
-    fits = isinstance(found, dict) and found.keys() == kinds.keys()
-    if found is None or (fits and all(isinstance(found[key], kind) for key, kind in kinds.items())):
-        return
-    raise BundleError(f"{file}: {EVALUATION!r} is {found!r}, expected {', '.join(kinds)}; build the bundle again")
-
-
-def _check_parents(file: Path, found: Any) -> None:
-    kinds = {"digest": str, "device": dict, "tools": dict}
-    if isinstance(found, list) and all(
-        isinstance(parent, dict) and all(isinstance(parent.get(key), kind) for key, kind in kinds.items())
-        for parent in found
-    ):
-        return
-    raise BundleError(f"{file}: {PARENTS!r} is no list of {', '.join(kinds)}; build the bundle again")
-
-
-def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
-    wanted: dict[str, str] = manifest["files"]
-    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() or p.is_symlink()}
-    present -= {MANIFEST, SIGNATURE}
-    for problem, names in (("is missing", set(wanted) - present), ("is not in the manifest", present - set(wanted))):
-        if names:
-            raise BundleError(f"{path}: {min(names)} {problem}; build or copy the bundle again")
-    for name, digest in wanted.items():
-        file = path / name
-        if file.is_symlink() or sha256_file(file) != digest:
-            raise BundleError(f"{path}: {name} was truncated or edited (hash differs); build or copy the bundle again")
+    return Bundle(path, found, contents, given, unpacked=unpacked)
 
 
 def pack(bundle: Bundle, target: Path) -> Path:

@@ -12,9 +12,13 @@ from edgekit.core.tensors import TensorSpec
 from edgekit.data import Dataset
 
 FORMAT = "edgekit-bundle"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that open; of 1 the manifest has no sizes, and no golden frames are kept."""
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
+SIZES = "sizes"
+"""The manifest's key of the files' sizes in bytes."""
 EVALUATION = "evaluation"
 """The manifest's key of the evaluation data; bundles from before it was written have none."""
 PLACEMENT = "placement"

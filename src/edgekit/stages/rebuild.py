@@ -37,7 +37,7 @@ from edgekit.stages.build import engine_files, make_engines
 from edgekit.stages.compressed import RECORD
 from edgekit.stages.tools import tool_versions
 
-_WRITTEN_ANEW = ("format", "version", "name", "target", "files", "digest")
+_WRITTEN_ANEW = ("format", "version", "name", "target", "files", "sizes", "digest")
 """Keys of a manifest that :func:`~edgekit.bundle.write_bundle` gives."""
 
 
