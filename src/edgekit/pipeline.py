@@ -246,11 +246,11 @@ def report(
         ids = [frame.id for frame in evaluated.worst]
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
             drawn = draw_frames(ids, engine, bundle.preprocess(), judged.task, judged.dataset, advance)
-    told = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
-    told["reported by"] = f"edgekit {__version__}"
+    facts = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
+    facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
     proof = Proof.read(bundle.proofs[0])
-    content = Content(gated, evaluated, profiled, compressed, drawn, history, told, metrics, proof)
+    content = Content(gated, evaluated, profiled, compressed, drawn, history, facts, metrics, proof)
     write_html(path, content)
     return content
 

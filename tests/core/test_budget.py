@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edgekit.core.budget import Budget, OutOfTime, seconds_of, told
+from edgekit.core.budget import Budget, OutOfTime, in_words, seconds_of
 from edgekit.core.errors import InputError
 
 
@@ -89,4 +89,4 @@ def test_room_for_another_part() -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.52, "0.52 s"), (45, "45 s"), (700, "12 min"), (9000, "2.5 h")])
 def test_words(seconds: float, words: str) -> None:
-    assert told(seconds) == words
+    assert in_words(seconds) == words

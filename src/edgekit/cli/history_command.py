@@ -109,12 +109,12 @@ def _print_charts(charts: list[ControlChart]) -> None:
         print_table("", ("metric", "runs", "centre (limits)", "newest", "newest is"), rows)
     for chart in charts:
         for change in chart.changes:
-            print(f"{chart.series.name}-{chart.series.target}: {_told(chart, change)}")
+            print(f"{chart.series.name}-{chart.series.target}: {_in_words(chart, change)}")
         if chart.series.excluded:
             print(f"{chart.series.metric}: {chart.series.excluded} runs on other data or another machine left out")
 
 
-def _told(chart: ControlChart, change: Any) -> str:
+def _in_words(chart: ControlChart, change: Any) -> str:
     unit = f" {chart.series.unit}" if chart.series.unit else ""
     return (
         f"{chart.series.metric} {change.direction} since {_day(change.time_ms)} (run {change.run[:8]}): "

@@ -14,10 +14,10 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Trust no earlier res
 
 def reuse_line(stages: Sequence[Stage]) -> str:
     """One line; ``-v`` has logged all that changed."""
-    return "; ".join(map(_told, stages))
+    return "; ".join(map(_in_words, stages))
 
 
-def _told(stage: Stage) -> str:
+def _in_words(stage: Stage) -> str:
     if stage.reused:
         return f"{stage.name} reused"
     more = f" and {len(stage.changed) - 1} more" if len(stage.changed) > 1 else ""

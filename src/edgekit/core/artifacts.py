@@ -187,9 +187,9 @@ def _fsync(path: Path) -> None:
 
 def _remove_leftovers(final: Path) -> None:
     # The whole name is matched: "model-cpu.v2" is another folder than "model-cpu".
-    ours = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.[^.]+\.partial")
+    partial = re.compile(rf"\.{re.escape(final.name)}\.(\d+)\.[^.]+\.partial")
     for entry in final.parent.iterdir():
-        match = ours.fullmatch(entry.name)
+        match = partial.fullmatch(entry.name)
         if match and not _alive(int(match[1])):
             shutil.rmtree(entry, ignore_errors=True)
 

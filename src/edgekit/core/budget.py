@@ -34,7 +34,7 @@ def seconds_of(text: str) -> float:
     return total
 
 
-def told(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """Seconds as a person says them: ``45 s``, ``12 min``, ``2.5 h``."""
     if seconds < 120:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
@@ -78,7 +78,9 @@ class Budget:
             needed = took / done * steps
             sure = done >= min(_FEWEST, steps) and took >= _SECONDS
             if done < steps and (took >= allowed or (sure and needed > allowed)):
-                raise OutOfTime(f"{steps} {what} would take about {told(needed)}, {told(allowed)} were left for them")
+                raise OutOfTime(
+                    f"{steps} {what} would take about {in_words(needed)}, {in_words(allowed)} were left for them"
+                )
 
         return step
 

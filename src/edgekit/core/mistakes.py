@@ -127,8 +127,8 @@ def _joined(found: Sequence[Mistake], document: Any) -> list[Mistake]:
         made.setdefault(place, [])  # in the order of the document
         forms.setdefault(place, {}).setdefault(str(where[cut]), []).append(((*place, *where[cut + 1 :]), item))
     whole: list[Mistake] = []
-    for place, own in made.items():
-        whole += own
+    for place, mistakes in made.items():
+        whole += mistakes
         if place in forms:
             whole += _joined(_form(place, forms[place]), document)
     return whole
@@ -136,12 +136,12 @@ def _joined(found: Sequence[Mistake], document: Any) -> list[Mistake]:
 
 def _form(place: Location, branches: Mapping[str, list[Mistake]]) -> list[Mistake]:
     """The mistakes inside the form that a value has; when it has none, one mistake that lists them."""
-    for own in branches.values():
-        if not any(where == place and item["type"] in (*_NOUN, "literal_error") for where, item in own):
-            return own
+    for mistakes in branches.values():
+        if not any(where == place and item["type"] in (*_NOUN, "literal_error") for where, item in mistakes):
+            return mistakes
     if len(branches) == 1:
         return next(iter(branches.values()))
-    items = [item for own in branches.values() for _, item in own]
+    items = [item for mistakes in branches.values() for _, item in mistakes]
     nouns = dict.fromkeys(_NOUN.get(item["type"]) or str(item.get("ctx", {}).get("expected")) for item in items)
     return [(place, {"type": _FORMS, "msg": f"expected {' or '.join(nouns)}", "input": items[0].get("input")})]
 

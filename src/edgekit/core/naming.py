@@ -44,29 +44,29 @@ def renamed(name: str, changes: Mapping[str, str | None]) -> str | None:
     return name if found is None else changes[keys[found]]
 
 
-def check_map(changes: Mapping[str, str | None], own: Sequence[str], where: str) -> None:
+def check_map(changes: Mapping[str, str | None], data_names: Sequence[str], where: str) -> None:
     """Raise :class:`DataError` when ``map`` renames what the data set does not have."""
     for name in changes:
-        if place(name, own) is None:
-            raise DataError(f"{where}: map: the data set has no class {name!r}; {allowed(name, tuple(own))}")
+        if place(name, data_names) is None:
+            raise DataError(f"{where}: map: the data set has no class {name!r}; {allowed(name, tuple(data_names))}")
 
 
-def changed(own: Mapping[int, str], changes: Mapping[str, str | None], where: str) -> dict[int, str | None]:
+def changed(data_names: Mapping[int, str], changes: Mapping[str, str | None], where: str) -> dict[int, str | None]:
     """Names by class id after ``map``; None: what is left out.  Raises as :func:`check_map`."""
-    check_map(changes, tuple(own.values()), where)
-    return {number: renamed(name, changes) for number, name in own.items()}
+    check_map(changes, tuple(data_names.values()), where)
+    return {number: renamed(name, changes) for number, name in data_names.items()}
 
 
 @dataclass(frozen=True)
 class Join:
     """The classes of a data set, and those of a task, by name.
 
-    ``own`` are the data set's names by class id, ``wanted`` the task's in the order of its ids; ``ids`` leads from the
-    first to the second, ``foreign`` are the names of the data set's ids that lead nowhere, and the ids ``omitted`` are
-    left out.
+    ``named`` are the data set's names by class id, ``wanted`` the task's in the order of its ids. ``ids`` leads from
+    the data set's ids to the task's; ``foreign`` are the names of ids that have no class of the task, and the ids
+    ``omitted`` are left out.
     """
 
-    own: Mapping[int, str]
+    named: Mapping[int, str]
     wanted: tuple[str, ...]
     ids: Mapping[int, int]
     foreign: Mapping[int, str]
@@ -79,17 +79,17 @@ class Join:
         Raises:
             DataError: not one name is on both sides.
         """
-        own = {number: name for number, name in table.items() if name is not None}
-        found = {number: place(name, wanted) for number, name in own.items()}
+        named = {number: name for number, name in table.items() if name is not None}
+        found = {number: place(name, wanted) for number, name in named.items()}
         ids = {number: label for number, label in found.items() if label is not None}
         if not ids:
             raise DataError(
                 f"{where}: none of the data set's classes is one of the task's; the data set has "
-                f"{listed(dict.fromkeys(own.values()))}, task.classes {listed(wanted)}; "
+                f"{listed(dict.fromkeys(named.values()))}, task.classes {listed(wanted)}; "
                 "say which is which with map: {data set's name: task's name}, or correct task.classes"
             )
-        foreign = {number: name for number, name in own.items() if number not in ids}
-        return cls(own, tuple(wanted), ids, foreign, frozenset(table) - frozenset(own))
+        foreign = {number: name for number, name in named.items() if number not in ids}
+        return cls(named, tuple(wanted), ids, foreign, frozenset(table) - frozenset(named))
 
     @property
     def same(self) -> bool:

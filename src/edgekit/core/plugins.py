@@ -28,8 +28,8 @@ KINDS = ("tasks", "data", "inputs", "quantize", "engine", "sensors")
 def names(kind: str) -> tuple[str, ...]:
     """Names of all plugins of ``kind``, sorted; nothing is imported but the package."""
     package = importlib.import_module(f"edgekit.{kind}")
-    own = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return tuple(sorted(own | {e.name for e in entry_points(group=f"edgekit.{kind}")}))
+    builtin = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    return tuple(sorted(builtin | {e.name for e in entry_points(group=f"edgekit.{kind}")}))
 
 
 @cache

@@ -167,8 +167,8 @@ def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
     # A validator that many models share names the key itself.
     message = words(item).removeprefix(f"{where[-1]}: " if where else "")
     value = item.get("input")
-    told = isinstance(value, dict | list | tuple | BaseModel) or repr(value) in message
-    return f"{start}: {message}" if told else f"{start}: {message}; found {value!r}"
+    shown = isinstance(value, dict | list | tuple | BaseModel) or repr(value) in message
+    return f"{start}: {message}" if shown else f"{start}: {message}; found {value!r}"
 
 
 def _line(tree: Any, where: Sequence[int | str]) -> int:

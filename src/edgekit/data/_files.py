@@ -219,10 +219,10 @@ def read_pair(
         DataError: one of them cannot be read, their sizes differ, or the mask may be of either.
     """
     pixels, turned = _read_image(image, follow)
-    labels, own = _read_mask(mask, follow) if ids is None else _read_colours(mask, follow)
+    labels, mask_turned = _read_mask(mask, follow) if ids is None else _read_colours(mask, follow)
     if ids is not None:
         labels = ids(mask, labels)
-    if turned != 1 and own == 1:
+    if turned != 1 and mask_turned == 1:
         labels = _turned_with(image, pixels.shape[:2], turned, mask, labels)
     if pixels.shape[:2] != labels.shape:
         raise DataError(

@@ -28,7 +28,7 @@ class Keypoints:
         Raises:
             DataError: they are no list of texts, or a category has a name twice.
         """
-        own: dict[int, list[str]] = {}
+        by_category: dict[int, list[str]] = {}
         for place, entry in enumerate(categories):
             found = entry.get("keypoints")
             if found is None:
@@ -38,9 +38,9 @@ class Keypoints:
                 raise DataError(f"{where}: 'keypoints' is {_records.shown(found)}; expected a list of names")
             if len(set(found)) < len(found):
                 raise DataError(f"{where}: 'keypoints' has a name twice; each point has a name of its own")
-            own[entry["id"]] = found
-        names = tuple(dict.fromkeys(name for found in own.values() for name in found))
-        return cls(names, {number: [names.index(name) for name in found] for number, found in own.items()})
+            by_category[entry["id"]] = found
+        names = tuple(dict.fromkeys(name for found in by_category.values() for name in found))
+        return cls(names, {number: [names.index(name) for name in found] for number, found in by_category.items()})
 
     def read(self, entry: Mapping[str, Any], where: str) -> NDArray[np.float32]:
         """The points of an annotation, ``(K, 3)``: zeros where it has none of a name.

@@ -49,7 +49,7 @@ def _colours(value: Any, info: ValidationInfo) -> Any:
         fits = isinstance(colour, list | tuple) and len(colour) == 3
         if not fits or not all(type(part) is int and 0 <= part <= 255 for part in colour):
             raise ValueError(f"{wanted}; {str(name)!r} has {colour!r}")
-        twin = next((other for other, own in made.items() if own == tuple(colour)), None)
+        twin = next((other for other, known in made.items() if known == tuple(colour)), None)
         if twin is not None:
             raise ValueError(f"{where}{str(name)!r} and {twin!r} have one colour, {list(colour)}; join them with map")
         made[str(name)] = tuple(colour)
@@ -90,8 +90,8 @@ class MasksConfig(NamedConfig):
     @property
     def label_keys(self) -> dict[str, Any]:
         """As :attr:`DataConfig.label_keys`."""
-        own = {key: value for key in ("names", "colours") if (value := getattr(self, key)) is not None}
-        return {**super().label_keys, **own}
+        keys = {key: value for key in ("names", "colours") if (value := getattr(self, key)) is not None}
+        return {**super().label_keys, **keys}
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:

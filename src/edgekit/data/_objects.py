@@ -72,24 +72,24 @@ class Classes:
     drop: bool
 
     @classmethod
-    def of(cls, config: ObjectsConfig, own: Sequence[str], where: str, complete: bool = False) -> Classes:
-        """The classes that a config asks for; without ``classes`` the data set's ``own``, renamed by ``map``.
+    def of(cls, config: ObjectsConfig, data_names: Sequence[str], where: str, complete: bool = False) -> Classes:
+        """The classes that a config asks for; without ``classes`` the data set's ``data_names``, renamed by ``map``.
 
-        ``complete``: the data set has no other names than ``own``.
+        ``complete``: the data set has no other names than ``data_names``.
 
         Raises:
-            DataError: ``own`` is ``complete`` and lacks a name of the config, or no class is left.
+            DataError: ``data_names`` is ``complete`` and lacks a name of the config, or no class is left.
         """
         if complete:
-            naming.check_map(config.map, own, where)
+            naming.check_map(config.map, data_names, where)
         else:  # labels may hold further names, which map then tells of
-            own = (*own, *(name for name in config.map if naming.place(name, own) is None))
+            data_names = (*data_names, *(name for name in config.map if naming.place(name, data_names) is None))
         if isinstance(config.classes, dict):
             became: dict[str, str | None] = dict(config.classes)
             asked: Sequence[str] = tuple(config.classes)
-            known = own
+            known = data_names
         else:
-            became = {name: naming.renamed(name, config.map) for name in own}
+            became = {name: naming.renamed(name, config.map) for name in data_names}
             known = tuple(dict.fromkeys(name for name in became.values() if name is not None))
             asked = known if config.classes is None else config.classes
         for name in asked:
@@ -156,9 +156,9 @@ class Rows:
             np.array(self.boxes, np.float64).reshape(-1, 4), sizes, lambda row: f"{self.where}{self.places[row]}", drop
         )
         areas = np.array(self.areas, np.float64)
-        own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         image = np.prod(np.asarray(sizes, np.float64), axis=-1)
-        known = np.where(np.isnan(areas), own, np.minimum(areas, image)).astype(np.float32)
+        known = np.where(np.isnan(areas), box_areas, np.minimum(areas, image)).astype(np.float32)
         labels, crowd = np.array(self.labels, np.int64), np.array(self.crowd, np.bool_)
         return Objects(boxes[kept], labels[kept], crowd[kept], known[kept]), kept
 

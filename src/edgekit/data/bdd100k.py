@@ -163,8 +163,8 @@ def _frames_of(path: Path) -> list[tuple[dict[str, Any], tuple[int, int] | None,
         entry = _records.record(value, where)
         if entry.get("labels") is not None:
             _records.field(entry, "labels", list, where)
-        own = _size(entry.get("size"), f"{where}: size")
-        frames.append(({**entry, "labels": entry.get("labels")}, own or size, where))
+        frame_size = _size(entry.get("size"), f"{where}: size")
+        frames.append(({**entry, "labels": entry.get("labels")}, frame_size or size, where))
     return frames
 
 

@@ -192,12 +192,12 @@ class Joined(Dataset):
         return _array(path, one.array, name) if path.suffix.lower() in ENDINGS else _files.read_image(path)
 
     def _earlier(self, name: str, one: Beside, at: int, sample: Sample) -> Array:
-        own, found = self._sequence(name, one, sample), sample
+        sequence, found = self._sequence(name, one, sample), sample
         for back in range(1, (one.before or 0) + 1):
             if at < back:
                 break
             earlier = self.frames[at - back]
-            if self._sequence(name, one, earlier) != own:
+            if self._sequence(name, one, earlier) != sequence:
                 break
             found = earlier
         if "image" not in found.images:

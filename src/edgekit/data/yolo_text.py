@@ -100,12 +100,12 @@ class YoloText(FrameFiles):
         rows, points = Rows(f"{path}:"), []
         for number, line in [] if path is None else _records.read_lines(path, "labels"):
             where = f"{path}:{number}"
-            name, (left, top, right, bottom), own = self._parse(line, where)
+            name, (left, top, right, bottom), keypoints = self._parse(line, where)
             found = self.kinds.find(name, where)
             if found is None:
                 continue
             rows.add((left * width, top * height, right * width, bottom * height), found, number)
-            points.append(own)
+            points.append(keypoints)
         objects, kept = rows.objects(size, self.drop)
         if self.keypoints is not None:
             scaled = np.array(points, np.float64).reshape(len(points), len(self.keypoints), 3) * [width, height, 1]
@@ -156,8 +156,8 @@ def _points(texts: list[str], names: tuple[str, ...], where: str) -> list[float]
     step = len(texts) // len(names)
     found: list[float] = []
     for i, name in enumerate(names):
-        own = [_records.numeral(text, where, f"the keypoint {name}") for text in texts[i * step : (i + 1) * step]]
-        found += own if step == 3 else [*own, 2.0]
+        numbers = [_records.numeral(text, where, f"the keypoint {name}") for text in texts[i * step : (i + 1) * step]]
+        found += numbers if step == 3 else [*numbers, 2.0]
     return found
 
 

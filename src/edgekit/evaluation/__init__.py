@@ -70,9 +70,9 @@ def report(
         InputError: the unit of the bootstrap is unknown.
     """
     how = resampling or Resampling()
-    own, whole = bootstrap.units(measurement, how.unit), measurement.by_engine()
+    units, whole = bootstrap.units(measurement, how.unit), measurement.by_engine()
     control = next((name for name in measurement.scores if name != candidate), None)
-    made = _parts(measurement, candidate, control, own, how)
+    made = _parts(measurement, candidate, control, units, how)
     return EvaluateReport(
         bundle=bundle,
         engine=candidate,
@@ -84,14 +84,14 @@ def report(
         differences=made[0].differences,
         slices=tuple(made[1:]),
         worst=worst(measurement, candidate, control, most_worst),
-        bootstrap=own.described(how),
+        bootstrap=units.described(how),
         dataset_hash=dataset_hash,
         preprocess_hash=preprocess_hash,
     )
 
 
 def _parts(
-    measurement: Measurement, candidate: str, control: str | None, own: bootstrap.Units, how: Resampling
+    measurement: Measurement, candidate: str, control: str | None, units: bootstrap.Units, how: Resampling
 ) -> list[Slice]:
     """All frames, then every slice; p-values adjusted over all of them."""
     parts = [
@@ -101,8 +101,8 @@ def _parts(
     made: list[Slice] = []
     for column, value, frames, names in parts:
         scores = [measurement.scores[name] for name in (candidate, control) if name is not None]
-        found = bootstrap.spreads(scores, own, how, frames, names)
-        count = len(np.unique(own.of_frame[frames]))
+        found = bootstrap.spreads(scores, units, how, frames, names)
+        count = len(np.unique(units.of_frame[frames]))
         gaps = bootstrap.differences(found[0], found[1], count, how.confidence) if control is not None else {}
         shares = {metric.name for metric in measurement.metrics if metric.share}
         ranges = bootstrap.intervals(found[0], count, how.confidence, shares)

@@ -103,18 +103,18 @@ class _Table:
 
     @classmethod
     def of(cls, config: DataConfig, dataset: Dataset, part: str, task: Task) -> _Table:
-        own, wanted = dataset.class_names(part), task.class_names
+        data_names, wanted = dataset.class_names(part), task.class_names
         drop = isinstance(config, NamedConfig) and config.unlisted == "drop"
         counted = isinstance(config, NamedConfig) and config.unlabelled_classes == "count"
         points, notes = _keypoints(dataset.keypoints, task.keypoint_names)
-        if own is None or wanted is None:
+        if data_names is None or wanted is None:
             if wanted is not None and task.labelled:
-                told = f"the class ids of the data set ({config.format}) have no names: "
-                notes = (f"{told}they are taken in the order of task.classes", *notes)
+                nameless = f"the class ids of the data set ({config.format}) have no names"
+                notes = (f"{nameless}: they are taken in the order of task.classes", *notes)
             return cls(None, task, drop, counted, dataset.voids, notes, points)
         where = f"data of format {config.format}" + (f", truth {part!r}" if part else "")
-        join = Join.of(own, wanted, where)
-        notes = (*_told(join, dataset.voids, drop, counted), *notes)
+        join = Join.of(data_names, wanted, where)
+        notes = (*_notes(join, dataset.voids, drop, counted), *notes)
         return cls(join, task, drop, counted, dataset.voids, notes, points)
 
     @property
@@ -138,13 +138,13 @@ class _Table:
         """Class ids of the task by the names that a truth which is a text may have."""
         if self.join is None:
             return {}
-        return {self.join.own[number]: label for number, label in self.join.ids.items()}
+        return {self.join.named[number]: label for number, label in self.join.ids.items()}
 
     @cached_property
     def _lookup(self) -> NDArray[np.int64]:
         """Class id of the task, or what becomes of it, by class id of the data set."""
         assert self.join is not None
-        count = max(255, *self.join.own, *self.join.omitted) + 1
+        count = max(255, *self.join.named, *self.join.omitted) + 1
         table = np.full(count, _LEFT_OUT if self.drop else _REFUSED, np.int64)
         for number, name in self.join.foreign.items():
             if self.drop or name in self.voids:
@@ -171,10 +171,10 @@ class _Table:
             if truth not in self.by_name:
                 raise DataError(f"frame {where!r} is a {truth!r}; {self.join.foreign_hint(truth)}")
             return self.by_name[truth]
-        if isinstance(truth, int | np.integer) and not isinstance(truth, bool) and int(truth) in self.join.own:
+        if isinstance(truth, int | np.integer) and not isinstance(truth, bool) and int(truth) in self.join.named:
             label = self.join.ids.get(int(truth))
             if label is None:
-                name = self.join.own[int(truth)]
+                name = self.join.named[int(truth)]
                 raise DataError(f"frame {where!r} is a {name!r}; {self.join.foreign_hint(name)}")
             return label
         return truth
@@ -186,7 +186,7 @@ class _Table:
         labels = self._lookup[truth.labels]
         refused = (labels == _REFUSED) & ~truth.crowd  # a crowd of what is not looked for hides nothing
         if refused.any():
-            name = self.join.own[int(truth.labels[refused][0])]
+            name = self.join.named[int(truth.labels[refused][0])]
             raise DataError(f"frame {where!r}: an object is a {name!r}; {self.join.foreign_hint(name)}")
         kept = labels >= 0
         points = None if made.keypoints is None else made.keypoints[kept]
@@ -203,11 +203,11 @@ class _Table:
 
     def _bad_id(self, number: int) -> str:
         assert self.join is not None
-        name = self.join.own.get(number)
+        name = self.join.named.get(number)
         if name is None and number in self.join.omitted:
             name = "what map leaves out"
         if name is None:
-            known = ", ".join(f"{key} {value}" for key, value in list(self.join.own.items())[:12])
+            known = ", ".join(f"{key} {value}" for key, value in list(self.join.named.items())[:12])
             return (
                 f"the mask has the class id {number}, which has no name; named: {known}; add it to the data set's "
                 "names, or set task.ignore_index when such pixels count nowhere"
@@ -220,13 +220,13 @@ class _Table:
         return f"the mask has pixels of {name!r} (id {number}); {self.join.foreign_hint(name)}"
 
 
-def _told(join: Join, voids: frozenset[str], drop: bool, counted: bool) -> tuple[str, ...]:
+def _notes(join: Join, voids: frozenset[str], drop: bool, counted: bool) -> tuple[str, ...]:
     """What the two sides do not share."""
     notes = []
     alike = [
-        f"{join.own[number]!r} for {join.wanted[label]!r}"
+        f"{join.named[number]!r} for {join.wanted[label]!r}"
         for number, label in join.ids.items()
-        if join.own[number] != join.wanted[label]
+        if join.named[number] != join.wanted[label]
     ]
     if alike:
         notes.append(f"names that differ in case or separators alone are taken for the same: {', '.join(alike[:8])}")
@@ -250,16 +250,16 @@ def _told(join: Join, voids: frozenset[str], drop: bool, counted: bool) -> tuple
 
 
 def _keypoints(
-    own: Sequence[str] | None, wanted: Sequence[str] | None
+    data_names: Sequence[str] | None, wanted: Sequence[str] | None
 ) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
     """The place among the data set's keypoints of each of the task's, -1: it has none; None: they are the same."""
-    if wanted is None or own is None or tuple(own) == tuple(wanted):
+    if wanted is None or data_names is None or tuple(data_names) == tuple(wanted):
         return None, ()
-    found = [naming.place(name, own) for name in wanted]
+    found = [naming.place(name, data_names) for name in wanted]
     missing = [name for name, at in zip(wanted, found, strict=True) if at is None]
     if len(missing) == len(wanted):
         raise DataError(
-            f"none of the data set's keypoints is one of the task's; the data set has {naming.listed(own)}, "
+            f"none of the data set's keypoints is one of the task's; the data set has {naming.listed(data_names)}, "
             f"the task {naming.listed(wanted)}"
         )
     notes = (f"the data set has no keypoints {naming.listed(missing)}: they are not visible",) if missing else ()
@@ -325,5 +325,5 @@ class _Joined(Dataset):
 
     def fingerprint(self) -> str:
         """That of the data set; with keys that decide how its labels are read, SHA-256 (hex) over both."""
-        own = self.inner.fingerprint()
-        return sha256_of({"data": own, "keys": self.keys}) if self.keys else own
+        data = self.inner.fingerprint()
+        return sha256_of({"data": data, "keys": self.keys}) if self.keys else data

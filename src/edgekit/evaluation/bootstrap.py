@@ -105,12 +105,12 @@ def units(measurement: Measurement, name: str | None) -> Units:
     return Units(name, np.unique(np.array(values), return_inverse=True)[1].reshape(-1).astype(np.int64))
 
 
-def draws(own: Units, how: Resampling, frames: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
+def draws(sampled: Units, how: Resampling, frames: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
     """How often each frame counts in each resample, in blocks of float64 ``(B, frames)``.
 
     As many units as have one of the ``frames`` (bool) are drawn with replacement; other frames count never.
     """
-    present, number = np.unique(own.of_frame[frames], return_inverse=True)
+    present, number = np.unique(sampled.of_frame[frames], return_inverse=True)
     rng, count, times = np.random.default_rng(how.seed), len(present), how.times(len(frames))
     step = max(_BLOCK // max(len(frames), 1), 1)
     for first in range(0, times, step):
@@ -132,7 +132,7 @@ class Spread:
 
 def spreads(
     scores: Sequence[Score],
-    own: Units,
+    sampled: Units,
     how: Resampling,
     frames: NDArray[np.bool_],
     names: Collection[str] | None = None,
@@ -144,7 +144,7 @@ def spreads(
     ]
     kept = [{name: value for name, value in found.items() if names is None or name in names} for found in whole]
     blocks: list[dict[str, list[Array]]] = [{name: [] for name in found} for found in kept]
-    for weights in draws(own, how, frames):
+    for weights in draws(sampled, how, frames):
         for score, made in zip(scores, blocks, strict=True):
             found = score.compute_many(weights, names)
             for name, parts in made.items():
@@ -208,8 +208,10 @@ def adjusted(groups: Sequence[Mapping[str, Difference]]) -> list[dict[str, Diffe
     """
     from scipy.stats import false_discovery_control
 
-    tested = [(i, name, d.p_value) for i, own in enumerate(groups) for name, d in own.items() if d.p_value is not None]
-    made = [dict(own) for own in groups]
+    tested = [
+        (i, name, d.p_value) for i, group in enumerate(groups) for name, d in group.items() if d.p_value is not None
+    ]
+    made = [dict(group) for group in groups]
     if tested:
         corrected = false_discovery_control([p_value for _, _, p_value in tested], method="bh")
         for (i, name, _), p_value in zip(tested, corrected.tolist(), strict=True):

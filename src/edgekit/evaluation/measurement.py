@@ -123,11 +123,11 @@ def measure(
         for name, prediction in predictions.items():
             scores[name].update(prediction, replace(sample, truth=truth))
         for column, value in sample.metadata.items():
-            own = columns.setdefault(column, [])
-            own.extend([None] * (len(frames) - len(own)))
-            own.append(known.setdefault(str(value), str(value)))
+            values = columns.setdefault(column, [])
+            values.extend([None] * (len(frames) - len(values)))
+            values.append(known.setdefault(str(value), str(value)))
         frames.append(sample.id)
         advance()
-    filled = {name: (*own, *[None] * (len(frames) - len(own))) for name, own in columns.items()}
+    filled = {name: (*values, *[None] * (len(frames) - len(values))) for name, values in columns.items()}
     metrics = (*task.metrics, *task.sequence_metrics)
     return Measurement(scores, tuple(frames), filled, metrics, dataset.identifiers)

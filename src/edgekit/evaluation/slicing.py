@@ -37,7 +37,7 @@ def slices(measurement: Measurement) -> Iterator[tuple[str, str, NDArray[np.bool
         distinct = sorted({value for value in named if value is not None}, key=_place)
         if 2 <= len(distinct) <= MOST_VALUES:
             for value in distinct:
-                yield column, value, np.array([own == value for own in named])
+                yield column, value, np.array([name == value for name in named])
 
 
 def _number(text: str | None) -> float | None:
@@ -62,8 +62,8 @@ def _binned(values: Column) -> Column:
     bins = [None if number is None else int(np.searchsorted(borders, number, "left")) for number in numbers]
     names = {}
     for place in {place for place in bins if place is not None}:
-        own = [number for number, of in zip(numbers, bins, strict=True) if of == place and number is not None]
-        names[place] = f"{min(own):.6g} to {max(own):.6g}"
+        inside = [number for number, of in zip(numbers, bins, strict=True) if of == place and number is not None]
+        names[place] = f"{min(inside):.6g} to {max(inside):.6g}"
     return tuple(None if place is None else names[place] for place in bins)
 
 

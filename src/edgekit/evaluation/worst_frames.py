@@ -19,15 +19,17 @@ def worst(measurement: Measurement, candidate: str, control: str | None, count: 
     """
     headline, frames = measurement.metrics[0], len(measurement.frames)
     sign = 1 if headline.higher else -1
-    own = measurement.scores[candidate].alone(headline.name)
+    scores = measurement.scores[candidate].alone(headline.name)
     other = np.full(frames, np.nan)
     if control is not None:
         other = measurement.scores[control].alone(headline.name)
-    loss = sign * (other - own)
-    lowest, lost = _first(sign * own, count), _first(np.where(loss > 0, -loss, np.nan), count)
+    loss = sign * (other - scores)
+    lowest, lost = _first(sign * scores, count), _first(np.where(loss > 0, -loss, np.nan), count)
 
     def named(place: int, by: Literal["score", "loss"]) -> WorstFrame:
-        return WorstFrame(measurement.frames[place], float(own[place]), _known(other[place]), _known(loss[place]), by)
+        return WorstFrame(
+            measurement.frames[place], float(scores[place]), _known(other[place]), _known(loss[place]), by
+        )
 
     return (*(named(i, "score") for i in lowest), *(named(i, "loss") for i in lost if i not in lowest))
 

@@ -236,17 +236,17 @@ class History:
                     lambda token: self._client.search_registered_models(max_results=PAGE, page_token=token)
                 )
             models = {m.name: m for m in found if f"{TAG}target" in m.tags}
-        ours = {
+        matching = {
             key: m
             for key, m in models.items()
             if target in (None, m.tags[f"{TAG}target"]) and name in (None, m.tags.get(f"{TAG}name"))
         }
-        if not ours:
+        if not matching:
             wanted = " ".join(filter(None, (name, target))) or "anything"
             known = allowed(wanted, tuple(models)) if models else "record one with edgekit gate"
             raise InputError(f"{self}: no run of {wanted} is recorded; {known}")
-        of_one(ours, LAST_GOOD)
-        (registered,) = ours.values()
+        of_one(matching, LAST_GOOD)
+        (registered,) = matching.values()
         if LAST_GOOD not in registered.aliases:
             raise InputError(f"{self}: no run of {registered.name} has passed its gate yet, so there is no {LAST_GOOD}")
         with store.translated(self._location):

@@ -93,12 +93,12 @@ def check_same_data(name: str, baseline: EvaluateReport, candidate: EvaluateRepo
         raise InputError(f"baseline {name}: evaluated on {baseline.dataset}, the candidate on {candidate.dataset}")
 
 
-def check_same(name: str, key: str, theirs: str, ours: str) -> None:
+def check_same(name: str, key: str, baseline_hash: str, candidate_hash: str) -> None:
     """Raise :class:`InputError` unless both hashes of what ``key`` of :data:`COMPARED` names are one."""
-    if theirs != ours:
+    if baseline_hash != candidate_hash:
         raise InputError(
-            f"baseline {name}: {key} is {theirs[:12] or 'not in its report'}, the candidate's is "
-            f"{ours[:12] or 'not in its report'}: other {COMPARED[key]}, so the two cannot be compared; "
+            f"baseline {name}: {key} is {baseline_hash[:12] or 'not in its report'}, the candidate's is "
+            f"{candidate_hash[:12] or 'not in its report'}: other {COMPARED[key]}, so the two cannot be compared; "
             "evaluate both alike"
         )
 
@@ -126,11 +126,13 @@ def drop_from_baseline(
         return Comparison(drop, None, number.sampling or other.sampling)
     if number.timed:
         return _timed(number, other, baseline, confidence, where)
-    ours, theirs = (_estimate(n, confidence, where) for n in (number, other))
+    candidate, reference = (_estimate(n, confidence, where) for n in (number, other))
     if number.difference and other.difference and number.control == other.control:
         # Each was tested paired with the same control: what the frames have in common is gone from both.
-        ours, theirs = (_difference(n, n.difference, confidence, where) for n in (number, other) if n.difference)
-    worse, better = (theirs, ours) if number.metric.higher else (ours, theirs)
+        candidate, reference = (
+            _difference(n, n.difference, confidence, where) for n in (number, other) if n.difference
+        )
+    worse, better = (reference, candidate) if number.metric.higher else (candidate, reference)
     return Comparison(worse.value - better.value, _minus(worse, better), number.sampling)
 
 
@@ -158,19 +160,19 @@ def _timed(number: Measured, other: Measured, baseline: Baseline, confidence: fl
     """Latencies are compared as ratios: a machine that slows down slows all of them by a share."""
     worse, better = (other, number) if number.metric.higher else (number, other)
     drop = _as_drop(worse.value / better.value, other)
-    ours, theirs = number.sampling, other.sampling
-    if ours is None or theirs is None:
-        return Comparison(drop, None, ours)
+    sampling, other_sampling = number.sampling, other.sampling
+    if sampling is None or other_sampling is None:
+        return Comparison(drop, None, sampling)
     if baseline.same_run and (found := _in_turn(number, other, confidence)) is not None:
         ratio, interval = found
-        return Comparison(_as_drop(ratio, other), _as_drops(interval, other), ours)
+        return Comparison(_as_drop(ratio, other), _as_drops(interval, other), sampling)
     floor = noise_floor(baseline.noise, baseline.history.get(number.metric.name, ()), confidence)
     if floor is None and not baseline.same_run:
         reason = "timed in another run, and how much runs differ on this machine is not known; time both in one run"
         return Comparison(drop, Interval(None, None), None, reason)
     top, bottom = (_logarithm(_estimate(n, confidence, where)) for n in (worse, better))
     if baseline.same_run:
-        return Comparison(drop, _as_drops(_exponential(_minus(top, bottom)), other), ours)
+        return Comparison(drop, _as_drops(_exponential(_minus(top, bottom)), other), sampling)
     reason = (
         f"timed in another run, and runs of one engine differ by {100 * math.expm1(floor or 0):.2g} % on this "
         "machine; time both in one run"
@@ -180,15 +182,20 @@ def _timed(number: Measured, other: Measured, baseline: Baseline, confidence: fl
 
 def _in_turn(number: Measured, other: Measured, confidence: float) -> tuple[float, Interval] | None:
     """The ratio of two percentiles whose times are pairs; None where these were not kept."""
-    ours, theirs, ratio = number.sampling, other.sampling, number.value / other.value
-    if ours is None or theirs is None or ours.quantile is None or not (ours.times_ms and theirs.times_ms):
+    sampling, other_sampling, ratio = number.sampling, other.sampling, number.value / other.value
+    if (
+        sampling is None
+        or other_sampling is None
+        or sampling.quantile is None
+        or not (sampling.times_ms and other_sampling.times_ms)
+    ):
         return None
-    pairs, typical = (ours.times_ms, theirs.times_ms), ours.quantile == QUANTILES["p50"]
-    if ours.loads < MIN_LOADS:
+    pairs, typical = (sampling.times_ms, other_sampling.times_ms), sampling.quantile == QUANTILES["p50"]
+    if sampling.loads < MIN_LOADS:
         return None
     if typical:
-        return typical_ratio(*pairs, confidence, ours.loads)
-    return ratio, ratio_interval(*pairs, ours.quantile, confidence, ours.loads)
+        return typical_ratio(*pairs, confidence, sampling.loads)
+    return ratio, ratio_interval(*pairs, sampling.quantile, confidence, sampling.loads)
 
 
 def _estimate(number: Measured, confidence: float, where: str) -> _Estimate:

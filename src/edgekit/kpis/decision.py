@@ -63,12 +63,12 @@ def _undecided(half_width: float, distance: float, sampling: Sampling | None) ->
     if math.isinf(half_width) and sampling.quantile is not None:
         fewest = minimum_queries(sampling.quantile)
         if fewest > sampling.size:
-            told = f"at least {fewest} are needed for this percentile"
-            return Decision("undecided", fewest, f"{few}; {told}")
+            missing = f"at least {fewest} are needed for this percentile"
+            return Decision("undecided", fewest, f"{few}; {missing}")
         steady = _queries_for_ends(sampling)
         if steady is not None:
-            told = f"times differed much between openings; about {steady} are needed for this percentile"
-            return Decision("undecided", steady, f"{few}: {told}, e.g. gate --queries {steady}")
+            missing = f"times differed much between openings; about {steady} are needed for this percentile"
+            return Decision("undecided", steady, f"{few}: {missing}, e.g. gate --queries {steady}")
     needed = required(sampling.size, half_width, distance)
     if needed is None:
         return Decision("undecided", None, f"{few}: the value is too close to the limit")

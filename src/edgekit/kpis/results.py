@@ -112,11 +112,11 @@ class _Judge:
             known = _unmeasured(self.metric, self.baseline.numbers)
             raise SpecError(f"{self.at}: in the baseline {self.baseline.name} {known}")
         if self.baseline is not None and self._against_baseline:
-            ours, theirs = (table[self.metric].under for table in (numbers, self.baseline.numbers))
-            if ours != theirs:
+            conditions, baseline_conditions = (table[self.metric].under for table in (numbers, self.baseline.numbers))
+            if conditions != baseline_conditions:
                 raise SpecError(
-                    f"{self.at}: measured under {ours}, in the baseline {self.baseline.name} under {theirs}; "
-                    "measure both alike"
+                    f"{self.at}: measured under {conditions}, in the baseline {self.baseline.name} under "
+                    f"{baseline_conditions}; measure both alike"
                 )
 
     @property

@@ -23,7 +23,8 @@ def markdown(report: GateReport) -> str:
         lines.append(_row([*cells, f"{_SIGNS[result.verdict]} {verdict}"]))
     reasons = [f"- **{_cell(words.title(r))}**: {_cell(r.reason)}" for r in report.kpis if r.reason]
     reasons += [f"- **{_cell(name)}** is undecided: {_cell(why)}" for name, why in report.unmeasured.items()]
-    reasons += [f"- {_cell(told)}" for told in [race.advice(report.race)] if told] if report.race is not None else []
+    advice = race.advice(report.race) if report.race is not None else ""
+    reasons += [f"- {_cell(advice)}"] if advice else []
     if reasons:
         lines += ["", *reasons]
     if report.not_applicable:

@@ -56,8 +56,8 @@ def without_denormals(content: bytes) -> tuple[bytes, Denormals]:
         elif count:
             zeroed, tensors = zeroed + count, tensors + 1
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.where(found, values.dtype.type(0), values), tensor.name))
-    told = Denormals(zeroed, tensors, tuple(constants))
-    return (model.SerializeToString(deterministic=True) if zeroed else content), told
+    counted = Denormals(zeroed, tensors, tuple(constants))
+    return (model.SerializeToString(deterministic=True) if zeroed else content), counted
 
 
 def _denormal(values: Array, kind: int) -> Array:

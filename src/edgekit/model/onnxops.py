@@ -37,12 +37,12 @@ def nodes(model: Any) -> Iterator[Any]:
 
 def foreign(model: Any) -> str:
     """The operators that neither ONNX nor ONNX Runtime has, each kind once, with the way out; ``""``: none."""
-    own = {(function.domain, function.name) for function in model.functions}
+    functions = {(function.domain, function.name) for function in model.functions}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     found: dict[tuple[str, str], str] = {}
     for node in nodes(model):
         kind = (node.domain, node.op_type)
-        if kind not in found and kind not in own and (problem := _problem(node, opsets)):
+        if kind not in found and kind not in functions and (problem := _problem(node, opsets)):
             found[kind] = f"operator {node.op_type}{_place(node)} {problem}"
     listed = "; ".join(list(found.values())[:_LISTED])
     return listed + (f"; and {len(found) - _LISTED} further kinds" if len(found) > _LISTED else "")

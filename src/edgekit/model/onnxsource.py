@@ -53,7 +53,7 @@ def check(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> N
 def _check_inputs(path: Path, real: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> None:
     if set(real) != {spec.name for spec in inputs}:
         raise ModelError(
-            f"{path} takes {_listing(_told(value) for value in real.values())}; model.inputs lists {_listing(inputs)}"
+            f"{path} takes {_listing(map(_signature, real.values()))}; model.inputs lists {_listing(inputs)}"
         )
     for spec in inputs:
         shape = _shape(real[spec.name]) or ()
@@ -61,7 +61,7 @@ def _check_inputs(path: Path, real: Mapping[str, Any], inputs: Sequence[TensorSp
             have in (None, want) for have, want in zip(shape, spec.shape, strict=True)
         )
         if not fits or _dtype(real[spec.name]) != spec.dtype:
-            raise ModelError(f"{path} takes {_told(real[spec.name])}; model.inputs says {spec}")
+            raise ModelError(f"{path} takes {_signature(real[spec.name])}; model.inputs says {spec}")
 
 
 def _too_new(model: Any) -> str:
@@ -200,7 +200,7 @@ def _dtype(value: Any) -> str:
         return f"of type {element}"
 
 
-def _told(value: Any) -> str:
+def _signature(value: Any) -> str:
     shape = _shape(value)
     sizes = "..." if shape is None else ", ".join("?" if size is None else str(size) for size in shape)
     return f"{value.name}: {_dtype(value)}[{sizes}]"

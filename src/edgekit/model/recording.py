@@ -44,10 +44,10 @@ _IMPORTLIB = "<frozen importlib"
 
 
 class Recorder:
-    """Records from :meth:`start` to :meth:`sources`; ``base`` is the folder of the spec, ``own`` that of the result."""
+    """Records from :meth:`start` to :meth:`sources`; ``base`` is the spec's folder, ``result`` the result's."""
 
-    def __init__(self, base: Path, own: Path) -> None:
-        self._base, self._own = base, f"{own}{os.sep}"
+    def __init__(self, base: Path, result: Path) -> None:
+        self._base, self._result = base, f"{result}{os.sep}"
         self._items: dict[str, str] = {}
         self._unseen: dict[str, None] = {}
         self._written: set[str] = set()
@@ -155,10 +155,10 @@ class Recorder:
         name = _text(path)
         if name is None or not self._of_user():
             return
-        own = os.sep in name and self._is_foreign(os.path.abspath(name))
-        if own or self._direct():
+        of_user = os.sep in name and self._is_foreign(os.path.abspath(name))
+        if of_user or self._direct():
             self._unseen[f"the library {os.path.basename(name)} may open files unseen"] = None
-        if own:
+        if of_user:
             self._file(name)
 
     def _process(self, event: str, *args: Any) -> None:
@@ -239,8 +239,8 @@ class Recorder:
     def _is_user(self, file: str) -> bool:
         known = self._users.get(file)
         if known is None:  # stacks are deep, and their files are few
-            own = not file.startswith("<") and not self._is_stdlib(file) and self._is_foreign(os.path.abspath(file))
-            known = self._users[file] = own
+            foreign = not file.startswith("<") and not self._is_stdlib(file) and self._is_foreign(os.path.abspath(file))
+            known = self._users[file] = foreign
         return known
 
     def _is_observer(self, file: str) -> bool:
@@ -248,7 +248,7 @@ class Recorder:
 
     def _is_foreign(self, whole: str) -> bool:
         """Neither Python's, nor edgekit's, nor of the packages that a version stands for, nor the kernel's."""
-        if whole.startswith((self._edgekit, self._own, *_KERNEL)) or self._is_stdlib(whole):
+        if whole.startswith((self._edgekit, self._result, *_KERNEL)) or self._is_stdlib(whole):
             return False
         return not (self._is_site(whole) and _top(whole, self._sites) in _STACK)
 
@@ -315,18 +315,18 @@ def _packages(sites: tuple[str, ...], before: frozenset[str]) -> set[str]:
     return {name for name in known if look(f"package {name}", Path()) != ""} - {"edgekit"}
 
 
-def _recording(kind: type[Any], told: Callable[[str], None]) -> type[Any]:
+def _recording(kind: type[Any], note: Callable[[str], None]) -> type[Any]:
     """``os.environ``'s class, that tells which variables are read; ``*``: their names."""
 
     class Environment(kind):  # type: ignore[misc]
         def __getitem__(self, key: str) -> str:
             if isinstance(key, str):
-                told(key)
+                note(key)
             value: str = super().__getitem__(key)
             return value
 
         def __iter__(self) -> Iterator[str]:
-            told("*")
+            note("*")
             return iter(list(super().__iter__()))
 
     return Environment

@@ -259,7 +259,7 @@ def _stripped(
         raise ModelError(
             f"model.strip_prefix: no key of {path} begins with {prefix!r}; the first keys are {some(list(inside)[:3])}"
         )
-    own = max((f for f in _folders(entries) if f"{base}.".startswith(_dotted(f))), key=len, default="")
+    innermost = max((f for f in _folders(entries) if f"{base}.".startswith(_dotted(f))), key=len, default="")
     state: dict[str, Any] = {}
     left: list[str] = []
     for name, entry in inside.items():
@@ -272,7 +272,7 @@ def _stripped(
             )
         # Strictness is for the state_dict itself: what does not begin with the prefix belongs to the trainer, and
         # what other mappings hold (queues, statistics) to whoever made them, unless the network asks for it.
-        elsewhere = ".".join(entry.folder) != own
+        elsewhere = ".".join(entry.folder) != innermost
         bare = prefix != "" and not name.startswith(prefix)
         if short in expected or not (elsewhere or bare):
             state[short] = entry.value

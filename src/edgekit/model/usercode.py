@@ -267,8 +267,8 @@ def is_user_file(filename: str) -> bool:
     if filename.startswith("<"):
         return False
     torch = getattr(sys.modules.get("torch"), "__file__", None)
-    ours = [Path(__file__).parents[1], *([Path(torch).parent] if torch else [])]
-    if any(_within(filename, folder) for folder in ours):
+    libraries = [Path(__file__).parents[1], *([Path(torch).parent] if torch else [])]
+    if any(_within(filename, folder) for folder in libraries):
         return False
     stdlib = sysconfig.get_paths()["stdlib"]
     return not _within(filename, Path(stdlib)) or "site-packages" in filename or "dist-packages" in filename

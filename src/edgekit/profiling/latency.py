@@ -256,7 +256,7 @@ def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
 
 def neighbours_correlation(events: Array) -> float | None:
     """Of neighbours in a row of bools, by the row's own mean; None when all but one, or all, are alike."""
-    own = events.astype(np.float64) - events.mean()
-    spread = float(own @ own)
+    centred = events.astype(np.float64) - events.mean()
+    spread = float(centred @ centred)
     # The first query is never late: alone it says nothing of neighbours.
-    return float(own[:-1] @ own[1:]) / spread if 0 < int(events[1:].sum()) < len(events) - 1 else None
+    return float(centred[:-1] @ centred[1:]) / spread if 0 < int(events[1:].sum()) < len(events) - 1 else None

@@ -93,7 +93,7 @@ def _layer(event: LayerEvent, ms: float, share: float, mains: Counter[str]) -> L
 
 def _own_times(events: Sequence[LayerEvent]) -> list[float]:
     """Microseconds of each event less those of the events inside it (on its thread, in its query)."""
-    own = [event.duration_us for event in events]
+    times_us = [event.duration_us for event in events]
     order = sorted(
         range(len(events)),
         key=lambda i: (events[i].query, events[i].thread, events[i].start_us, -events[i].duration_us),
@@ -104,9 +104,9 @@ def _own_times(events: Sequence[LayerEvent]) -> list[float]:
         while around and not _holds(events[around[-1]], event):
             around.pop()
         if around:
-            own[around[-1]] -= event.duration_us
+            times_us[around[-1]] -= event.duration_us
         around.append(at)
-    return [max(0.0, us) for us in own]
+    return [max(0.0, us) for us in times_us]
 
 
 def _holds(outer: LayerEvent, inner: LayerEvent) -> bool:

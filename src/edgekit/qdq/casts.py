@@ -1,6 +1,6 @@
 """An ONNX graph in two float types: which operators exist in 16 bits, and Casts where the types meet.
 
-Own code: onnxconverter-common has no bfloat16, clips weights at 10 000 and lifts small ones;
+Unique code: onnxconverter-common has no bfloat16, clips weights at 10 000 and lifts small ones;
 modelopt's AutoCast holds all activations of all frames and logs its reasons instead of returning them.
 """
 
@@ -190,10 +190,10 @@ class _Writer:
         self.names = {name: self._pair(name) for name in sorted(self.as_half | self.halved)}
 
     def _reads_half(self, position: int, index: int) -> bool:
-        own = self.signatures[position]
-        if index in own.native:
+        signature = self.signatures[position]
+        if index in signature.native:
             return self.graph.nodes[position].input[index] in self.halved
-        return position in self.halves and index in own.inputs
+        return position in self.halves and index in signature.inputs
 
     def _needs(self) -> Iterator[tuple[str, bool]]:
         for position, node in enumerate(self.graph.nodes):

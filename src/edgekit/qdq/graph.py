@@ -216,7 +216,7 @@ class Names:
         self._taken = set(graph.names)
         self._given: dict[tuple[str, str], str] = {}
 
-    def own(self, of: str, part: str) -> str:
+    def unique(self, of: str, part: str) -> str:
         """The name of a part of ``of``: the same for equal arguments, ``of/part`` where that is free."""
         if (of, part) not in self._given:
             wanted = f"{of}/{part}"
@@ -245,10 +245,10 @@ def _captured(node: Any) -> set[str]:
     """Outer tensors that a node's subgraphs read."""
     found: set[str] = set()
     for inner in _subgraphs(node):
-        own = {name for item in inner.node for name in item.output}
-        own |= {value.name for value in (*inner.input, *inner.initializer)}
+        inside = {name for item in inner.node for name in item.output}
+        inside |= {value.name for value in (*inner.input, *inner.initializer)}
         for item in inner.node:
-            found |= {name for name in (*item.input, *_captured(item)) if name and name not in own}
+            found |= {name for name in (*item.input, *_captured(item)) if name and name not in inside}
     return found
 
 

@@ -165,8 +165,8 @@ class _Writer:
 
     def _compute_on_integers(self, node: Any) -> None:
         (made,) = node.output
-        node.input[:] = [self.names.own(name, "integer") for name in node.input]
-        node.output[0] = self.names.own(made, "integer")
+        node.input[:] = [self.names.unique(name, "integer") for name in node.input]
+        node.output[0] = self.names.unique(made, "integer")
         self.nodes.append(node)
         self._round(made, made_of_integers=True)
 
@@ -174,15 +174,15 @@ class _Writer:
         import onnx
 
         steps = self.plan.channels_last[node.name]
-        at = self.names.own(node.input[0], "integer")
+        at = self.names.unique(node.input[0], "integer")
         for index, step in enumerate(steps):
             inputs, part = [at], f"step{index}"
             if step.operand:
-                inputs.append(self.names.own(node.name, f"{part}/operand"))
+                inputs.append(self.names.unique(node.name, f"{part}/operand"))
                 self.constants[inputs[1]] = np.array(step.operand, np.int64)
             last = index == len(steps) - 1
-            at = self.names.own(node.output[0], "integer") if last else self.names.own(node.name, part)
-            name = node.name if last else self.names.own(node.name, f"{part}/{step.op}")
+            at = self.names.unique(node.output[0], "integer") if last else self.names.unique(node.name, part)
+            name = node.name if last else self.names.unique(node.name, f"{part}/{step.op}")
             self.nodes.append(onnx.helper.make_node(step.op, inputs, [at], name=name, **step.attributes()))
         self._round(node.output[0], made_of_integers=True)
 
@@ -208,25 +208,25 @@ class _Writer:
         return name in self.plan.replaced and name in self.graph.outputs
 
     def _exact_name(self, name: str) -> str:
-        return self.names.own(name, "exact") if self._keeps_its_name(name) else name
+        return self.names.unique(name, "exact") if self._keeps_its_name(name) else name
 
     def _rounded_name(self, name: str) -> str:
-        return name if self._keeps_its_name(name) else self.names.own(name, "rounded")
+        return name if self._keeps_its_name(name) else self.names.unique(name, "rounded")
 
     def _round(self, name: str, made_of_integers: bool = False) -> None:
         import onnx
 
         scale, zero = self._grid_constants(self.grids[name])
-        integer = self.names.own(name, "integer")
+        integer = self.names.unique(name, "integer")
         pair = (
             ("QuantizeLinear", [self._exact_name(name), scale, zero], integer),
             ("DequantizeLinear", [integer, scale, zero], self._rounded_name(name)),
         )
         for op, inputs, output in pair[1 if made_of_integers else 0 :]:
-            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=self.names.own(name, op)))
+            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=self.names.unique(name, op)))
 
     def _grid_constants(self, grid: Grid) -> tuple[str, str]:
-        scale, zero = self.names.own("scale", float(grid.scale).hex()), self.names.own("zero", str(grid.zero))
+        scale, zero = self.names.unique("scale", float(grid.scale).hex()), self.names.unique("zero", str(grid.zero))
         self.constants[scale] = np.array(grid.scale, np.float32)
         self.constants[zero] = np.array(grid.zero, self.plan.profile.activation)
         return scale, zero
@@ -239,7 +239,7 @@ class _Writer:
             first, last = self.plan.profile.limits
             scale, zero = self._grid_constants(grid)
             integers = np.clip(np.round(values / grid.scale) + grid.zero, first, last)
-            integer = self.names.own(name, "operand/integer")
+            integer = self.names.unique(name, "operand/integer")
             self.constants[integer] = integers.astype(self.plan.profile.activation)
             self.operands[name] = self._dequantize(integer, scale, zero, (name, "operand"), None)
         return self.operands[name]
@@ -295,7 +295,7 @@ class _Writer:
     def _store(self, stem: tuple[str, str], values: Weights) -> str:
         """Constants and a DequantizeLinear of integers around zero; the name of its output."""
         of, part = stem
-        integer, scale, zero = (self.names.own(of, f"{part}/{kind}") for kind in ("integer", "scale", "zero"))
+        integer, scale, zero = (self.names.unique(of, f"{part}/{kind}") for kind in ("integer", "scale", "zero"))
         self.constants[integer] = values.values
         self.constants[scale] = values.scales
         self.constants[zero] = np.zeros(values.scales.shape, values.values.dtype)
@@ -306,7 +306,7 @@ class _Writer:
 
         attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
         of, part = stem
-        output, name = self.names.own(of, f"{part}/rounded"), self.names.own(of, f"{part}/DequantizeLinear")
+        output, name = self.names.unique(of, f"{part}/rounded"), self.names.unique(of, f"{part}/DequantizeLinear")
         made = onnx.helper.make_node("DequantizeLinear", [integers, scale, zero], [output], name=name, **attributes)
         self.nodes.append(made)
         return output

@@ -18,7 +18,7 @@ import numpy as np
 from edgekit.core.tensors import Array
 from edgekit.qdq.graph import Graph, Names, attribute
 
-Own = Callable[[str, str], str]
+Unique = Callable[[str, str], str]
 """Gives names that are free, by node and part."""
 
 
@@ -33,13 +33,13 @@ def rewrite(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     del model.graph.node[:]
-    own, names = Names(graph).own, []
+    unique, names = Names(graph).unique, []
     for node in graph.nodes:
         axes = _phases(graph, node)
         if axes is not None:
-            made = _convolution(graph, model, node, axes, own)
+            made = _convolution(graph, model, node, axes, unique)
         elif node.op_type == "PRelu" and _shrinks(graph, node):
-            made = _maximum(node, own)
+            made = _maximum(node, unique)
         else:
             model.graph.node.append(node)
             continue
@@ -110,35 +110,35 @@ def _shrinks(graph: Graph, node: Any) -> bool:
     return bool(values.ndim <= len(shape) and (values <= 1).all())
 
 
-def _maximum(node: Any, own: Own) -> list[Any]:
+def _maximum(node: Any, unique: Unique) -> list[Any]:
     import onnx
 
     x, slope = node.input
-    scaled = own(node.name, "scaled")
+    scaled = unique(node.name, "scaled")
     return [
-        onnx.helper.make_node("Mul", [x, slope], [scaled], name=own(node.name, "scale")),
+        onnx.helper.make_node("Mul", [x, slope], [scaled], name=unique(node.name, "scale")),
         onnx.helper.make_node("Max", [x, scaled], [node.output[0]], name=node.name),
     ]
 
 
-def _convolution(graph: Graph, model: Any, node: Any, axes: tuple[_Axis, _Axis], own: Own) -> list[Any]:
+def _convolution(graph: Graph, model: Any, node: Any, axes: tuple[_Axis, _Axis], unique: Unique) -> list[Any]:
     import onnx
 
     vertical, horizontal = axes
     stride = vertical.stride
     weight = _kernel(graph.array(node.input[1]), vertical, horizontal)
-    made = {own(node.name, "phases"): weight}
-    inputs = [node.input[0], own(node.name, "phases")]
+    made = {unique(node.name, "phases"): weight}
+    inputs = [node.input[0], unique(node.name, "phases")]
     if len(node.input) > 2 and node.input[2]:
-        made[own(node.name, "tiled")] = np.tile(graph.array(node.input[2]), stride * stride)
-        inputs.append(own(node.name, "tiled"))
+        made[unique(node.name, "tiled")] = np.tile(graph.array(node.input[2]), stride * stride)
+        inputs.append(unique(node.name, "tiled"))
     model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in made.items())
     pads = [vertical.last, horizontal.last, vertical.end_pad, horizontal.end_pad]
-    middle = own(node.name, "deep")
+    middle = unique(node.name, "deep")
     conv = onnx.helper.make_node("Conv", inputs, [middle], name=node.name, pads=pads)
     conv.metadata_props.extend(node.metadata_props)
     shuffle = onnx.helper.make_node(
-        "DepthToSpace", [middle], [node.output[0]], name=own(node.name, "shuffle"), blocksize=stride, mode="DCR"
+        "DepthToSpace", [middle], [node.output[0]], name=unique(node.name, "shuffle"), blocksize=stride, mode="DCR"
     )
     return [conv, shuffle]
 

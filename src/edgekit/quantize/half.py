@@ -97,7 +97,7 @@ def apply(job: Job, config: Config) -> Quantized:
     seen, frames = _scan(graph, job)
     signatures = [signature(graph, node, wanted) for node in graph.nodes]
     reasons = _Chooser(graph, signatures, seen, wanted, config).reasons()
-    halves = [p for p, own in enumerate(signatures) if own.chooses and p not in reasons]
+    halves = [p for p, types in enumerate(signatures) if types.chooses and p not in reasons]
     kept = {graph.nodes[p].name: why for p, why in sorted(reasons.items())}
     if not halves:
         first = "; ".join(f"{name}: {why}" for name, why in list(kept.items())[:3]) or "it computes with no float32"
@@ -145,33 +145,33 @@ class _Chooser:
         """Why each node that stays FP32 does, by position."""
         found: dict[int, str] = {}
         for position, node in enumerate(self.graph.nodes):
-            own = self.signatures[position]
-            if not own.chooses:
+            types = self.signatures[position]
+            if not types.chooses:
                 continue
-            lost = self._lost_constant(node, own)
-            why = self._rule(node, own) or self._range(node, own) or lost
+            lost = self._lost_constant(node, types)
+            why = self._rule(node, types) or self._range(node, types) or lost
             if lost and node.op_type in FLOORS:
                 self.small |= dict.fromkeys(node.output, ())
             found |= {position: why} if why else {}
             found = self._small_divisor(position, node) | found
         return found | self._moves_between(found)
 
-    def _rule(self, node: Any, own: Signature) -> str:
+    def _rule(self, node: Any, types: Signature) -> str:
         if node.name in self.config.keep:
             return "kept by the spec"
         if not self.data.intersection(node.output):
             return "computes with shapes and constants, not with data"
-        if own.problem:
-            return own.problem
+        if types.problem:
+            return types.problem
         if node.op_type in POSITIONS:
             return f"{node.op_type} computes positions or running sums"
         if node.op_type in REFUSED[self.wanted.name]:
             return f"TensorRT takes no {self.wanted.title} {node.op_type}"
         return "scales stay FP32" if node.op_type in QUANTIZERS else ""
 
-    def _range(self, node: Any, own: Signature) -> str:
+    def _range(self, node: Any, types: Signature) -> str:
         title = self.wanted.title
-        for name in _values(node, own):
+        for name in _values(node, types):
             peak = self._peak(name, node)
             if name in self.graph.constants and peak > self.wanted.largest:
                 return f"constant {name!r} reaches {peak:.6g}, {title} {self.wanted.largest:.6g}"
@@ -193,8 +193,8 @@ class _Chooser:
         values = self.graph.array(name)
         return float(abs(values[abs(values) < math.inf]).max(initial=0.0))
 
-    def _lost_constant(self, node: Any, own: Signature) -> str:
-        for index in sorted(own.inputs):
+    def _lost_constant(self, node: Any, types: Signature) -> str:
+        for index in sorted(types.inputs):
             name = node.input[index]
             if name in self.graph.constants:
                 loss = self.wanted.loss(self.graph.array(name))
@@ -222,9 +222,9 @@ class _Chooser:
         moves = {p for p, node in enumerate(nodes) if node.op_type in MOVES | {"Cast"} and self.signatures[p].chooses}
         moves -= {*reasons}
         ends: dict[str, set[int]] = {}
-        for position, own in enumerate(self.signatures):
-            if own.chooses and position not in reasons:
-                for name in _values(nodes[position], own):
+        for position, types in enumerate(self.signatures):
+            if types.chooses and position not in reasons:
+                for name in _values(nodes[position], types):
                     if name not in self.graph.constants:
                         ends.setdefault(name, set()).add(position)
         found: dict[int, str] = {}
@@ -240,9 +240,9 @@ class _Chooser:
         return found
 
 
-def _values(node: Any, own: Signature) -> list[str]:
+def _values(node: Any, types: Signature) -> list[str]:
     """The float32 tensors that would become 16-bit with the node."""
-    return [*(node.input[i] for i in sorted(own.inputs)), *(node.output[i] for i in sorted(own.outputs))]
+    return [*(node.input[i] for i in sorted(types.inputs)), *(node.output[i] for i in sorted(types.outputs))]
 
 
 def _data(graph: Graph) -> set[str]:

@@ -137,19 +137,19 @@ def treemap(layers: tuple[LayerTime, ...]) -> Chart | None:
 
     if not any(layer.module for layer in layers):
         return None
-    own: dict[str, float] = {}
+    modules: dict[str, float] = {}
     for layer in layers:
         path = (layer.module or OUTSIDE).split(".")
         for depth in range(1, len(path) + 1):
-            own.setdefault(".".join(path[:depth]), 0.0)
-        own[".".join(path)] += layer.ms
-    keys, total = list(own), sum(own.values()) or 1.0
-    times = {key: sum(ms for name, ms in own.items() if f"{name}.".startswith(f"{key}.")) for key in keys}
+            modules.setdefault(".".join(path[:depth]), 0.0)
+        modules[".".join(path)] += layer.ms
+    keys, total = list(modules), sum(modules.values()) or 1.0
+    times = {key: sum(ms for name, ms in modules.items() if f"{name}.".startswith(f"{key}.")) for key in keys}
     trace = go.Treemap(
         ids=[plain(key) for key in keys],
         labels=[plain(_label(key)) for key in keys],
         parents=[plain(key.rpartition(".")[0]) for key in keys],
-        values=short(np.array(list(own.values()))),
+        values=short(np.array(list(modules.values()))),
         text=[f"{words.duration(times[key])}, {words.share(times[key] / total)}" for key in keys],
         branchvalues="remainder", textinfo="label+text", hovertemplate="%{id}<br>%{text}<extra></extra>",
         maxdepth=3, tiling={"pad": 2}, root={"color": "rgba(0,0,0,0)"}, textfont={"color": "#1b2126"},

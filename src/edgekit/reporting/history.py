@@ -43,7 +43,7 @@ def _chart(index: int, found: ControlChart) -> Chart:
         x=[dates[i] for i in found.outside], y=[series.values[i] for i in found.outside], mode="markers",
         name="outside", marker={"color": "var(--fail)", "size": 11, "symbol": "x"}, hoverinfo="skip",
     )  # fmt: skip
-    note = " ".join(_told(found))
+    note = " ".join(_notes(found))
     shapes = [
         {"type": "line", "x0": _date(change.time_ms), "x1": _date(change.time_ms), "y0": 0, "y1": 1, "yref": "paper",
          "line": {"color": "var(--fail)", "width": 1.5, "dash": "dot"}}
@@ -81,7 +81,7 @@ def _whiskers(series: Series) -> dict[str, object] | None:
     }
 
 
-def _told(found: ControlChart) -> Iterator[str]:
+def _notes(found: ControlChart) -> Iterator[str]:
     for change in found.changes:
         yield _change(found.series, change)
     last, runs = len(found.series) - 1, len(found.outside)

@@ -51,8 +51,8 @@ def write_pdf(html_path: Path, pdf_path: Path, timeout_s: float = TIMEOUT_S) -> 
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFault(f"{browser} did not print {html_path} within {timeout_s:g} s; try again") from error
         if not printed.is_file():
-            told = run.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise EnvironmentFault(f"{browser} (exit code {run.returncode}) did not print {html_path}: {told[0]}")
+            last_line = run.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise EnvironmentFault(f"{browser} (exit code {run.returncode}) did not print {html_path}: {last_line[0]}")
         write_bytes(pdf_path, printed.read_bytes())
 
 

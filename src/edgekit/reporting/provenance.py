@@ -80,11 +80,11 @@ def _power(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def warnings(content: Content) -> list[str]:
     """What makes the numbers less than they seem: unlocked clocks, a busy machine, too few queries."""
-    told = [text for report in (content.evaluation, content.gate) if report is not None for text in report.warnings]
+    texts = [text for report in (content.evaluation, content.gate) if report is not None for text in report.warnings]
     if content.gate is not None:
-        told += [f"{name} is undecided: {reason}" for name, reason in content.gate.unmeasured.items()]
-        told += filter(None, [race.advice(content.gate.race)] if content.gate.race is not None else [])
-    found = [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(told)]
+        texts += [f"{name} is undecided: {reason}" for name, reason in content.gate.unmeasured.items()]
+        texts += filter(None, [race.advice(content.gate.race)] if content.gate.race is not None else [])
+    found = [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts)]
     found += _of_profile(content.profile) if content.profile is not None else ()
     calibration = content.provenance.get("calibration")
     if isinstance(calibration, Mapping) and calibration.get("real") is False:

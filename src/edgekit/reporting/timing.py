@@ -124,12 +124,14 @@ def _histogram(series: list[Timed], frame: Frame, limits: list[Limit]) -> Chart:
                 marker={"color": s.colour, "line": {"width": 0}}, opacity=0.75, hovertemplate="%{x:.3g} ms: %{y:.2f}%",
             )
         )  # fmt: skip
-    mine = series[0].times
-    note = f"{mine.size:,} queries of the candidate; the slowest took {words.number(float(mine.max()), 'ms')}."
-    beyond = int((mine > frame.top).sum())
+    candidate = series[0].times
+    note = (
+        f"{candidate.size:,} queries of the candidate; the slowest took {words.number(float(candidate.max()), 'ms')}."
+    )
+    beyond = int((candidate > frame.top).sum())
     note += f" {beyond:,} beyond {words.number(frame.top, 'ms')} not drawn." if beyond else ""
     for limit in limits:
-        note += f" {int((mine > limit.ms).sum()):,} over the {limit.name} limit of {limit.ms:g} ms."
+        note += f" {int((candidate > limit.ms).sum()):,} over the {limit.name} limit of {limit.ms:g} ms."
     alt = f"Histogram of inference time: {', '.join(s.name for s in series)}. {note}"
     return chart(
         "latency-histogram", "How long a query takes", note, alt, traces, barmode="overlay", bargap=0, showlegend=True,
@@ -149,8 +151,8 @@ def _cumulative(series: list[Timed], frame: Frame) -> Chart:
         )
         for s in series
     ]  # fmt: skip
-    mine = series[0].times
-    median, tail = (words.number(float(np.quantile(mine, q)), "ms") for q in (0.5, 0.99))
+    candidate = series[0].times
+    median, tail = (words.number(float(np.quantile(candidate, q)), "ms") for q in (0.5, 0.99))
     note = f"Half of the queries take at most {median}; 1 in 100 takes more than {tail}."
     alt = f"Cumulative share of queries by inference time. {note}"
     return chart(
@@ -174,8 +176,8 @@ def _course(series: list[Timed]) -> Chart:
                     line={"color": s.colour, "width": width, "dash": dash}, hovertemplate="query %{x}: %{y:.3g} ms",
                 )
             )  # fmt: skip
-    mine = series[0].times
-    change = halves(mine.tolist())
+    candidate = series[0].times
+    change = halves(candidate.tolist())
     note = f"In the order they ran: the median of the second half is {change:+.1%} against the first."
     return chart(
         "latency-course", "Latency during the run", note, f"Latency by query number. {note}", traces,

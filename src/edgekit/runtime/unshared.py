@@ -62,12 +62,12 @@ class _Node:
             for number, field, _ in fields_of(self.body)
         )
 
-    def twin(self, output: str, own: str) -> _Node:
-        """The same node under another name, whose outputs have other names: ``own`` is that of ``output``."""
-        outputs = [own if name == output else name and f"{own}/{name}" for name in self.outputs]
+    def twin(self, output: str, new_name: str) -> _Node:
+        """The same node under another name, whose outputs have other names: ``new_name`` is that of ``output``."""
+        outputs = [new_name if name == output else name and f"{new_name}/{name}" for name in self.outputs]
         fresh = iter(outputs)
         body = b"".join(
-            encode(number, (next(fresh) if number == _OUTPUT else own).encode())
+            encode(number, (next(fresh) if number == _OUTPUT else new_name).encode())
             if number in (_OUTPUT, _NODE_NAME)
             else field
             for number, field, _ in fields_of(self.body)
@@ -95,12 +95,12 @@ class _Readers:
 
     def renamed(self, name: str, node: _Node, place: int, count: int) -> str:
         """Make the node read a name that nothing has yet."""
-        own = f"{name}/own{count}"
-        while own in self._taken:
-            own += "_"
-        self._taken.add(own)
-        node.inputs[place], node.changed = own, True
-        return own
+        new_name = f"{name}/own{count}"
+        while new_name in self._taken:
+            new_name += "_"
+        self._taken.add(new_name)
+        node.inputs[place], node.changed = new_name, True
+        return new_name
 
 
 def _graph(graph: bytes, version: int) -> bytes:
@@ -169,8 +169,8 @@ def _split(nodes: list[_Node], derived: set[str], readers: _Readers) -> list[_No
     for node in reversed(nodes):
         for name in derived & set(node.outputs):
             for count, (reader, place) in enumerate(readers.further(name), 2):
-                own = readers.renamed(name, reader, place, count)
-                twin = node.twin(name, own)
+                new_name = readers.renamed(name, reader, place, count)
+                twin = node.twin(name, new_name)
                 readers.add(twin)
                 derived.update(twin.outputs)
                 made.append(twin)
@@ -190,9 +190,9 @@ def _own(
             weights = name in integers or (place == 0 and name in tensors and derived.issuperset(node.outputs))
             count[name] += weights
             if weights and count[name] > 1:
-                own = readers.renamed(name, node, place, count[name]).encode()
+                new_name = readers.renamed(name, node, place, count[name]).encode()
                 rest = b"".join(field for number, field, _ in fields_of(tensors[name]) if number != _NAME)
-                yield encode(_INITIALIZER, rest + encode(_NAME, own))
+                yield encode(_INITIALIZER, rest + encode(_NAME, new_name))
 
 
 def _has_weights(node: _Node, integers: set[str], derived: set[str]) -> bool:

@@ -109,13 +109,13 @@ def _died(code: int) -> EdgekitError:
     return ModelError(f"{what} ended with exit code {code} before it was done: the model's code must not end it")
 
 
-def _raised(told: Mapping[str, Any]) -> EdgekitError:
+def _raised(described: Mapping[str, Any]) -> EdgekitError:
     """The error of the other process."""
-    if told["kind"] == "MissingRequirement":
-        return MissingRequirement(told["what"], told["install"], note=told["note"])
-    if told["kind"] == "SpecError":
-        return SpecError(told["message"], tuple(told["problems"]))
-    error: EdgekitError = _ERRORS[told["kind"]](told["message"])
+    if described["kind"] == "MissingRequirement":
+        return MissingRequirement(described["what"], described["install"], note=described["note"])
+    if described["kind"] == "SpecError":
+        return SpecError(described["message"], tuple(described["problems"]))
+    error: EdgekitError = _ERRORS[described["kind"]](described["message"])
     return error
 
 
@@ -166,9 +166,9 @@ def main(module: str, folder: str, pipe: int) -> None:
 
 def _described(error: EdgekitError) -> dict[str, Any]:
     kind = next(base.__name__ for base in type(error).__mro__ if _ERRORS.get(base.__name__) is base)
-    told: dict[str, Any] = {"kind": kind, "message": str(error)}
+    described: dict[str, Any] = {"kind": kind, "message": str(error)}
     if isinstance(error, MissingRequirement):
-        told |= {"what": error.what, "install": error.install, "note": error.note}
+        described |= {"what": error.what, "install": error.install, "note": error.note}
     if isinstance(error, SpecError):
-        told |= {"problems": list(error.problems)}
-    return told
+        described |= {"problems": list(error.problems)}
+    return described

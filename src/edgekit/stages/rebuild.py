@@ -132,11 +132,11 @@ def _at_home(config: EngineConfig) -> EngineConfig:
 
 def _kept(bundle: Bundle) -> dict[str, Path]:
     """The parent's files that are not this machine's: all but engines and what was found out about them."""
-    ours = ("bundle.json", "parity.json")
+    rewritten = ("bundle.json", "parity.json")
     return {
         name: bundle.path / name
         for name in bundle.manifest["files"]
-        if name not in ours and not name.startswith("engines/")
+        if name not in rewritten and not name.startswith("engines/")
     }
 
 

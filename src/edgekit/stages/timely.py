@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from edgekit.core.budget import Budget, OutOfTime, told
+from edgekit.core.budget import Budget, OutOfTime, in_words
 from edgekit.core.spec import Kpi
 
 T = TypeVar("T")
@@ -56,5 +56,5 @@ class Timely:
                 continue
             part: Part = "accuracy" if wanted in of_task else "timing"
             why = self.late.get(part) or next(iter(self.late.values()), "too few queries fitted")
-            missed[name] = f"no time was left of --budget {told(self.budget.seconds)}: {why}"
+            missed[name] = f"no time was left of --budget {in_words(self.budget.seconds)}: {why}"
         return kept, missed

@@ -125,10 +125,10 @@ def typical_ratio(
     Raises:
         InputError: as :func:`ratio_interval`, or a time is 0.
     """
-    ours, theirs = _pairs(candidate_ms, baseline_ms, loads)
-    if min(ours.min(), theirs.min()) <= 0:
+    candidate, baseline = _pairs(candidate_ms, baseline_ms, loads)
+    if min(candidate.min(), baseline.min()) <= 0:
         raise InputError("a time is 0: the clock is too coarse for these engines; put more work into a query")
-    found = np.median(np.log(ours / theirs), axis=1)
+    found = np.median(np.log(candidate / baseline), axis=1)
     middle = float(found.mean())
     reach = student(confidence, loads) * float(found.std(ddof=1)) / math.sqrt(loads)
     return math.exp(middle), Interval(math.exp(middle - reach), math.exp(middle + reach))
@@ -170,8 +170,10 @@ def _pairs(candidate_ms: Sequence[float], baseline_ms: Sequence[float], loads: i
         raise InputError(
             f"{loads} openings of the engines cannot show how much openings differ; use {MIN_LOADS} or more"
         )
-    ours, theirs = (_by_load(percentiles.checked(np.asarray(times)), loads) for times in (candidate_ms, baseline_ms))
-    return ours, theirs
+    candidate, baseline = (
+        _by_load(percentiles.checked(np.asarray(times)), loads) for times in (candidate_ms, baseline_ms)
+    )
+    return candidate, baseline
 
 
 def _by_load(times: Array, loads: int) -> Array:

@@ -211,8 +211,8 @@ class Task(ABC):
     @property
     def sequence_metrics(self) -> tuple[Metric, ...]:
         """The metrics that :meth:`flicker` gives: those whose method the task defines."""
-        own = {"flicker": (type(self).change, Task.change), "flicker_excess": (type(self).excess, Task.excess)}
-        return tuple(Metric(name, higher=False) for name, (mine, base) in own.items() if mine is not base)
+        methods = {"flicker": (type(self).change, Task.change), "flicker_excess": (type(self).excess, Task.excess)}
+        return tuple(Metric(name, higher=False) for name, (method, base) in methods.items() if method is not base)
 
     def flicker(self, before: Labelled, after: Labelled) -> dict[str, float]:
         """``flicker`` (:meth:`change`) and ``flicker_excess`` (:meth:`excess`) of two consecutive frames.

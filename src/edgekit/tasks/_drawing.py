@@ -42,12 +42,12 @@ def colours(classes: Sequence[str]) -> NDArray[np.uint8]:
         plain = "".join(filter(str.isalnum, name.lower()))
         if plain == "background":
             continue
-        own = next((entry for entry in free if plain in entry[1].split()), None)
-        if own is None:
+        match = next((entry for entry in free if plain in entry[1].split()), None)
+        if match is None:
             unnamed.append(i)
         else:
-            table[i] = own[0]
-            free.remove(own)
+            table[i] = match[0]
+            free.remove(match)
     for n, i in enumerate(unnamed):
         # Last free colour first: it belongs to no usual class.  Then hues a golden angle apart.
         table[i] = free.pop()[0] if free else _hue(n)

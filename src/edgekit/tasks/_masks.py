@@ -27,8 +27,8 @@ def check_ids(pixels: Array, count: int, void: int | None, sample_id: str) -> No
     wrong = wrong[wrong != void] if void is not None else wrong
     if len(wrong):
         value = int(wrong[0])
-        told = "ignore_index is not set" if void is None else f"ignore_index {void}"
+        ignored = "ignore_index is not set" if void is None else f"ignore_index {void}"
         raise DataError(
             f"sample {sample_id!r}: truth has the class id {value} in {pixels[value]} pixels; allowed: "
-            f"0..{count - 1} ({told}); correct the mask, task.classes or task.ignore_index"
+            f"0..{count - 1} ({ignored}); correct the mask, task.classes or task.ignore_index"
         )

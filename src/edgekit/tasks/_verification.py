@@ -74,8 +74,8 @@ def ranked(vectors: Array, subjects: Array, templates: Array | None = None) -> N
         if templates is None:
             scores[np.arange(len(rows)), rows] = -np.inf
         best = np.maximum.reduceat(scores[:, order], starts, axis=1)
-        own = best[np.arange(len(rows)), np.searchsorted(present, subjects[rows])]
-        ranks[rows] = np.where(np.isfinite(own), (best >= own[:, None]).sum(axis=1), 0)
+        subject_best = best[np.arange(len(rows)), np.searchsorted(present, subjects[rows])]
+        ranks[rows] = np.where(np.isfinite(subject_best), (best >= subject_best[:, None]).sum(axis=1), 0)
     return ranks
 
 

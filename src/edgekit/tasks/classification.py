@@ -172,8 +172,8 @@ def class_id(truth: Any, classes: Sequence[str], sample_id: str) -> int:
 
 def rank(scores: Array, label: int) -> int:
     """The place of ``label`` among ``scores`` ``(C,)``, from 1 for the highest; the lowest id wins a tie."""
-    own = scores[label]
-    return 1 + int((scores > own).sum()) + int((scores[:label] == own).sum())
+    score = scores[label]
+    return 1 + int((scores > score).sum()) + int((scores[:label] == score).sum())
 
 
 _RECORD = np.dtype([("truth", "<u4"), ("found", "<u4"), ("confidence", "<f4"), ("hit", "?")])

@@ -217,7 +217,7 @@ class EmbeddingScores(Accumulator):
         made = self._made = self._made or self._prepared()
         often, found = often[made.places], made.found
         pairs = [found.genuine_pairs, found.impostor_pairs]
-        counts = [often[own[0]] * (often[own[1]] if made.templates is None else 1) for own in pairs]
+        counts = [often[pair[0]] * (often[pair[1]] if made.templates is None else 1) for pair in pairs]
         if weights is None:
             check_resolution(self.far, len(found.impostor))
         if not all(count.any() for count in counts):

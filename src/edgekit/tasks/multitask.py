@@ -97,9 +97,9 @@ class MultiTask(Task):
 
     def _by_part(self, given: Any) -> Any:
         """A truth by its parts: one without is that of the only task with labels, if there is one."""
-        own = [self.truths[name] for name, task in self.tasks.items() if task.labelled]
-        alone = len(own) == 1 and given is not None and not (isinstance(given, Mapping) and own[0] in given)
-        return {own[0]: given} if alone else given
+        labelled = [self.truths[name] for name, task in self.tasks.items() if task.labelled]
+        alone = len(labelled) == 1 and given is not None and not (isinstance(given, Mapping) and labelled[0] in given)
+        return {labelled[0]: given} if alone else given
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -113,7 +113,7 @@ class MultiTask(Task):
     @staticmethod
     def _prefixed(metrics: Mapping[str, tuple[Metric, ...]]) -> tuple[Metric, ...]:
         return tuple(
-            Metric(f"{name}/{m.name}", m.higher, m.unit, m.share) for name, own in metrics.items() for m in own
+            Metric(f"{name}/{m.name}", m.higher, m.unit, m.share) for name, of_task in metrics.items() for m in of_task
         )
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
@@ -146,9 +146,9 @@ class MultiTask(Task):
         Raises:
             DataError: the truth lacks a part.
         """
-        own = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
+        labelled = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
         try:
-            return parts_of(self._by_part(given), own)
+            return parts_of(self._by_part(given), labelled)
         except DataError as error:
             raise DataError(f"sample {sample_id!r}: {error}") from error
 
@@ -161,8 +161,8 @@ class MultiTask(Task):
         Raises:
             DataError: a truth lacks a part, or something does not belong to the image.
         """
-        own = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
-        parts = shown if isinstance(shown, Predictions) else parts_of(self._by_part(shown), own)
+        labelled = {name: part for name, part in self.truths.items() if self.tasks[name].labelled}
+        parts = shown if isinstance(shown, Predictions) else parts_of(self._by_part(shown), labelled)
         for name, task in sorted(self.tasks.items(), key=lambda item: not item[1].covers):
             if name in parts:  # of a truth, what the data know
                 with _of(name):
@@ -188,8 +188,8 @@ class MultiTask(Task):
         found: dict[str, float] = {}
         for name, task in self.tasks.items():
             with _of(name):
-                own = task.flicker((before[0][name], true_before[name]), (after[0][name], true_after[name]))
-            found |= {f"{name}/{metric}": value for metric, value in own.items()}
+                shares = task.flicker((before[0][name], true_before[name]), (after[0][name], true_after[name]))
+            found |= {f"{name}/{metric}": value for metric, value in shares.items()}
         return found
 
 
@@ -250,11 +250,11 @@ class MultiAccumulator(Accumulator):
         found: dict[str, Array] = {}
         for name, total in self.totals.items():
             with _of(name):
-                own = (
+                wanted = (
                     None if names is None else {full[len(name) + 1 :] for full in names if full.startswith(f"{name}/")}
                 )
-                if own is None or own:
-                    made = total.compute_many(weights, own)
+                if wanted is None or wanted:
+                    made = total.compute_many(weights, wanted)
                     found |= {f"{name}/{metric}": values for metric, values in made.items()}
         return found
 

@@ -138,13 +138,13 @@ def distance(value: Array, reference: Array) -> NDArray[np.float64]:
     From a reference of zeros everything else has the distance 1; zeros have the cosine 0 with all but zeros.
     """
     a, b = value.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-    own, norm, gap = np.linalg.norm(a), np.linalg.norm(b), a - b
+    length, norm, gap = np.linalg.norm(a), np.linalg.norm(b), a - b
     if not gap.any():
         return np.array([0.0, 1.0, 0.0])  # exactly: the quotients below are rounded
     relative, cosine = 1.0, 0.0
     if norm > 0:
         relative = float(np.linalg.norm(gap) / norm)
-        cosine = float(np.clip(a @ b / (own * norm), -1, 1)) if own > 0 else 0.0
+        cosine = float(np.clip(a @ b / (length * norm), -1, 1)) if length > 0 else 0.0
     return np.array([relative, cosine, np.abs(gap).max()])
 
 
@@ -195,9 +195,9 @@ class Distances(Accumulator):
         rows, kept = checked_rows(weights, len(self)), self.records.all()
         found: dict[str, Array] = {}
         for place, (measure, higher) in enumerate(_MEASURES.items()):
-            own = kept[:, :, place]
-            furthest = own.min(axis=1) if higher else own.max(axis=1)
-            for part, values in (("", furthest), *((f"/{n}", own[:, i]) for i, n in enumerate(self.output))):
+            distances = kept[:, :, place]
+            furthest = distances.min(axis=1) if higher else distances.max(axis=1)
+            for part, values in (("", furthest), *((f"/{n}", distances[:, i]) for i, n in enumerate(self.output))):
                 found[f"{measure}{part}"] = mean_of(values, rows)
                 for tail, share in _QUANTILES[higher].items():
                     if names is None or f"{measure}_{tail}{part}" in names:

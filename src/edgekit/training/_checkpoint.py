@@ -82,19 +82,19 @@ class Checkpoint:
         write_bytes(self.path, buffer.getvalue())
 
 
-def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def _difference(saved: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     """The first thing in which two runs differ, in words; ``""`` when they are the same run."""
-    if theirs.get("format") != ours["format"]:
-        return f"its format is {theirs.get('format')}, expected {ours['format']}"
+    if saved.get("format") != current["format"]:
+        return f"its format is {saved.get('format')}, expected {current['format']}"
     for key in ("run", "examples"):
-        if theirs[key] != ours[key]:
-            return f"its {key} is {theirs[key]!r}, now {ours[key]!r}"
+        if saved[key] != current[key]:
+            return f"its {key} is {saved[key]!r}, now {current[key]!r}"
     for section, what in (("config", "setting"), ("tensors", "tensor")):
-        for name in (*ours[section], *theirs[section]):
-            old, new = (side[section].get(name, "absent") for side in (theirs, ours))
+        for name in (*current[section], *saved[section]):
+            old, new = (side[section].get(name, "absent") for side in (saved, current))
             if old != new:
                 return f"its {what} {name} is {old}, now {new}"
-    return "" if theirs["start"] == ours["start"] else "the network started from other weights"
+    return "" if saved["start"] == current["start"] else "the network started from other weights"
 
 
 def _bytes(tensor: Tensor) -> bytes:

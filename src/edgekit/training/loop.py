@@ -171,13 +171,13 @@ def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     import torch
 
-    own = _checkpoint.tensors(network)
-    wrong = next((name for name in (*own, *state) if name not in own or name not in state), None)
-    wrong = wrong or next((name for name in own if own[name].shape != state[name].shape), None)
+    tensors = _checkpoint.tensors(network)
+    wrong = next((name for name in (*tensors, *state) if name not in tensors or name not in state), None)
+    wrong = wrong or next((name for name in tensors if tensors[name].shape != state[name].shape), None)
     if wrong is not None:
         raise ModelError(f"the trained weights do not fit the network: {wrong!r} differs; use the network they are of")
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor.copy_(state[name])
 
 
@@ -343,8 +343,8 @@ class _Run:
         restore(self.network, saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
-        for own, stored in ((self.average, saved["average"]), (self.best, saved["best"])):
-            for name, tensor in own.items():
+        for kept, stored in ((self.average, saved["average"]), (self.best, saved["best"])):
+            for name, tensor in kept.items():
                 tensor.copy_(stored[name])
         self.metric, self.since_best, self.stopped = saved["metric"], saved["since_best"], saved["stopped"]
         self.step, self.seconds, self.losses = saved["step"], saved["seconds"], list(saved["losses"])

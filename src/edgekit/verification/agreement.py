@@ -53,15 +53,15 @@ class Judge:
         from edgekit.engine import ort
 
         plain = ort.Config(engine="ort")
-        ours, noise = [], []
+        differences, noise = [], []
         with ort.open(model, plain, optimised=False) as typed, ort.open(self.fp32, plain, optimised=False) as fp32:
             for number in range(len(self.frames)):
                 feeds, geometry = self.frames[number]
                 said, meant, wanted = (self._decoded(each, feeds, geometry) for each in (engine, typed, fp32))
-                ours.append(_apart(self.task, meant, said))
+                differences.append(_apart(self.task, meant, said))
                 noise.append(_apart(self.task, wanted, meant))
                 advance()
-        return judged(self.task.disagreement_of, ours, noise, limits)
+        return judged(self.task.disagreement_of, differences, noise, limits)
 
     def _decoded(self, engine: Engine, feeds: Arrays, geometry: Geometry) -> Any:
         try:

@@ -35,6 +35,8 @@ class Limits:
 def limits_of(precision: str, chosen: ParityLimits | None = None) -> Limits:
     """Those of a precision; what ``chosen`` names replaces them."""
     chosen = chosen or ParityLimits()
-    own = {name: table[precision] for name, table in _TABLES.items()}
-    given = {name: float(value) for name, value in chosen.model_dump().items() if value is not None and name in own}
-    return Limits(**(own | given), frames=chosen.frames)
+    standard = {name: table[precision] for name, table in _TABLES.items()}
+    given = {
+        name: float(value) for name, value in chosen.model_dump().items() if value is not None and name in standard
+    }
+    return Limits(**(standard | given), frames=chosen.frames)

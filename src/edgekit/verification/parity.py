@@ -112,7 +112,7 @@ def compare(
             found.setdefault(output, []).append(_Compared(result.copy(), typed, fp32))
     ordered = frozenset() if model is None else ordered_outputs(model)
     shaken = _Shaken(model, golden) if precision == FP32 and model is not None else None
-    outputs = tuple(_judged(output, own, ordered, limits, shaken) for output, own in found.items())
+    outputs = tuple(_judged(output, compared, ordered, limits, shaken) for output, compared in found.items())
     verdict = _verdict(all(o.verdict == "pass" for o in outputs))
     return VerifyReport(bundle, name or precision, frames, outputs, verdict)
 

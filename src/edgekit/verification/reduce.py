@@ -95,7 +95,7 @@ def reduce(
             reduced = _reduced(tool, "linear", reduced, part.inputs, Path(folder))
             part = _run(config, model, reduced, feeds, Path(folder))
         kinds = {"input": part.inputs, "expected": part.expected, "found": part.found}
-        arrays = {f"{kind}.{name}": array for kind, own in kinds.items() for name, array in own.items()}
+        arrays = {f"{kind}.{name}": array for kind, by_name in kinds.items() for name, array in by_name.items()}
         write_arrays(target.with_suffix(".npz"), arrays)
         write_bytes(target, reduced.read_bytes())
         return Reduction(str(target), _nodes(reduced), _nodes(model), part.rel_l2, limit_rel_l2)

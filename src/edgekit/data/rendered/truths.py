@@ -258,8 +258,8 @@ def _amodal(camera: Pinhole, mesh: Mesh, shown: NDArray[np.intp]) -> NDArray[np.
     row[shown] = np.arange(len(shown))
     row[0] = -1
     rows = row[mesh.ids]
-    mine = np.flatnonzero(rows >= 0)
-    local, rows = camera.local(mesh.corners[mine]), rows[mine]
+    drawn = np.flatnonzero(rows >= 0)
+    local, rows = camera.local(mesh.corners[drawn]), rows[drawn]
     ahead = local[..., 1] > NEAR_M
     whole = ahead.all(1)
     image = camera.pixels(local[whole])

@@ -117,14 +117,14 @@ def _vehicle(stage: _Stage, s: float, d: float, turn: float, speed: float, parke
     return float(length)
 
 
-def _traffic(stage: _Stage, own: int) -> None:
+def _traffic(stage: _Stage, ego_lane: int) -> None:
     rng, layout = stage.rng, stage.layout
     drive = -1 if layout.left_hand else 1
     for lane in range(layout.lanes):
         for way in (1, -1):
             gap = float(rng.uniform(10, 70)) / stage.busy
             jam = rng.random() < (0.45 if stage.hard else 0.12)
-            s = float(rng.uniform(6, 22) if way == 1 and lane == own else rng.uniform(-6, 25))
+            s = float(rng.uniform(6, 22) if way == 1 and lane == ego_lane else rng.uniform(-6, 25))
             while s < 165:
                 d = drive * way * (lane + 0.5) * layout.lane_m + float(rng.normal(0, 0.18))
                 turn = (0.0 if way == 1 else np.pi) + float(rng.normal(0, 0.025))

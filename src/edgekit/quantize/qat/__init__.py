@@ -171,8 +171,8 @@ class _Work:
         """Distance (relative L2) of each output of the student from that of the typed model."""
         wanted = [fakequant.outputs(typed, self.graph, feeds) for feeds in self.frames]
         fp32 = [fakequant.outputs(self.graph.model, self.graph, feeds) for feeds in self.frames]
-        ours = [fakequant.results(student, self.graph, feeds) for feeds in self.frames]
-        error, noise = distances(ours, wanted), distances(fp32, wanted)
+        trained = [fakequant.results(student, self.graph, feeds) for feeds in self.frames]
+        error, noise = distances(trained, wanted), distances(fp32, wanted)
         for name, found in error.items():
             limit = max(_EXACT, _FOLLOWED * noise[name])
             if not found <= limit:

@@ -40,19 +40,19 @@ class Folded:
         """
         import torch
 
-        own = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
+        tensors = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
         with torch.no_grad():
             for layer, norm in self.pairs:
                 _neutral(fresh.get_submodule(norm), state[f"{layer}.bias"])
-                if f"{layer}.bias" in own:
-                    own[f"{layer}.bias"].zero_()
+                if f"{layer}.bias" in tensors:
+                    tensors[f"{layer}.bias"].zero_()
             done = {f"{layer}.bias" for layer, _ in self.pairs}
             for name, tensor in state.items():
                 if name in done:
                     continue
-                if name not in own or own[name].shape != tensor.shape:
+                if name not in tensors or tensors[name].shape != tensor.shape:
                     raise ModelError(f"the trained weights do not fit the network: {name!r} differs")
-                own[name].copy_(tensor)
+                tensors[name].copy_(tensor)
         return fresh
 
 

@@ -143,8 +143,8 @@ class Config(TaskConfig):
             for field in dataclasses.fields(Family)
             if field.name != "nms" and (value := getattr(self, field.name, None)) is not None
         }
-        own = {"nms": self.nms.mode, "iou": self.nms.iou, "sigma": self.nms.sigma}
-        given |= {name: value for name, value in own.items() if value is not None}
+        suppression = {"nms": self.nms.mode, "iou": self.nms.iou, "sigma": self.nms.sigma}
+        given |= {name: value for name, value in suppression.items() if value is not None}
         return dataclasses.replace(FAMILIES[self.family], **given)
 
     @property
@@ -200,9 +200,9 @@ def _reference_problem(family: Family, has_priors: bool) -> str:
         return f"anchors: found lists for {len(family.anchors)} of {len(family.strides)} strides; give one for each"
     if needs == "strides" and family.anchors:
         return f"anchors: boxes coded as {family.box_coding} have none; remove them"
-    if family.layout == "maps" and len({len(own) for own in family.anchors}) > 1:
+    if family.layout == "maps" and len({len(sizes) for sizes in family.anchors}) > 1:
         return "anchors: each stride needs the same number of them when outputs are maps"
-    return "anchors: a stride has none" if any(not own for own in family.anchors) else ""
+    return "anchors: a stride has none" if any(not sizes for sizes in family.anchors) else ""
 
 
 def _output_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
@@ -252,8 +252,8 @@ class Detection(Task):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """COCO's twelve numbers and ``ap/<class>`` of every class."""
-        own = (f"ap/{name}" for name in self.classes)
-        return tuple(Metric(name, higher=True) for name in (*NAMES, *own))
+        by_class = (f"ap/{name}" for name in self.classes)
+        return tuple(Metric(name, higher=True) for name in (*NAMES, *by_class))
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
         """Raise :class:`~edgekit.core.errors.SpecError` unless the outputs have the family's shapes and dtypes.
@@ -313,10 +313,12 @@ class Detection(Task):
             raise DataError(f"truth is {type(shown).__name__}; expected objects: use a dataset with boxes")
         height, width = image.shape[:2]
         reach = np.array([width, height], np.float32) + 1
-        own = shown.size if isinstance(shown, Detections) else None
-        if own is not None and own != (height, width):
-            raise DataError(f"the boxes are of an image of {own[1]}x{own[0]}; this one is {width}x{height}")
-        if own is None and len(shown) and ((shown.boxes[:, 2:] > reach).any() or shown.boxes.min() < -1):
+        decoded_for = shown.size if isinstance(shown, Detections) else None
+        if decoded_for is not None and decoded_for != (height, width):
+            raise DataError(
+                f"the boxes are of an image of {decoded_for[1]}x{decoded_for[0]}; this one is {width}x{height}"
+            )
+        if decoded_for is None and len(shown) and ((shown.boxes[:, 2:] > reach).any() or shown.boxes.min() < -1):
             far = shown.boxes[((shown.boxes[:, 2:] > reach) | (shown.boxes[:, :2] < -1)).any(axis=1)][0]
             raise DataError(
                 f"a box reaches to {far.tolist()}; the image is {width}x{height}: it belongs to another one"

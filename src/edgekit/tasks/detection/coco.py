@@ -175,8 +175,8 @@ class CocoMetrics(Accumulator):
         order = np.lexsort((-records["score"], records["label"]))  # stable
         records, frames = records[order], frames[order].astype(np.int32)
         objects = np.zeros((len(self), len(self.classes), len(SIZES)))
-        for own, found in zip(objects, self.objects, strict=True):
-            np.add.at(own, found["label"], found["sizes"])
+        for row, found in zip(objects, self.objects, strict=True):
+            np.add.at(row, found["label"], found["sizes"])
         labels, ranks = records["label"].copy(), records["rank"].copy()  # views would keep the scores too
         return Sorted(frames, labels, ranks, np.ascontiguousarray(records["bits"].T), objects)
 
@@ -245,8 +245,8 @@ def _matched(frame: _Frame, ignored: Array) -> NDArray[np.void]:
 def _overlaps(boxes: Array, true_boxes: Array, crowd: Array) -> NDArray[np.float64]:
     """Intersection over union ``(D, G)``; with a crowd, over the detection's own area."""
     shared = intersections(boxes, true_boxes)
-    own = areas(boxes)[:, None]
-    whole = np.where(crowd, own, own + areas(true_boxes) - shared)
+    detected = areas(boxes)[:, None]
+    whole = np.where(crowd, detected, detected + areas(true_boxes) - shared)
     return np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
 
 
@@ -264,15 +264,15 @@ def _assign(overlaps: Array, ignored: Array, crowd: Array) -> tuple[NDArray[np.b
     skipped = np.zeros_like(took)
     least = np.minimum(OVERLAPS, _EQUAL)[:, None]
     near = overlaps >= least[0]
-    own, wanted = np.count_nonzero(near, axis=1), np.count_nonzero(near, axis=0)
+    candidates, wanted = np.count_nonzero(near, axis=1), np.count_nonzero(near, axis=0)
     # Most detections have one object, and it has no other detection: these need no turns.
-    alone, of = np.nonzero(near & (own == 1)[:, None] & (wanted == 1))
+    alone, of = np.nonzero(near & (candidates == 1)[:, None] & (wanted == 1))
     hits = overlaps[alone, of] >= least
     took[..., alone] = hits
     skipped[..., alone] = hits & ignored[:, None, of]
-    own[alone] = 0
+    candidates[alone] = 0
     free = np.ones((*took.shape[:2], count), np.bool_)
-    for i in np.flatnonzero(own).tolist():
+    for i in np.flatnonzero(candidates).tolist():
         order = np.empty(count, np.int64)
         order[np.argsort(overlaps[i], kind="stable")] = np.arange(count)
         preference = order + count * ~ignored

@@ -256,13 +256,13 @@ def points(size: Size, family: Family) -> NDArray[np.float32]:
     """
     blocks = []
     anchors = family.anchors or (((float(size[1]), float(size[0])),),) * len(family.strides)
-    for stride, own, (rows, columns) in zip(family.strides, anchors, grids(size, family.strides), strict=True):
+    for stride, shapes, (rows, columns) in zip(family.strides, anchors, grids(size, family.strides), strict=True):
         y, x = np.mgrid[:rows, :columns]
         cells = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
-        block = np.empty((len(own), len(cells), 5), np.float32)
+        block = np.empty((len(shapes), len(cells), 5), np.float32)
         block[..., :2] = (cells + 0.5) * stride
         block[..., 2] = stride
-        block[..., 3:] = np.array(own, np.float32)[:, None]
+        block[..., 3:] = np.array(shapes, np.float32)[:, None]
         blocks.append((block if family.anchor_order == "anchor-first" else block.swapaxes(0, 1)).reshape(-1, 5))
     return np.concatenate(blocks) if blocks else np.empty((0, 5), np.float32)
 

@@ -53,13 +53,13 @@ class Sorted:
         """T."""
         return int(8 * len(self.bits) // (2 * self.objects.shape[2]))
 
-    def flags(self, size: int, own: slice = slice(None)) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether the detections ``own`` found an object of a size, and whether they count: bool ``(T, n)`` each."""
-        return self._unpacked(size, own), self._unpacked(self.objects.shape[2] + size, own)
+    def flags(self, size: int, which: slice = slice(None)) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the detections ``which`` found an object of a size, and whether they count: bool ``(T, n)`` each."""
+        return self._unpacked(size, which), self._unpacked(self.objects.shape[2] + size, which)
 
-    def _unpacked(self, row: int, own: slice) -> NDArray[np.bool_]:
+    def _unpacked(self, row: int, which: slice) -> NDArray[np.bool_]:
         start, count = row * self.overlaps, self.overlaps
-        packed = self.bits[start // 8 : (start + count + 7) // 8, own]
+        packed = self.bits[start // 8 : (start + count + 7) // 8, which]
         return np.unpackbits(packed, axis=0)[start % 8 : start % 8 + count].view(np.bool_)
 
     def part(self, kept: Array) -> Sorted:
@@ -69,9 +69,9 @@ class Sorted:
         place = np.full(len(self.objects), -1, self.frames.dtype)
         place[kept] = np.arange(len(kept))
         frames = place[self.frames]
-        own = np.flatnonzero(frames >= 0)
-        columns = frames[own], self.labels[own], self.ranks[own]
-        return Sorted(*columns, self.bits[:, own], self.objects[kept])
+        inside = np.flatnonzero(frames >= 0)
+        columns = frames[inside], self.labels[inside], self.ranks[inside]
+        return Sorted(*columns, self.bits[:, inside], self.objects[kept])
 
 
 def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,11 +92,11 @@ def scores(rows: Array, found: Sorted, by_size: bool = True) -> tuple[NDArray[np
     starts = np.searchsorted(found.labels, np.arange(classes + 1))
     often = _light(rows, totals, len(found.frames))
     for label in np.flatnonzero(totals[..., 0].any(axis=0)):
-        own = slice(starts[label], starts[label + 1])
-        frames, ranks = found.frames[own].astype(np.intp), found.ranks[own]
+        of_class = slice(starts[label], starts[label + 1])
+        frames, ranks = found.frames[of_class].astype(np.intp), found.ranks[of_class]
         finds, of = np.zeros((rows.shape[1], recall.shape[2])), [0] * (len(MOST) - 1) + list(range(sizes))
         for size in np.flatnonzero(totals[:, label].any(axis=0))[: None if by_size else 1]:
-            total, (right, counted) = totals[:, label, size], found.flags(size, own)
+            total, (right, counted) = totals[:, label, size], found.flags(size, of_class)
             precision[:, label, size] = _precision(often, frames, right, counted, total)
             for place in np.flatnonzero(np.array(of) == size).tolist():
                 few = ranks < MOST[min(place, len(MOST) - 1)]
