@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import subprocess
 from collections.abc import Iterator
@@ -45,6 +46,18 @@ def test_every_file_that_a_page_names_is_there() -> None:
                 beside = str(PurePosixPath(page).parent / name)
                 if not MADE.search(name) and not {name, f"src/edgekit/{name}", f"{name}.py", beside} & known:
                     missing.append(f"{page}:{number}: {name}")
+    assert missing == []
+
+
+def test_every_name_that_a_docstring_refers_to_is_there() -> None:
+    missing = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            for name in re.findall(r":\w+:`~?(edgekit\.[\w.]+)`", line):
+                try:
+                    pkgutil.resolve_name(name)
+                except (AttributeError, ImportError):
+                    missing.append(f"{path.relative_to(ROOT)}:{number}: {name}")
     assert missing == []
 
 

@@ -43,7 +43,7 @@ class Preprocess:
         if not configs:
             raise SpecError("preprocess: no input is described; expected one entry for each model input")
         self._inputs = {name: config.create(name) for name, config in configs.items()}
-        # What tells a network of its frame's size needs to know where the image went.
+        # An input that holds the frame's size needs to know where the image went.
         self._order = sorted(self._inputs, key=lambda name: not self._inputs[name].places)
 
     def __call__(self, images: Mapping[str, Array], frame: str = "") -> Prepared:

@@ -90,7 +90,7 @@ def test_a_quantized_file_is_not_quantized_again(project: Path) -> None:
 def test_a_quantized_file_has_no_float32_engine(project: Path) -> None:
     spec = write(project)
     spec.write_text(spec.read_text().replace("threads: 1}", "threads: 1, precision: fp32}"))
-    with pytest.raises(SpecError, match=r"precision fp32 is not to be had: .*no quantize step, and its model is int8"):
+    with pytest.raises(SpecError, match=r"precision fp32 cannot be built: .*no quantize step, and its model is int8"):
         edgekit.build(spec, "cpu")
 
 

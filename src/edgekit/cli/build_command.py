@@ -37,8 +37,8 @@ def build(
 ) -> None:
     """Build the target's engine and its control, prove both against golden, write the bundle.
 
-    INT8 that is not faster than its control is told with what to try, and exit code 1 where the backend's INT8 has no
-    other use (TensorRT); the bundle is written all the same.
+    INT8 that is not faster than its control is reported, with what to try. The exit code is then 1 where the backend's
+    INT8 has no other use (TensorRT); the bundle is written all the same.
     """
     from edgekit import pipeline
 

@@ -33,7 +33,7 @@ ProfileOption = Annotated[
     list[Path] | None,
     typer.Option(
         help="Judge this `profile --json` document instead of measuring; further ones, such as one under traffic, add "
-        "the numbers that the first has not."
+        "the numbers that the first does not hold."
     ),
 ]
 JunitOption = Annotated[Path | None, typer.Option(help="Write the verdicts as a JUnit XML file.")]
@@ -118,7 +118,7 @@ def gate(
 
 
 def _book(history: str) -> str | None:
-    """The history to record to; None, said aloud, where MLflow is not installed and nobody asked for a history."""
+    """The history to record to; None, with a warning, where MLflow is not installed and no history was asked for."""
     import importlib.util
 
     if history == OFF:

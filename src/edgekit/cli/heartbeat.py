@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 class Heartbeat:
-    """One step; of steps inside each other only the innermost tells.
+    """One step; of steps inside each other only the innermost prints lines.
 
     Args:
         title: what the step is called.

@@ -78,7 +78,7 @@ def require_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _new_files() -> Iterator[None]:
-    """Say it in words where /proc and its like answer to a new file or folder that there is none."""
+    """Explain the "no such file" with which /proc and similar file systems refuse a new file or folder."""
     try:
         yield
     except FileNotFoundError as error:

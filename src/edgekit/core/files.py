@@ -16,7 +16,7 @@ def missing(key: str, file: Path) -> ModelError:
 
 
 def stand_in(file: Path) -> str:
-    """What a small text stands in for the file: a Git LFS pointer, with the fix; ``""`` when it is the file itself."""
+    """The placeholder in the file's place, a Git LFS pointer, with the fix; ``""`` when it is the file itself."""
     with file.open("rb") as stream:
         head = stream.read(42)
     if head.startswith(b"version https://git-lfs.github.com/spec/"):

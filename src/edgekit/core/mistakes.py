@@ -102,7 +102,7 @@ def _hint(kind: str, value: Any) -> str:
 
 
 def _flat(error: ValidationError, prefix: Location) -> Iterator[Mistake]:
-    """Every mistake with its place; those of a plugin's own Config keep theirs."""
+    """Every mistake with its place; those of a plugin's own Config keep their places."""
     for item in error.errors():
         where = (*prefix, *item["loc"])
         context = item.get("ctx", {})

@@ -1,4 +1,4 @@
-"""Two sides that know names agree by name: the classes of a data set, and those of a task.
+"""Names of two sides matched: the classes of a data set and those of a task.
 
 Names are the same when they are equal, or when they differ in nothing but case, spaces, underscores and hyphens and
 no other name of that side does so too: ``traffic light`` is ``Traffic_Light``.
@@ -18,7 +18,7 @@ _LISTED = 8
 
 
 def folded(name: str) -> str:
-    """A name without what does not tell names apart."""
+    """A name in the form in which names are compared: without case, spaces, underscores and hyphens."""
     return _JOINTS.sub(" ", name).strip().casefold()
 
 

@@ -31,7 +31,7 @@ def orientation(content: bytes) -> int:
 
 
 def as_stored(tiff: bytes) -> bytes:
-    """A TIFF file that says it is upright: OpenCV turns this format whatever it is told."""
+    """A TIFF file that says it is upright: OpenCV turns this format whatever flags it gets."""
     at = _value_at(tiff, _number(tiff, 4, 4), _ORIENTATION)
     one = b"\0\1" if tiff[:2] == b"MM" else b"\1\0"
     return tiff[:at] + one + tiff[at + 2 :] if at else tiff

@@ -29,7 +29,7 @@ UNREADABLE = (
     *(".avif", ".cr2", ".cr3", ".arw", ".nef", ".dng", ".raw", ".dcm", ".exr", ".gif", ".hdr", ".heic", ".heif"),
     *(".jp2", ".j2k", ".jxl", ".pam", ".pfm", ".svg", ".tga"),
 )
-"""Endings of images that OpenCV does not read everywhere: leaving them out without a word would change the dataset."""
+"""Endings of images that OpenCV does not read everywhere: leaving them out silently would change the dataset."""
 PIXELS = ("uint8", "uint16", "float32")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # In the compressed data of a JPEG, FF is a marker unless 00 (a stuffed byte), a restart (D0..D7) or a fill FF follows.
@@ -212,7 +212,7 @@ def read_pair(
 
     ``ids`` makes class ids ``(H, W)`` of a mask of colours, uint8 RGB ``(H, W, 3)``.
 
-    A mask without one, beside an image that has one, is of the upright or of the stored image: its size tells.
+    A mask without one, beside an image that has one, belongs to the upright or to the stored image: its size decides.
     Without ``follow`` both are as they are stored.
 
     Raises:

@@ -82,7 +82,7 @@ class Classes:
         """
         if complete:
             naming.check_map(config.map, data_names, where)
-        else:  # labels may hold further names, which map then tells of
+        else:  # labels may hold further names, which map lists
             data_names = (*data_names, *(name for name in config.map if naming.place(name, data_names) is None))
         if isinstance(config.classes, dict):
             became: dict[str, str | None] = dict(config.classes)

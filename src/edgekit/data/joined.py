@@ -27,7 +27,7 @@ _ENDINGS = (*_files.SUFFIXES, *ENDINGS)
 
 
 class Beside(Section):
-    """``files``: a folder of images, ``.npy`` or ``.npz``; or ``before``: so many frames back."""
+    """``files``: a folder of images, ``.npy`` or ``.npz``; or ``before``: that many frames back."""
 
     files: SpecPath | None = None
     replace: dict[str, str] = Field(default_factory=dict, description="parts of the frame's id, to get the file's stem")

@@ -13,7 +13,7 @@ below 1 - confidence exactly where the interval leaves out zero.
 Simulations chose the method.  Of mIoU with rare classes on 20, 40, 100 and 250 frames, 95 % intervals covered the truth
 in 93, 95, 95 and 93 % of the samples, percentile intervals in 87, 90, 94 and 91 %, BCa ones in 88, 91, 94 and 92 %; of
 accuracies from 0.7 to 0.97 in 92 to 96 %, before frames without a fault were given the exact bound.  A standard error
-needs fewer replicates than percentiles do: 200 are enough where each is dear (chapter 6).
+needs fewer replicates than percentiles do: 200 are enough where each is expensive (chapter 6).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edgekit.evaluation.measurement import Measurement, Score
 
 METHOD = "standard error, logit of shares, Student's t"
 RESAMPLES = {2000: 1000, 1 << 62: 200}
-"""Replicates for at most so many frames: their time grows with the frames."""
+"""Most frames, and the replicates for so many: fewer for more frames, because their time grows."""
 SEQUENCE = "sequence"
 FEWEST_SEQUENCES = 10
 """Below it frames are drawn unless sequences are asked for: a standard error of a few is a guess."""
@@ -63,7 +63,7 @@ class Resampling:
             raise InputError(f"confidence: {self.confidence}; expected a share between 0 and 1, such as 0.95")
 
     def times(self, frames: int) -> int:
-        """The number of resamples of so many frames in all."""
+        """The number of resamples for ``frames`` frames in all."""
         return self.resamples or next(times for most, times in RESAMPLES.items() if frames <= most)
 
 

@@ -41,7 +41,7 @@ def slices(measurement: Measurement) -> Iterator[tuple[str, str, NDArray[np.bool
 
 
 def _number(text: str | None) -> float | None:
-    """The finite number that a text is, or None: ids with leading zeros and the like are names."""
+    """The finite number that a text is, or None: ids with leading zeros, for example, are names."""
     value = float(text) if text and _NUMBER.fullmatch(text) else np.inf
     return value if np.isfinite(value) else None
 

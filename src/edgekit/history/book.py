@@ -169,7 +169,7 @@ class History:
         return self._keeper(name, digest, target, project) is not None
 
     def _keeper(self, name: str, digest: str, target: str, project: str) -> Entry | None:
-        """A file may have been deleted to save space; of a server its word is taken."""
+        """The newest run that has the file; a local one may have been deleted since, so it is looked for."""
         listed = (e for e in self.entries(target, project) if e.digest == digest and name in e.artifacts)
         if self._location.file is not None:
             listed = (e for e in listed if (folder_of(self._location, e.id) / name).exists())

@@ -32,7 +32,7 @@ def require() -> None:
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    # A server that is down is told of in half a minute, not in ten.
+    # A server that is down is reported after half a minute, not after ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     try:
@@ -40,7 +40,7 @@ def require() -> None:
             importlib.import_module(needed)
     except ImportError as error:
         raise MissingRequirement(f"{error.name or 'mlflow'}, which keeps the history,", INSTALL) from error
-    # Failures are told once, by our own error.
+    # Failures are reported once, by edgekit's own error.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

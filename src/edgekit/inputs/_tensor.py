@@ -120,7 +120,7 @@ class Part:
             out[...] = table[channel]
 
     def _interleaved(self, pixels: Array, rows: Array, inside: Box) -> None:
-        """A table look-up of interleaved channels is ten times slower than a multiply-add over whole rows."""
+        """Multiply-add over whole rows: for interleaved channels a table look-up is ten times slower."""
         width, values = pixels.shape[1], self.normalised
         factor = np.tile((values.scale / values.std).astype(np.float32), width)
         offset = np.tile((values.mean / values.std).astype(np.float32), width)

@@ -13,7 +13,7 @@ from edgekit.kpis.operation import ANY_RUN, SPEEDUP
 
 
 def contradiction(kpi: Kpi, metric: Metric) -> str:
-    """What speaks against a limit in the metric's direction; empty: nothing does."""
+    """Why a limit contradicts the metric's direction; empty: it does not."""
     wrong, right, better = ("max", "min", "higher") if metric.higher else ("min", "max", "lower")
     if getattr(kpi, wrong) is None:
         return ""

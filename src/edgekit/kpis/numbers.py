@@ -195,7 +195,7 @@ def rescaled(value: float, interval: Interval, sampling: Sampling | None, confid
 
 
 def _stretched(value: float, interval: Interval, factor: float) -> Interval | None:
-    """Both ends moved ``factor`` times as far from ``value``, on the scale where both are as far; None: on neither.
+    """Both ends ``factor`` times as far from ``value``, on the scale on which it is symmetric; None: on neither.
 
     An evaluation's intervals are symmetric on the logit scale for shares, and as they are for the rest.
     """

@@ -117,7 +117,7 @@ def _misfit(function: Callable[..., Any], args: Mapping[str, Any], error: TypeEr
     where = f"{place.co_filename}:{place.co_firstlineno}: " if place else ""
     try:
         taken = inspect.signature(function).parameters
-    except (ValueError, TypeError):  # code in C tells no names
+    except (ValueError, TypeError):  # functions in C have no signature
         return f"{where}{usercode.describe(error)}; see model.args"
     named = {name: p for name, p in taken.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     unknown = [name for name in args if name not in named]

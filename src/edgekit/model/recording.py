@@ -171,7 +171,7 @@ class Recorder:
             self._unseen["the network was used"] = None
 
     def _asking(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``os.stat`` and its like: what is asked for counts as read, since libraries ask before they open unseen."""
+        """``os.stat`` and similar calls count as reading: libraries ask before they open files unseen."""
 
         def ask(path: Any, *args: Any, **keys: Any) -> Any:
             name = _text(path)
@@ -247,7 +247,7 @@ class Recorder:
         return self._is_site(file) and _top(file, self._sites) in _OBSERVERS
 
     def _is_foreign(self, whole: str) -> bool:
-        """Neither Python's, nor edgekit's, nor of the packages that a version stands for, nor the kernel's."""
+        """Whether a path is the user's: not of Python, edgekit, the kernel or a package that its version covers."""
         if whole.startswith((self._edgekit, self._result, *_KERNEL)) or self._is_stdlib(whole):
             return False
         return not (self._is_site(whole) and _top(whole, self._sites) in _STACK)
@@ -316,7 +316,7 @@ def _packages(sites: tuple[str, ...], before: frozenset[str]) -> set[str]:
 
 
 def _recording(kind: type[Any], note: Callable[[str], None]) -> type[Any]:
-    """``os.environ``'s class, that tells which variables are read; ``*``: their names."""
+    """A subclass of ``os.environ``'s class that reports each variable that is read; ``*``: all names were listed."""
 
     class Environment(kind):  # type: ignore[misc]
         def __getitem__(self, key: str) -> str:
@@ -333,7 +333,7 @@ def _recording(kind: type[Any], note: Callable[[str], None]) -> type[Any]:
 
 
 def _compile_always(installed: Callable[[str], bool]) -> None:
-    """Take no bytecode for the user's sources: Python trusts it when size and second agree, and edits can agree."""
+    """Compile the user's sources anew: Python trusts bytecode when size and second of the source are unchanged."""
     machinery: Any = importlib.import_module("importlib._bootstrap_external")
     original = machinery.cache_from_source
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def taken(network: nn.Module) -> tuple[list[str], list[str]]:
-    """Names that ``forward`` takes by position, and by keyword; both empty when it tells none.
+    """Names that ``forward`` takes by position, and by keyword; both empty when there is no signature.
 
     A module of torch.export accepts only the way it was exported with; others take every named parameter by keyword.
     """

@@ -255,7 +255,7 @@ def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
 
 
 def neighbours_correlation(events: Array) -> float | None:
-    """Of neighbours in a row of bools, by the row's own mean; None when all but one, or all, are alike."""
+    """Correlation of each bool with the next one in the row; None when all, or all but one, are equal."""
     centred = events.astype(np.float64) - events.mean()
     spread = float(centred @ centred)
     # The first query is never late: alone it says nothing of neighbours.

@@ -19,7 +19,7 @@ from edgekit.technique import Frames
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the frames told: one range finder per tensor; ``unseen`` were empty in every frame."""
+    """What the frames showed: one range finder per tensor; ``unseen`` were empty in every frame."""
 
     finders: dict[str, RangeFinder]
     frames: int

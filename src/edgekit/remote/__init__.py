@@ -35,7 +35,7 @@ def not_here(config: EngineConfig) -> str:
 
 
 def on_target(config: EngineConfig) -> EngineConfig:
-    """The target as its own machine sees it: with no host, so that a bundle names nobody's board."""
+    """The target as its own machine sees it: with no host, so that a bundle holds no address."""
     return config.model_copy(update={"host": None}) if getattr(config, "host", None) is not None else config
 
 

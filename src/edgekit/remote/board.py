@@ -198,7 +198,7 @@ class BoardEngine(Engine):
 
 
 def _install(made: Path, engine: str, target: Path) -> None:
-    """Rename everything into place, the engine last: where it is, the rest is."""
+    """Rename everything into place, the engine last, so that an engine never lies there without its other files."""
     if not (made / engine).exists():
         raise EnvironmentFault(f"{target.name}: the build said that it passed, but left no engine; build again with -v")
     for file in sorted(made.iterdir(), key=lambda file: file.name == engine):

@@ -16,7 +16,7 @@ from edgekit.reporting.verdict import metric_of
 BINS = 80
 POINTS = 400
 BUCKETS = 150
-# A limit further away than this is told in words: on the axis it would leave nothing of the shape.
+# A limit further away than this is given as text: on the axis it would leave no room for the histogram.
 FAR = 2.5
 ALIKE = 1.5
 

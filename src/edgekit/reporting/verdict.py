@@ -58,7 +58,7 @@ class Banner:
 
 
 def banner(content: Content, worse: Sequence[str] = ()) -> Banner:
-    """Verdict, key facts, and next steps: failed KPIs first, then undecided ones, then what got ``worse`` of late."""
+    """Verdict, key facts, next steps: failed KPIs first, then undecided ones, then what got ``worse`` over time."""
     gate = content.gate
     drifts = tuple(Step(text, "#history") for text in worse)
     if gate is None:

@@ -10,7 +10,7 @@ from edgekit.runtime.unshared import unshared
 SETTINGS = {
     # The threads of its pool; the calling thread: edgekit.runtime.denormals.
     "session.set_denormal_as_zero": "1",
-    # Before VNNI, x86 adds products of uint8 and int8 in pairs of 16 bits, which saturate: without a word a sum is
+    # Before VNNI, x86 adds products of uint8 and int8 in pairs of 16 bits, which saturate: silently a sum is
     # too small.  ONNX Runtime then multiplies uint8 by uint8 instead; where nothing saturates this changes nothing.
     "session.x64quantprecision": "1",
 }

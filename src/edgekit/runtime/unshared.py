@@ -76,7 +76,7 @@ class _Node:
 
 
 class _Readers:
-    """Who reads which name of a graph, and which names something else than its own nodes reads."""
+    """Which nodes read which name of a graph, and which names are read elsewhere: by inner graphs, or as outputs."""
 
     def __init__(self, nodes: list[_Node], elsewhere: set[str], held: set[str]) -> None:
         self.elsewhere = elsewhere

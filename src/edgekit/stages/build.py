@@ -38,7 +38,7 @@ def build_engines(
         steps = (
             led if compressed.calibration else f"the spec has no quantize step, and its model is {compressed.precision}"
         )
-        raise SpecError(f"targets.{target}: precision {wanted} is not to be had: {steps}")
+        raise SpecError(f"targets.{target}: precision {wanted} cannot be built: {steps}")
     precisions = list(dict.fromkeys((wanted, compressed.control(module, wanted))))
     unrunnable = remote.not_here(config)
     inputs = {

@@ -70,7 +70,7 @@ def run(module: str, order: Mapping[str, Any], folder: Path, progress: Progress)
 
 
 def _show(events: Iterator[str], progress: Progress) -> None:
-    """Show the steps that a process tells of, as far as it got."""
+    """Show the steps that a process reports, as far as it got."""
     with contextlib.ExitStack() as steps:
         open_steps: list[contextlib.ExitStack] = []
         advances: list[Callable[[], None]] = []
@@ -123,7 +123,7 @@ def _raised(described: Mapping[str, Any]) -> EdgekitError:
 
 
 class _Told:
-    """Progress that is told through a pipe."""
+    """Progress that is reported through a pipe."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe

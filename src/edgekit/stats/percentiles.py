@@ -2,7 +2,7 @@
 
 Every statement here rests on one fact: how many of n independent queries lie above the true percentile is binomial.
 Queries that follow each other are not quite independent: a machine that changes its speed for seconds at a time makes
-these intervals too narrow, so times of two engines are compared in pairs (:mod:`edgekit.stats.pairs`).
+these intervals too narrow, so times of two engines are compared in pairs (:mod:`edgekit.stats.openings`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Outputs whose meaning nobody told: how far they are from those of the control on the same frames.
+"""Outputs of unknown meaning: how far they are from those of the control on the same frames.
 
 For a network that no other task fits.  Frames need no labels, because the control's outputs stand in their place.  Of
 each frame and output the relative L2 distance, the cosine and the largest absolute difference are kept; the metrics

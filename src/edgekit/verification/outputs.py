@@ -81,7 +81,7 @@ def max_abs(result: Array, reference: Array) -> float:
 
 
 def _without_partner(found: list[int], reference: list[int]) -> float:
-    """The share of both that the other has not: ties and neighbours may swap places."""
+    """The share of the rows of both sides that have no equal on the other side: ties and neighbours may swap places."""
     total = len(found) + len(reference)
     shared = sum((Counter(found) & Counter(reference)).values())
     return 1 - 2 * shared / total if total else 0.0

@@ -1,7 +1,7 @@
 """Vehicles, persons, cyclists and street furniture of the varied and the hard scenes.
 
 Each set draws from its own pool of shapes; what is in the hard pool is nowhere in the varied one.
-Slots are those of ``_shapes``; people have one more, ``EXTRA``, for what they carry or ride, and
+Slots are those of ``shapes``; people have one more, ``EXTRA``, for what they carry or ride, and
 vehicles one, ``PALE``, for number plates and freight.
 """
 

@@ -92,7 +92,7 @@ def _dusk(rng: np.random.Generator, day: Weather) -> Weather:
 
 
 def _night(rng: np.random.Generator, day: Weather, place: str) -> Weather:
-    """A dark sky; things are drawn in even light, which the lamps then dim (``_render_camera``)."""
+    """A dark sky; things are drawn in even light, which the lamps then dim (``camera``)."""
     lit = {"town": 1.0, "suburb": 0.6, "country": 0.25}[place] * rng.uniform(0.6, 1.2)
     return replace(
         day,

@@ -2,7 +2,7 @@
 
 Layers are ranked by the output noise they cause for each millisecond that float costs, both
 measured, the milliseconds on the target itself; bisection finds how many must go, and the
-dearest of them are tried again in INT8.  Then stretches of the network that are faster in
+slowest of them are tried again in INT8.  Then stretches of the network that are faster in
 float anyway (activations without an integer kernel, small depthwise layers) are left in float.
 The accuracy is always that of the engine over the validation frames.
 """
@@ -29,7 +29,7 @@ from edgekit.technique import Bench, Job, Quantized, TechniqueConfig
 QUERIES = 40
 SUSPECTS = 16
 STRETCHES = 4
-# Layers that are tried in INT8 again, the dearest first, and times that a stretch is added.
+# Layers that are tried in INT8 again, the slowest first, and times that a stretch is added.
 RETRIES = 6
 ROUNDS = 4
 _log = logging.getLogger("edgekit")

@@ -2,7 +2,7 @@
 
 An ONNX tensor may be the result of a module or of a function inside ``forward`` (``x + y``,
 ``torch.cat``), so modules alone cannot say where to round.  A :class:`Site` names one call: the module
-whose ``forward`` runs, the function, and the how-manieth call of it there.
+whose ``forward`` runs, the function, and the number of that call, counted from the start of the module's ``forward``.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ class Config(TaskConfig):
         return self
 
     def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
-        """A model that is told the frame's size brings its boxes back itself, and they would be brought back twice."""
+        """Refuse a model that takes the frame's size: it scales boxes itself, so they would be scaled twice."""
         sizes = [(name, section) for name, section in inputs.items() if isinstance(section, FrameSize)]
         for name, section in sizes:
             if section.of != "resized":
