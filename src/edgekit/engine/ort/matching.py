@@ -82,7 +82,7 @@ def _fits(typed: np.dtype[Any], engine: np.dtype[Any]) -> bool:
 def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
     """What each tensor that a node of ``engine`` makes may be, in the engine's order."""
     made = source.producers()
-    readers = _readers(source)
+    readers, taken = _readers(source), _taken(engine, source)
     # The runtime calls what it moves a transposition over after the node.
     named = {node.name: node.outputs for node in source.nodes if node.name}
     blocked: set[str] = set()
@@ -95,6 +95,7 @@ def candidates(engine: Graph, source: Graph) -> tuple[Candidate, ...]:
         for tensor in filter(None, node.outputs):
             typed = ((tensor,) if tensor in made else ()) + named.get(tensor, ())
             typed += (*inside, *_sums(node, inside, source, readers)) if len(node.outputs) == 1 else ()
+            typed += () if tensor in made else taken.get(tensor, ())
             if not typed and node.inputs and node.op in ("Transpose", "ReorderInput", "ReorderOutput"):
                 typed = seen.get(node.inputs[0], (node.inputs[0],) if node.inputs[0] in made else ())
             order = _order(node, orders, exact=tensor in made)
@@ -116,6 +117,22 @@ def _sums(node: Node, inside: Sequence[str], source: Graph, readers: Mapping[str
         return ()
     adding = dict.fromkeys(at for tensor in inside for at in readers.get(tensor, ()) if source.nodes[at].op == "Add")
     return tuple(tensor for at in adding for tensor in source.nodes[at].outputs)
+
+
+def _taken(engine: Graph, source: Graph) -> dict[str, tuple[str, ...]]:
+    """Integers that a node of the typed model rounds back, by the tensors that its namesake in the engine reads.
+
+    The runtime stores signed integers unsigned under names of its own, and moves the rounding over what reshapes.
+    """
+    made = source.producers()
+    named = {node.name: node for node in source.nodes if node.name}
+    found: dict[str, tuple[str, ...]] = {}
+    for node in engine.nodes:
+        given = named[node.name].inputs if node.name in named else ()
+        makers = [source.nodes[made[tensor]] for tensor in given if tensor in made]
+        rounded = tuple(n.inputs[0] for n in makers if n.op == "DequantizeLinear" and n.inputs[0] in made)
+        found |= {tensor: (*found.get(tensor, ()), *rounded) for tensor in node.inputs if tensor} if rounded else {}
+    return found
 
 
 def _readers(source: Graph) -> dict[str, list[int]]:
