@@ -154,18 +154,22 @@ NOTHING = EvaluateReport("b", "e", "d", 1, {}, None)
 
 
 def judged(
-    ours: np.ndarray, theirs: np.ndarray, same_run: bool, confidence: float, history: tuple[float, ...] = ()
+    candidate_ms: np.ndarray,
+    baseline_ms: np.ndarray,
+    same_run: bool,
+    confidence: float,
+    history: tuple[float, ...] = (),
 ) -> str:
     """The gate's verdict on a p50 against a baseline's."""
-    candidate, base = (NOTHING, _profile(ours)), (NOTHING, _profile(theirs))
+    candidate, base = (NOTHING, _profile(candidate_ms)), (NOTHING, _profile(baseline_ms))
     found = against("base", base, candidate, (), same_run=same_run, history={"latency_p50_ms": history})
     kpi = Kpi(baseline_ratio=RATIO, confidence=confidence)
     return judge({"latency_p50_ms": kpi}, "here", measured(*candidate, ()), "", found).verdict
 
 
-def naive(ours: np.ndarray, theirs: np.ndarray) -> str:
+def naive(candidate_ms: np.ndarray, baseline_ms: np.ndarray) -> str:
     """The verdict of point estimates."""
-    return "fail" if np.median(ours) / np.median(theirs) > RATIO else "pass"
+    return "fail" if np.median(candidate_ms) / np.median(baseline_ms) > RATIO else "pass"
 
 
 @dataclass
@@ -194,15 +198,17 @@ class Simulation:
         def vote(name: str, verdict: str) -> None:
             votes.setdefault(name, []).append(verdict)
 
-        for ours, theirs in self._swapped(self.runs, self.trials):
-            vote("in turn, by openings", judged(ours * factor, theirs, True, self.confidence))
-            vote("in turn, naive", naive(ours * factor, theirs))
-        for ours, theirs in self._swapped(self.long[:, None], self.trials):
-            vote("in turn, opened once", judged(ours * factor, theirs, True, self.confidence))
-            vote("in turn, opened once, naive", naive(ours * factor, theirs))
-        for ours, theirs, history in self._apart():
-            vote("another run, with history", judged(ours * factor, theirs, False, self.confidence, history))
-            vote("another run, naive", naive(ours * factor, theirs))
+        for candidate_ms, baseline_ms in self._swapped(self.runs, self.trials):
+            vote("in turn, by openings", judged(candidate_ms * factor, baseline_ms, True, self.confidence))
+            vote("in turn, naive", naive(candidate_ms * factor, baseline_ms))
+        for candidate_ms, baseline_ms in self._swapped(self.long[:, None], self.trials):
+            vote("in turn, opened once", judged(candidate_ms * factor, baseline_ms, True, self.confidence))
+            vote("in turn, opened once, naive", naive(candidate_ms * factor, baseline_ms))
+        for candidate_ms, baseline_ms, history in self._apart():
+            vote(
+                "another run, with history", judged(candidate_ms * factor, baseline_ms, False, self.confidence, history)
+            )
+            vote("another run, naive", naive(candidate_ms * factor, baseline_ms))
         return {name: _shares(found) for name, found in votes.items()}
 
     def _swapped(self, runs: np.ndarray, trials: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -219,9 +225,9 @@ class Simulation:
         if len(self.runs) < 7:
             return
         for _ in range(self.trials):
-            ours, theirs, *others = self.rng.permutation(len(self.runs))
+            candidate_ms, baseline_ms, *others = self.rng.permutation(len(self.runs))
             history = tuple(float(np.median(self.runs[i, ..., 0])) for i in others[:10])
-            yield self.runs[ours, ..., 0], self.runs[theirs, ..., 1], history
+            yield self.runs[candidate_ms, ..., 0], self.runs[baseline_ms, ..., 1], history
 
     def _accuracy(self, drop: float | None) -> dict[str, dict[str, Any]]:
         """Verdicts on frames drawn from those recorded; without a ``drop`` the two models are swapped at random."""
@@ -278,8 +284,8 @@ class Simulation:
                     _holds(interval(drawn.ravel(), q), true)
                 )
                 found.setdefault(f"{name}, independent queries", []).append(_holds(interval(alone, q), true))
-        for ours, theirs in self._swapped(self.runs, self.trials):
-            _, ratio = typical_ratio(tuple(ours.ravel()), tuple(theirs.ravel()), 0.95, loads)
+        for candidate_ms, baseline_ms in self._swapped(self.runs, self.trials):
+            _, ratio = typical_ratio(tuple(candidate_ms.ravel()), tuple(baseline_ms.ravel()), 0.95, loads)
             found.setdefault("ratio in turn, by openings", []).append(_holds(ratio, 1.0))
         return {name: float(np.mean(held)) for name, held in found.items()} | self._covered_accuracy()
 

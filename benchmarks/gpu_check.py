@@ -72,8 +72,8 @@ def _run(wanted: list[str], environment: dict[str, str], document: dict[str, Any
         found = _part(name, environment, left)
         found["seconds"] = round(time.monotonic() - started, 1)
         document["parts"][name] = found
-        told = found.get("why") or ", ".join(f"{key} {value}" for key, value in found.get("figures", {}).items())
-        print(f"{name}: {found['status']} ({found['seconds']} s): {told}", flush=True)
+        detail = found.get("why") or ", ".join(f"{key} {value}" for key, value in found.get("figures", {}).items())
+        print(f"{name}: {found['status']} ({found['seconds']} s): {detail}", flush=True)
 
 
 def _part(name: str, environment: dict[str, str], left_s: float) -> dict[str, Any]:

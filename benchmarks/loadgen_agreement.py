@@ -106,9 +106,12 @@ def compare(name: str, loadgen: Any, edgekit: Any) -> dict[str, Any]:
     """Values and intervals in milliseconds, and whether each value lies in the other's interval."""
     row: dict[str, Any] = {}
     for side, own, other in (("loadgen", loadgen, edgekit), ("edgekit", edgekit, loadgen)):
-        value, theirs = getattr(own, name), other.intervals[name]
+        value, other_interval = getattr(own, name), other.intervals[name]
         row[side] = {"ms": value, "low": own.intervals[name].low, "high": own.intervals[name].high}
-        low, high = (theirs.low is None or theirs.low <= value), (theirs.high is None or value <= theirs.high)
+        low, high = (
+            (other_interval.low is None or other_interval.low <= value),
+            (other_interval.high is None or value <= other_interval.high),
+        )
         row[f"{side}_in_the_others"] = bool(low and high)
     lows = [row[side]["low"] for side in ("loadgen", "edgekit") if row[side]["low"] is not None]
     highs = [row[side]["high"] for side in ("loadgen", "edgekit") if row[side]["high"] is not None]

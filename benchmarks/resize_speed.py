@@ -41,14 +41,14 @@ def compare(image: Array, size: tuple[int, int], name: str, rounds: int) -> dict
     """Milliseconds of both, their ratio, and the largest difference of a pixel."""
     whole = Image.fromarray(image)
 
-    def ours() -> Array:
+    def by_edgekit() -> Array:
         return resample(image, size, name)
 
-    def theirs() -> Image.Image:
+    def by_pillow() -> Image.Image:
         return whole.resize((size[1], len(image)), FILTERS[name]).resize(size[::-1], FILTERS[name])
 
-    difference = int(np.abs(ours().astype(int) - np.array(theirs())).max())
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    difference = int(np.abs(by_edgekit().astype(int) - np.array(by_pillow())).max())
+    pairs = [(seconds(by_edgekit), seconds(by_pillow)) for _ in range(rounds)]
     return {
         "filter": name,
         "size": list(size),

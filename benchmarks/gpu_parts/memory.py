@@ -96,12 +96,12 @@ def _a_broken_capture(cuda: Cuda, stream: int) -> None:
 
 
 def _too_much(cuda: Cuda) -> None:
-    told = ""
+    message = ""
     try:
         cuda.allocate(cuda.free_bytes() + (1 << 42))
     except EnvironmentFault as fault:
-        told = str(fault)
-    assert "MiB of device memory" in told, f"4 TiB of device memory: {told or 'they were given'}"
+        message = str(fault)
+    assert "MiB of device memory" in message, f"4 TiB of device memory: {message or 'they were given'}"
 
 
 def _outlives(cuda: Cuda) -> None:

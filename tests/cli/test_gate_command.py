@@ -50,8 +50,8 @@ def test_where_a_run_went_and_what_it_was_held_against(tiny_bundle: Path, tmp_pa
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert "warning: no run of tiny-cpu has passed its gate yet" in first.stderr
     assert "baseline:" not in first.stdout
-    told = [line for line in first.stderr.splitlines() if line.startswith("recorded as run ")]
-    (run,) = [line.split()[3] for line in told if line.endswith(f" in {tmp_path / 'h.db'}")]
+    recorded = [line for line in first.stderr.splitlines() if line.startswith("recorded as run ")]
+    (run,) = [line.split()[3] for line in recorded if line.endswith(f" in {tmp_path / 'h.db'}")]
     assert f"baseline: run {run}" in second.stdout
     assert "speed (latency_p50_ms)" in second.stdout
 

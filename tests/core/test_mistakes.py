@@ -24,10 +24,10 @@ KINDS = {entry["type"]: entry for entry in list_all_errors()}
 def test_every_kind_has_words(kind: str) -> None:
     context = KINDS[kind].get("example_context") or {}
     message = PydanticKnownError(kind, context or None).message()  # type: ignore[arg-type]
-    told = words({"type": kind, "msg": message, "ctx": context, "input": 3})
-    assert told
-    assert not RAW.search(told.replace(kind.replace("_", " "), "")), told
-    assert told != message
+    text = words({"type": kind, "msg": message, "ctx": context, "input": 3})
+    assert text
+    assert not RAW.search(text.replace(kind.replace("_", " "), "")), text
+    assert text != message
 
 
 class Part(BaseModel):

@@ -49,8 +49,10 @@ def test_runs_and_a_drift(history_file: Path) -> None:
     checked = edgekit(*words, "--json", "--check")
     assert checked.returncode == 1
     assert json.loads(checked.stdout) == document
-    told = f"worse and not made up for: camvid-seg-cpu miou was 0.7 before run {step[:8]} of 2096-10-15 07:06 and is"
-    assert told in checked.stderr
+    expected = (
+        f"worse and not made up for: camvid-seg-cpu miou was 0.7 before run {step[:8]} of 2096-10-15 07:06 and is"
+    )
+    assert expected in checked.stderr
     assert edgekit("history", "--history", history_file, "--metric", "latency_p50_ms", "--check").returncode == 0
 
 

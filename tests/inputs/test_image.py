@@ -244,7 +244,7 @@ def test_the_record_of_a_section_without_new_keys_is_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "keys", "told"),
+    ("size", "keys", "warned"),
     [
         ((40, 61), {}, True),
         ((41, 60), {"interpolation": "nearest"}, True),
@@ -256,10 +256,10 @@ def test_the_record_of_a_section_without_new_keys_is_as_it_was() -> None:
         ((41, 61), {"mode": "crop"}, False),
     ],
 )
-def test_a_reduction_that_skips_pixels_is_told(size: tuple[int, int], keys: dict[str, Any], told: bool) -> None:
+def test_a_reduction_that_skips_pixels_is_told(size: tuple[int, int], keys: dict[str, Any], warned: bool) -> None:
     preprocess = Preprocess({"x": fitted([1, 3, 20, 30], resize=(20, 30), **keys)})
     found = preprocess.aliasing({"image": frame(*size)})
-    assert len(found) == told
-    if told:
+    assert len(found) == warned
+    if warned:
         assert found[0].startswith(f"preprocess.x: frames of {size[0]}x{size[1]} become 2.")
         assert "antialias: true as Pillow and torchvision do" in found[0]

@@ -100,6 +100,6 @@ def test_nothing_is_made_of_a_spec_that_no_gate_can_judge(
     spec = SPEC.replace("miou: {min: 0.6, max_drop: 0.05}", kpi)
     (tmp_path / "edgekit.yaml").write_text(spec)
     line = 1 + spec[: spec.index(kpi)].count("\n")
-    told = f"{tmp_path / 'edgekit.yaml'}:{line}: {message}"
-    assert error_of(edgekit(command[0], tmp_path, *command[1:]), 2).startswith(told)
+    expected = f"{tmp_path / 'edgekit.yaml'}:{line}: {message}"
+    assert error_of(edgekit(command[0], tmp_path, *command[1:]), 2).startswith(expected)
     assert [path.name for path in tmp_path.iterdir()] == ["edgekit.yaml"]

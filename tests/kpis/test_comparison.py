@@ -184,13 +184,13 @@ def test_old_profiles_are_exact_and_say_so() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    ours=st.floats(0.1, 10),
-    theirs=st.floats(0.1, 10),
+    current=st.floats(0.1, 10),
+    baseline=st.floats(0.1, 10),
     higher=st.booleans(),
     limit=st.floats(1, 5),
     half=st.floats(0, 0.05),
 )
-def test_a_ratio_and_its_drop_agree(ours: float, theirs: float, higher: bool, limit: float, half: float) -> None:
+def test_a_ratio_and_its_drop_agree(current: float, baseline: float, higher: bool, limit: float, half: float) -> None:
     """A ratio limit is the drop limit that it amounts to."""
     metric = Metric("m", higher)
 
@@ -199,8 +199,8 @@ def test_a_ratio_and_its_drop_agree(ours: float, theirs: float, higher: bool, li
         boot = Bootstrap("frame", 100, 2000, 0.95, 0)
         return EvaluateReport("b", "e", "d", 100, {"m": value}, None, {"m": interval}, bootstrap=boot)
 
-    candidate, base = (report(ours), SAME), (report(theirs), SAME)
-    amount = theirs * (1 - 1 / limit) if higher else theirs * (limit - 1)
+    candidate, base = (report(current), SAME), (report(baseline), SAME)
+    amount = baseline * (1 - 1 / limit) if higher else baseline * (limit - 1)
     found = against("old", base, candidate, (metric,))
     numbers = measured(*candidate, (metric,))
     ratio, drop = (

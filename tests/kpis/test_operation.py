@@ -153,14 +153,14 @@ def test_a_further_profile_adds_what_the_first_has_not() -> None:
 
 
 def test_a_baseline_of_other_sensors_or_traffic_is_refused() -> None:
-    kpis, ours = {"power_mean_w": Kpi(baseline_ratio=1.1)}, at_work()
-    for theirs, passes in (
+    kpis, candidate = {"power_mean_w": Kpi(baseline_ratio=1.1)}, at_work()
+    for earlier, passes in (
         (at_work(power={**POWER, "mean_w": 12.0}), True),
         (at_work(power={**POWER, "scope": "gpu", "mean_w": 12.0}), False),
         (at_work(traffic={**TRAFFIC, "rate_hz": 60.0}), False),
     ):
-        base = against("v1", (evaluation(), theirs), (evaluation(), ours), METRICS)
-        numbers = measured(evaluation(), ours, METRICS)
+        base = against("v1", (evaluation(), earlier), (evaluation(), candidate), METRICS)
+        numbers = measured(evaluation(), candidate, METRICS)
         if passes:
             assert judge(kpis, "cpu", numbers, baseline=base).verdict == "pass"
             continue
@@ -169,12 +169,14 @@ def test_a_baseline_of_other_sensors_or_traffic_is_refused() -> None:
 
 
 def test_a_baseline_of_a_share_is_no_share_itself() -> None:
-    ours, theirs = (at_work(traffic={**TRAFFIC, "late": late}) for late in (20, 18))
-    base = against("v1", (evaluation(), theirs), (evaluation(), ours), METRICS)
-    report = judge({"late_share": Kpi(baseline_drop=0.05)}, "cpu", measured(evaluation(), ours, METRICS), baseline=base)
+    candidate, earlier = (at_work(traffic={**TRAFFIC, "late": late}) for late in (20, 18))
+    base = against("v1", (evaluation(), earlier), (evaluation(), candidate), METRICS)
+    report = judge(
+        {"late_share": Kpi(baseline_drop=0.05)}, "cpu", measured(evaluation(), candidate, METRICS), baseline=base
+    )
     assert report.verdict == "pass"
     (tight,) = judge(
-        {"late_share": Kpi(baseline_drop=0.01)}, "cpu", measured(evaluation(), ours, METRICS), baseline=base
+        {"late_share": Kpi(baseline_drop=0.01)}, "cpu", measured(evaluation(), candidate, METRICS), baseline=base
     ).kpis
     assert (tight.verdict, tight.limit["drop"]) == ("undecided", pytest.approx(2 / 700))
 

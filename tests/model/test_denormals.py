@@ -35,8 +35,8 @@ def weight_of(content: bytes) -> np.ndarray:
 def test_denormals_are_zero_and_the_rest_stays(tmp_path: Path, dtype: str) -> None:
     scale = 1.0 if dtype == "float32" else np.finfo(np.float64).tiny / np.finfo(np.float32).tiny
     weights, kept = (values.astype(dtype) * scale for values in (WEIGHTS, KEPT))
-    content, told = without_denormals(model_with(tmp_path / "m.onnx", weights, dtype))
-    assert told == Denormals(2, 1, ())
+    content, counted = without_denormals(model_with(tmp_path / "m.onnx", weights, dtype))
+    assert counted == Denormals(2, 1, ())
     np.testing.assert_array_equal(weight_of(content), kept)
 
 

@@ -29,13 +29,13 @@ def layer(node: str, module: str, ms: float, op: str = "Conv") -> LayerTime:
 
 @given(st.lists(st.lists(st.integers(0, 10**6), min_size=3, max_size=3), min_size=1, max_size=6))
 def test_mean_per_query_and_shares(durations: list[list[int]]) -> None:
-    told = []
+    recorded = []
     for query, row in enumerate(durations):
         start = query * 10.0**8
         for name, duration in zip("abc", row, strict=True):
-            told.append(event(name, query, start, duration))
+            recorded.append(event(name, query, start, duration))
             start += duration
-    found = layers.summarise_layers(told)
+    found = layers.summarise_layers(recorded)
     means = dict(zip("abc", np.mean(durations, axis=0) / 1e3, strict=True))
     assert {entry.node: entry.ms for entry in found} == pytest.approx(means)
     assert [entry.ms for entry in found] == sorted((entry.ms for entry in found), reverse=True)
@@ -43,7 +43,7 @@ def test_mean_per_query_and_shares(durations: list[list[int]]) -> None:
 
 
 def test_a_layer_that_runs_others_counts_its_own_time() -> None:
-    told = [
+    recorded = [
         event("loop", 0, 0, 100),
         event("body", 0, 10, 30),
         event("body", 0, 50, 30),
@@ -51,14 +51,14 @@ def test_a_layer_that_runs_others_counts_its_own_time() -> None:
         event("other thread", 0, 20, 50, thread=1),
         event("next", 0, 100, 7),
     ]
-    found = {entry.node: entry.ms * 1e3 for entry in layers.summarise_layers(told)}
+    found = {entry.node: entry.ms * 1e3 for entry in layers.summarise_layers(recorded)}
     assert found == pytest.approx({"loop": 40, "body": 55, "inner": 5, "other thread": 50, "next": 7})
 
 
 def test_source_nodes_name_the_layer_unless_two_share_them() -> None:
-    told = [event("k1", 0, 0, 3, nodes=("conv", "relu"), module="stem"), event("k2", 0, 3, 2, nodes=("q",))]
-    told.append(event("k3", 0, 5, 1, nodes=("q",)))
-    found = layers.summarise_layers(told)
+    recorded = [event("k1", 0, 0, 3, nodes=("conv", "relu"), module="stem"), event("k2", 0, 3, 2, nodes=("q",))]
+    recorded.append(event("k3", 0, 5, 1, nodes=("q",)))
+    found = layers.summarise_layers(recorded)
     assert [(entry.node, entry.fused, entry.module) for entry in found] == [
         ("conv", ("relu",), "stem"),
         ("k2", ("q",), ""),
@@ -68,9 +68,9 @@ def test_source_nodes_name_the_layer_unless_two_share_them() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_recorded_profile(precision: str) -> None:
-    told = events(precision)
-    found = layers.summarise_layers(told)
-    assert sum(entry.ms for entry in found) == pytest.approx(sum(e.duration_us for e in told) / 2 / 1e3)
+    recorded = events(precision)
+    found = layers.summarise_layers(recorded)
+    assert sum(entry.ms for entry in found) == pytest.approx(sum(e.duration_us for e in recorded) / 2 / 1e3)
     assert {entry.module for entry in found if "Conv" in entry.op} == {"stem.0", "body", "head"}
     extra = layers.overhead(found)
     assert extra["layout"].layers == {"fp32": 3, "int8": 2}[precision]
@@ -110,23 +110,23 @@ def test_tree_of_a_recording_has_a_leaf_for_every_layer(precision: str) -> None:
 
 
 def test_rows() -> None:
-    told = [layer(f"n{i}", "", float(i)) for i in range(1, 6)]
-    told.append(LayerTime("m", "Conv", "stem.0", "uint8", 10.0, 0.5, flops=2 * 10**9, bytes=4, bound="compute"))
-    table = layers.rows(told, top=2)
+    recorded = [layer(f"n{i}", "", float(i)) for i in range(1, 6)]
+    recorded.append(LayerTime("m", "Conv", "stem.0", "uint8", 10.0, 0.5, flops=2 * 10**9, bytes=4, bound="compute"))
+    table = layers.rows(recorded, top=2)
     assert table[0] == ("stem.0", "Conv", "uint8", "10.000", "50.0%", "200.0", "compute")
     assert table[1][0] == "n5"
     assert table[2] == ("4 more", "", "", "10.000", "40.0%", "", "")
-    assert len(layers.rows(told, top=6)) == 6
+    assert len(layers.rows(recorded, top=6)) == 6
     assert {len(row) for row in table} == {len(layers.COLUMNS)}
 
 
 def test_live_warm_up_does_not_count(tiny_bundle: Path) -> None:
     source = tiny_bundle / "models" / "int8.onnx"
     with ort.open(tiny_bundle / "engines" / "int8.ort.onnx", ort.Config(engine="ort")) as engine:
-        told = layers.layer_events(engine, IMAGE, 4, source, warmup=2)
+        recorded = layers.layer_events(engine, IMAGE, 4, source, warmup=2)
         found = layers.layer_times(engine, IMAGE, 2, source)
-    assert [e.query for e in told] == sorted(e.query for e in told)
-    assert {e.query for e in told} == {0, 1, 2, 3}
+    assert [e.query for e in recorded] == sorted(e.query for e in recorded)
+    assert {e.query for e in recorded} == {0, 1, 2, 3}
     assert {entry.module for entry in found} >= {"stem.0", "body", "head"}
     assert sum(entry.share for entry in found) == pytest.approx(1)
 

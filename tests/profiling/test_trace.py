@@ -63,19 +63,19 @@ def check(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_recorded_layers(precision: str) -> None:
-    told = events(precision)
-    document = chrome_trace(layers=told)
+    recorded = events(precision)
+    document = chrome_trace(layers=recorded)
     check(document)
     shown = [e for e in document["traceEvents"] if e["ph"] == "X"]
     queries = [e for e in shown if e["cat"] == "query"]
     assert [e["name"] for e in queries] == ["query 0", "query 1"]
-    assert len(shown) == len(told) + 2
+    assert len(shown) == len(recorded) + 2
     assert shown[0]["ts"] == 0
     body = next(e for e in shown if e["name"] == "body")
     assert body["args"]["nodes"][0] == "node_conv2d_1"
     for query in queries:
         inside = [e for e in shown if e["cat"] != "query" and query["ts"] <= e["ts"] < query["ts"] + query["dur"]]
-        assert len(inside) == len(told) / 2
+        assert len(inside) == len(recorded) / 2
         assert max(e["ts"] + e["dur"] for e in inside) == pytest.approx(query["ts"] + query["dur"])
 
 

@@ -73,8 +73,8 @@ class TestFolding:
         }
         assert folded.frozen == ("network.late",)  # it reads a concatenation
         with torch.no_grad():
-            for mine, theirs in zip(folded.network(feeds), job.network()(feeds), strict=True):
-                assert torch.allclose(mine, theirs, atol=1e-5)
+            for found_array, expected_array in zip(folded.network(feeds), job.network()(feeds), strict=True):
+                assert torch.allclose(found_array, expected_array, atol=1e-5)
 
     def test_there_and_back(self, job: Job) -> None:
         """Changed folded weights give the same outputs in the user's own network."""
@@ -87,8 +87,8 @@ class TestFolding:
         back = folded.unfold(tensors(folded.network), job.network())
         assert back.state_dict().keys() == job.network().state_dict().keys()
         with torch.no_grad():
-            for mine, theirs in zip(back(feeds), folded.network(feeds), strict=True):
-                assert torch.allclose(mine, theirs, atol=1e-5, rtol=1e-5)
+            for found_array, expected_array in zip(back(feeds), folded.network(feeds), strict=True):
+                assert torch.allclose(found_array, expected_array, atol=1e-5, rtol=1e-5)
 
     def test_without_affine_weights(self) -> None:
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).eval()
@@ -200,8 +200,11 @@ class TestResult:
         assert max(record["grid_error"].values()) <= LIMITS["grid_relative_l2"]
         assert found.model != before.model
         assert found.also.keys() == {"tensorrt"}
-        for mine, theirs in ((found.model, before.model), (found.also["tensorrt"], before.also["tensorrt"])):
-            shapes = [[n.op_type for n in onnx.load_from_string(m).graph.node] for m in (mine, theirs)]
+        for found_array, expected_array in (
+            (found.model, before.model),
+            (found.also["tensorrt"], before.also["tensorrt"]),
+        ):
+            shapes = [[n.op_type for n in onnx.load_from_string(m).graph.node] for m in (found_array, expected_array)]
             assert shapes[0] == shapes[1]
 
     def test_the_engine_takes_it(self, job: Job, tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ def test_a_bundle_from_a_board_with_trtexec_alone(board: Loopback, tiny_project:
     board.trtexec("10.3.0")
     made = shell.edgekit("build", trt_project(tiny_project), "--target", "cpu", "--host", HOST, "--json")
     assert made.returncode == 0, made.stderr
-    told = json.loads(made.stdout)
-    assert (told["precision"], told["verified"]) == ("int8", True)
+    document = json.loads(made.stdout)
+    assert (document["precision"], document["verified"]) == ("int8", True)
     assert board.left() == []
-    bundle = edgekit.open_bundle(Path(told["bundle"]))
+    bundle = edgekit.open_bundle(Path(document["bundle"]))
     files = {path.name for path in (bundle.path / "engines").iterdir()}
     extra = ("", ".cache", ".json", ".layers.json", ".log", ".profile.json", ".remote.json", ".summary.json")
     assert {f"int8.engine{name}" for name in extra} <= files
@@ -44,9 +44,13 @@ def test_a_bundle_from_a_board_with_trtexec_alone(board: Loopback, tiny_project:
         ("int8", "pass"),
         ("fp16", "fail"),  # the stand-in knows no FP16
     ]
-    assert told["achieved"]["missed_layers"] == 0 < bundle.built["layers"]
-    assert (told["race"]["verdict"], told["race"]["by"], told["race"]["control"]) == ("undecided", "trtexec", "fp16")
-    assert told["race"]["speedup_p50"] == pytest.approx(2, rel=1e-4)
+    assert document["achieved"]["missed_layers"] == 0 < bundle.built["layers"]
+    assert (document["race"]["verdict"], document["race"]["by"], document["race"]["control"]) == (
+        "undecided",
+        "trtexec",
+        "fp16",
+    )
+    assert document["race"]["speedup_p50"] == pytest.approx(2, rel=1e-4)
     # The bundle goes to other boards of the kind; it does not say whose this one was.
     assert bundle.contents.engine.host is None
     assert not [path for path in bundle.path.rglob("*") if path.is_file() and HOST.encode() in path.read_bytes()]

@@ -160,8 +160,8 @@ def test_leak_test_is_told_in_words() -> None:
 
 
 def test_provenance_has_digest_data_and_machine() -> None:
-    told = {title: dict(rows) for title, rows in groups(SHORT)}
-    assert told["Bundle"]["digest"].startswith("3f9c1b20")
-    assert told["Data"]["dataset hash"] == "3b1f0a77c2d94e10"
-    assert told["Machine"]["governor"] == "schedutil"
-    assert told["Timing"]["queries"] == "200"
+    shown = {title: dict(rows) for title, rows in groups(SHORT)}
+    assert shown["Bundle"]["digest"].startswith("3f9c1b20")
+    assert shown["Data"]["dataset hash"] == "3b1f0a77c2d94e10"
+    assert shown["Machine"]["governor"] == "schedutil"
+    assert shown["Timing"]["queries"] == "200"

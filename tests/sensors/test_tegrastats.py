@@ -103,8 +103,8 @@ def test_a_command_that_is_not_here(tmp_path: Path) -> None:
     here = reader.probe()
     assert (here.works, here.install) == (False, None)
     assert here.detail.endswith("/none: it is part of JetPack on a Jetson")
-    told = r"/none is not available on this machine; it is part of JetPack on a Jetson$"
-    with pytest.raises(MissingRequirement, match=told), reader.open():
+    expected = r"/none is not available on this machine; it is part of JetPack on a Jetson$"
+    with pytest.raises(MissingRequirement, match=expected), reader.open():
         pass
 
 

@@ -122,9 +122,9 @@ class TestCommandLine:
         assert shown.returncode == 0, shown.stderr
         assert "fp32" in shown.stdout
         assert "control" in shown.stdout
-        told = json.loads(shell.edgekit("compress", tiny_project, "--json").stdout)
-        assert told["target"] == "cpu"
-        assert told["report"]["chosen"] == report_of(tiny_project).chosen
+        document = json.loads(shell.edgekit("compress", tiny_project, "--json").stdout)
+        assert document["target"] == "cpu"
+        assert document["report"]["chosen"] == report_of(tiny_project).chosen
 
     def test_sensitivity_writes_table_document_and_picture(self, tiny_project: Path) -> None:
         shown = shell.edgekit("sensitivity", tiny_project, "--top", 2)

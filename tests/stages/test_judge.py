@@ -44,14 +44,16 @@ CHANGED = {"shortened": (shorten, "7 instead of 8"), "repainted": (repaint, "the
 
 @pytest.mark.parametrize("case", CHANGED)
 def test_a_changed_test_set_warns_and_is_not_judged(case: str, built: Path, tmp_path: Path) -> None:
-    change, told = CHANGED[case]
+    change, expected = CHANGED[case]
     bundle = built / "artifacts" / "tiny-cpu"
     profiled = edgekit.profile(bundle, QUICK)
     assert edgekit.evaluate(bundle).warnings == ()
     change(built)
     report = edgekit.evaluate(bundle)
     (warning,) = report.warnings
-    assert warning.startswith(f"the evaluation data are not those that the bundle was built for: {told} (fingerprint ")
+    assert warning.startswith(
+        f"the evaluation data are not those that the bundle was built for: {expected} (fingerprint "
+    )
     assert f"warning: {warning}" in run("evaluate", bundle).stdout
     document = tmp_path / "evaluate.json"
     document.write_text(json.dumps(report.to_dict()))
@@ -82,10 +84,10 @@ def test_a_bundle_from_before_is_judged_with_a_warning(tiny_bundle: Path, capsys
     (tiny_bundle / "manifest.json").write_text(json.dumps(manifest | {"digest": sha256_of(manifest)}))
     bundle = open_bundle(tiny_bundle)
     assert bundle.evaluation_data is None
-    told = "the bundle does not record which evaluation data it was built for; build it again"
+    expected = "the bundle does not record which evaluation data it was built for; build it again"
     report = edgekit.evaluate(bundle)
-    assert report.warnings == (told,)
-    assert edgekit.gate(bundle, report, edgekit.profile(bundle, QUICK)).warnings == (told,)
+    assert report.warnings == (expected,)
+    assert edgekit.gate(bundle, report, edgekit.profile(bundle, QUICK)).warnings == (expected,)
 
 
 def test_a_bundle_without_evaluation_data_records_none(tiny_project: Path) -> None:

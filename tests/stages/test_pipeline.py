@@ -63,9 +63,9 @@ def test_compress_writes_typed_models_golden_and_calibration(built: Path) -> Non
     folder = built / "artifacts" / "tiny-compressed"
     names = ["calibration.json", "export.json", "fp32.onnx", "golden.npz", "int8.onnx"]
     assert sorted(p.name for p in folder.iterdir()) == names
-    told = json.loads((folder / "export.json").read_text())
-    assert told == {"denormals": {"zeroed": 0, "tensors": 0, "constants": []}}
-    assert open_bundle(built / "artifacts" / "tiny-cpu").manifest["export"] == told
+    exported = json.loads((folder / "export.json").read_text())
+    assert exported == {"denormals": {"zeroed": 0, "tensors": 0, "constants": []}}
+    assert open_bundle(built / "artifacts" / "tiny-cpu").manifest["export"] == exported
     golden = Golden.read(folder / "golden.npz")
     assert (golden.frames, set(golden.references)) == (2, {"fp32", "int8"})
     assert golden.feeds(0)["image"].shape == (1, 3, HEIGHT, WIDTH)
@@ -315,9 +315,9 @@ def test_an_edited_result_is_written_again(project: Path) -> None:
 
 def test_the_same_inputs_in_two_folders_give_the_same_bytes(tiny_project: Path, built: Path) -> None:
     edgekit.compress(tiny_project)
-    ours, theirs = (tree_hashes(root / "artifacts" / "tiny-compressed") for root in (tiny_project, built))
+    changed, first = (tree_hashes(root / "artifacts" / "tiny-compressed") for root in (tiny_project, built))
     for name in ("fp32.onnx", "int8.onnx", "golden.npz"):
-        assert ours[name] == theirs[name], name
+        assert changed[name] == first[name], name
 
 
 # --- other shapes of a spec ----------------------------------------------------

@@ -65,10 +65,10 @@ def test_the_cpu_races_too(tmp_path: Path) -> None:
 
 
 @given(st.floats(0.1, 100), st.floats(0.1, 100))
-def test_medians_alone_decide_nothing(ours: float, theirs: float) -> None:
-    found = racing.judged([ours], [theirs], "fp16", "trtexec")
+def test_medians_alone_decide_nothing(candidate: float, control: float) -> None:
+    found = racing.judged([candidate], [control], "fp16", "trtexec")
     assert (found.verdict, found.interval, found.queries, found.openings) == ("undecided", None, None, None)
-    assert found.speedup_p50 == pytest.approx(theirs / ours)
+    assert found.speedup_p50 == pytest.approx(control / candidate)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def race_with(verdict: str) -> dict[str, object]:
 
 def test_one_line_says_that_int8_does_not_pay_and_what_to_try() -> None:
     assert words.advice(race_with("faster")) == ""
-    told = words.advice(race_with("rejected"))
-    assert told.startswith(
+    advice = words.advice(race_with("rejected"))
+    assert advice.startswith(
         "INT8 does not pay on this target: int8 p50 10.000 ms, its FP32 control 9.200 ms: 0.92x [0.90"
     )
-    assert "method: auto" in told
-    assert "precision: fp32" in told
-    assert "\n" not in told
+    assert "method: auto" in advice
+    assert "precision: fp32" in advice
+    assert "\n" not in advice
     assert words.advice(race_with("undecided")).startswith("INT8 may not pay")
     old = {key: value for key, value in race_with("rejected").items() if key != "openings"}
     assert "(80 queries of each in turn): rejected" in words.line(old)  # a bundle of an earlier version

@@ -57,10 +57,10 @@ def test_the_true_ratio_is_covered_although_openings_differ() -> None:
     covered = {"typical": 0, "pooled": 0}
     for seed in range(200):
         pair = [openings(2 * seed + i, 20, 10, 0.03) * scale for i, scale in enumerate((1.04, 1.0))]
-        ours, theirs = (tuple(times) for times in pair)
+        first, second = (tuple(times) for times in pair)
         found = {
-            "typical": typical_ratio(ours, theirs, 0.95, 20)[1],
-            "pooled": ratio_interval(ours, theirs, 0.5, 0.95, 20),
+            "typical": typical_ratio(first, second, 0.95, 20)[1],
+            "pooled": ratio_interval(first, second, 0.5, 0.95, 20),
         }
         for name, interval in found.items():
             assert interval.low is not None

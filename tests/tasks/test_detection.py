@@ -102,8 +102,8 @@ class TestGeometry:
         assert {name for name, family in FAMILIES.items() if family.clip} == cut
         page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
         rows = dict(re.findall(r"^\| (`.*?`) \| .* \| (yes|no)[^|]* \|$", page, flags=re.MULTILINE))
-        told = {name: answer == "yes" for names, answer in rows.items() for name in re.findall(r"`(.*?)`", names)}
-        assert told == {name: family.clip for name, family in FAMILIES.items()}
+        documented = {name: answer == "yes" for names, answer in rows.items() for name in re.findall(r"`(.*?)`", names)}
+        assert documented == {name: family.clip for name, family in FAMILIES.items()}
 
 
 def yolox_head(size: tuple[int, int] = (16, 24)) -> Array:

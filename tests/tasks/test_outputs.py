@@ -36,20 +36,20 @@ def pairs(count: int, seed: int = 0) -> list[tuple[Array, Array]]:
 
 def scored(frames: list[tuple[Array, Array]], weights: Array | None = None) -> dict[str, float]:
     total = task("y").accumulator()
-    for i, (ours, theirs) in enumerate(frames):
-        total.update(Tensors({"y": ours}), Tensors({"y": theirs}), f"frame-{i}")
+    for i, (value, reference) in enumerate(frames):
+        total.update(Tensors({"y": value}), Tensors({"y": reference}), f"frame-{i}")
     return total.compute(weights)
 
 
 class TestDistance:
     def test_against_scipy(self) -> None:
-        for ours, theirs in pairs(5):
-            a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
+        for value, reference in pairs(5):
+            a, b = value.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
             expected = [np.sqrt(((a - b) ** 2).sum() / (b**2).sum()), 1 - cosine(a, b), np.abs(a - b).max()]
-            assert distance(ours, theirs).tolist() == pytest.approx(expected, rel=1e-12)
+            assert distance(value, reference).tolist() == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize(
-        ("ours", "theirs", "expected"),
+        ("value", "reference", "expected"),
         [
             ([0, 0], [0, 0], [0, 1, 0]),
             ([0, 2], [0, 0], [1, 0, 2]),
@@ -59,8 +59,8 @@ class TestDistance:
             ([], [], [0, 1, 0]),
         ],
     )
-    def test_zeros_and_signs(self, ours: list[float], theirs: list[float], expected: list[float]) -> None:
-        assert distance(np.array(ours, np.float32), np.array(theirs, np.float32)).tolist() == expected
+    def test_zeros_and_signs(self, value: list[float], reference: list[float], expected: list[float]) -> None:
+        assert distance(np.array(value, np.float32), np.array(reference, np.float32)).tolist() == expected
 
     def test_integers_do_not_wrap(self) -> None:
         assert distance(np.array([0], np.uint8), np.array([255], np.uint8))[2] == 255
@@ -133,15 +133,15 @@ class TestAmongOtherTasks:
     def test_labels_and_control_side_by_side(self) -> None:
         both = self.made()
         assert (both.labelled, both.against_control) == (True, True)
-        ours, control = (both.decode(self.outputs(scale), GEOMETRY) for scale in (1.5, 1.0))
+        value, control = (both.decode(self.outputs(scale), GEOMETRY) for scale in (1.5, 1.0))
         truth = both.truth({"area": np.ones((4, 4), np.uint8)}, control)
         total = both.accumulator()
-        total.update(ours, truth, "f")
+        total.update(value, truth, "f")
         assert total.compute()["area/miou"] == 1
         assert total.compute()["rest/rel_l2"] == pytest.approx(0.5)
         assert {m.name: m.share for m in both.metrics}["rest/rel_l2"] is False
         image = np.zeros((4, 4, 3), np.uint8)
-        assert both.draw(image, ours, {"area": np.ones((4, 4), np.uint8)}).size  # a report draws the data's truth
+        assert both.draw(image, value, {"area": np.ones((4, 4), np.uint8)}).size  # a report draws the data's truth
 
     def test_labels_of_one_part_alone_need_no_mapping(self) -> None:
         both, mask = self.made(), np.ones((4, 4), np.uint8)
@@ -175,10 +175,10 @@ def test_from_frames_without_labels_to_a_verdict(unlabelled: Path, tmp_path: Pat
     report = edgekit.evaluate(bundle)
     preprocess, each = bundle.preprocess(), []
     assert bundle.contents.control is not None
-    with bundle.engine() as ours, bundle.engine(bundle.contents.control) as control:
+    with bundle.engine() as value, bundle.engine(bundle.contents.control) as control:
         for sample in Images(format="images", root=unlabelled / "data/images").open():
             feeds = preprocess(sample.images).feeds
-            each.append(distance(ours.infer(feeds)["logits"], control.infer(feeds)["logits"]))
+            each.append(distance(value.infer(feeds)["logits"], control.infer(feeds)["logits"]))
     assert report.metrics["rel_l2"] == pytest.approx(np.mean(each, axis=0)[0])
     assert 0 < report.metrics["rel_l2"] < 0.5
     assert report.control is not None

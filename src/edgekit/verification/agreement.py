@@ -71,7 +71,7 @@ class Judge:
             return str(problem)
 
 
-def judged(measure: str, ours: Sequence[float], noise: Sequence[float], limits: Limits) -> Agreement:
+def judged(measure: str, differences: Sequence[float], noise: Sequence[float], limits: Limits) -> Agreement:
     """The second judge's verdict over frames, of which it has few: what they cannot decide is undecided.
 
     Of one label a frame, 16 frames give a mean that is off by 0.2 as often as not: an engine is refused only where
@@ -79,18 +79,22 @@ def judged(measure: str, ours: Sequence[float], noise: Sequence[float], limits: 
 
     Args:
         measure: what is counted.
-        ours: disagreement of the engine with its typed model on each frame.
+        differences: disagreement of the engine with its typed model on each frame.
         noise: that of the typed model with FP32.
         limits: see :func:`edgekit.verification.limits.limits_of`.
     """
 
-    def allowed(itself: float) -> float:
-        return max(limits.disagreement, limits.disagreement_noise * itself) if limits.disagreement >= 0 else -1.0
+    def allowed(int8_mean: float) -> float:
+        return max(limits.disagreement, limits.disagreement_noise * int8_mean) if limits.disagreement >= 0 else -1.0
 
-    own, itself = float(np.mean(ours)), float(np.mean(noise))
-    low, limit, most = max(0.0, own - _half(ours)), allowed(itself), allowed(min(1.0, itself + _half(noise)))
-    verdict: Judgement = "pass" if own <= limit else "fail" if low > most else "undecided"
-    return Agreement(measure, len(ours), own, float(np.max(ours)), itself, limit, verdict, low, most)
+    mean, int8_mean = float(np.mean(differences)), float(np.mean(noise))
+    low, limit, most = (
+        max(0.0, mean - _half(differences)),
+        allowed(int8_mean),
+        allowed(min(1.0, int8_mean + _half(noise))),
+    )
+    verdict: Judgement = "pass" if mean <= limit else "fail" if low > most else "undecided"
+    return Agreement(measure, len(differences), mean, float(np.max(differences)), int8_mean, limit, verdict, low, most)
 
 
 def _half(values: Sequence[float]) -> float:

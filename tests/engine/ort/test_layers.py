@@ -48,20 +48,20 @@ class TestRecorded:
         assert [(e.start_us, e.duration_us, e.op) for e in events(precision)] == expected
 
     def test_marks_beside_kernels_do_not_count(self, precision: str) -> None:
-        told = profile(precision)
-        kernel = next(e for e in told if e["cat"] == "Node")
+        recorded = profile(precision)
+        kernel = next(e for e in recorded if e["cat"] == "Node")
         base = kernel["name"].removesuffix("_kernel_time")
         marks = [kernel | {"name": f"{base}_{mark}", "dur": 10**6} for mark in ("fence_before", "fence_after")]
         outside = kernel | {"ts": 0, "dur": 1}
-        found = layers.layer_events([*marks, outside, *told], graph(precision, "engine"), None, 2)
+        found = layers.layer_events([*marks, outside, *recorded], graph(precision, "engine"), None, 2)
         assert [e.start_us for e in found] == [e.start_us for e in events(precision)]
 
     def test_a_truncated_profile_is_refused(self, precision: str) -> None:
-        told, engine = profile(precision), graph(precision, "engine")
+        recorded, engine = profile(precision), graph(precision, "engine")
         with pytest.raises(CheckFailed, match="holds 2 of 3 queries"):
-            layers.layer_events(told, engine, None, 3)
-        last = max(e["ts"] for e in told if e["name"] == "model_run")
-        kept = [e for e in told if e["cat"] != "Node" or e["ts"] < last]
+            layers.layer_events(recorded, engine, None, 3)
+        last = max(e["ts"] for e in recorded if e["name"] == "model_run")
+        kept = [e for e in recorded if e["cat"] != "Node" or e["ts"] < last]
         with pytest.raises(CheckFailed, match="no kernel of query 1"):
             layers.layer_events(kept, engine, None, 2)
 
@@ -71,11 +71,11 @@ class TestRecorded:
         assert {e.module for e in found} == {""}
 
     def test_a_kernel_that_the_file_does_not_hold_keeps_its_name(self, precision: str) -> None:
-        told = profile(precision)
-        for event in told:
+        recorded = profile(precision)
+        for event in recorded:
             if event["cat"] == "Node":
                 event["name"], event["args"]["node_index"] = "inner_kernel_time", "900"
-        found = layers.layer_events(told, graph(precision, "engine"), graph(precision, "source"), 2)
+        found = layers.layer_events(recorded, graph(precision, "engine"), graph(precision, "source"), 2)
         assert {(e.name, e.nodes, e.module) for e in found} == {("inner/900", (), "")}
 
     def test_no_source_node_belongs_to_two_layers(self, precision: str) -> None:
