@@ -70,7 +70,8 @@ def build(root: Path, folder: Path) -> Path:
     """Build the site of the repository ``root`` in ``folder``; the folder with the finished pages.
 
     Raises:
-        Fault: a link or an anchor leads nowhere, a docstring cannot be read, a page asks another host for a file.
+        Fault: a link or an anchor leads nowhere, a docstring names a parameter that is not there, a page loads a file
+            from another host.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -85,7 +86,7 @@ def build(root: Path, folder: Path) -> Path:
         [Path(sys.executable).parent / "zensical", "build", "--strict", "--config-file", config],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=folder,
     )  # fmt: skip
-    if done.returncode != 0 or "Warning" in done.stdout:
+    if done.returncode != 0 or "Warning" in done.stdout or "griffe:" in done.stdout:
         raise Fault(f"zensical: exit code {done.returncode}\n{done.stdout}")
     check.site(folder / "site")
     return folder / "site"

@@ -73,7 +73,8 @@ def teacher(
 
     Args:
         network: positional tensors in, tuple of tensors out; put in eval mode, never changed.
-        inputs, outputs: their names, in order.
+        inputs: names of the tensors in, in order.
+        outputs: names of the tensors out, in order.
         logits: output names.
         temperature: above 0; 1 is the plain distribution.
 
