@@ -229,9 +229,9 @@ def measured(
 def relabelled(spec: Spec, source: Path, folder: Path) -> Dataset:
     """The validation frames with the classes that FP32 gives."""
     preprocess, task, frames = Preprocess(spec.preprocess), spec.task.create(), spec.data.validation.open()
-    built = folder / f"labels{ort.SUFFIX}"
-    ort.build(source, built, ENGINE)
-    with ort.open(built, ENGINE) as engine:
+    built = folder / f"labels{ort.Backend.suffix}"
+    ort.Backend(ENGINE).build(source, built)
+    with ort.Backend(ENGINE).engine(built) as engine:
         prepared = (preprocess(sample.images) for sample in frames)
         masks = [task.decode(engine.infer(one.feeds), one.geometry).labels for one in prepared]
     return Relabelled(frames, masks)

@@ -91,15 +91,15 @@ def built(
     name: str, precision: str, source: Path, typed: Path, frames: list[dict[str, np.ndarray]], folder: Path
 ) -> Healthy:
     """The engine of a typed model."""
-    engine = folder / f"{name}.{precision}{ort.SUFFIX}"
-    ort.build(typed, engine, CPU)
+    engine = folder / f"{name}.{precision}{ort.Backend.suffix}"
+    ort.Backend(CPU).build(typed, engine)
     return Healthy(name, precision, engine, typed, typed_golden(source, typed, precision, frames))
 
 
 def compressed(name: str, folder: Path, scratch: Path) -> Healthy:
     """An engine of what ``edgekit compress`` wrote."""
-    engine = scratch / f"{name}{ort.SUFFIX}"
-    ort.build(folder / "int8.onnx", engine, CPU)
+    engine = scratch / f"{name}{ort.Backend.suffix}"
+    ort.Backend(CPU).build(folder / "int8.onnx", engine)
     return Healthy(name, "int8", engine, folder / "int8.onnx", Golden.read(folder / "golden.npz"))
 
 
@@ -128,7 +128,7 @@ def plant(it: Healthy, kind: str, seed: int, scratch: Path) -> tuple[mutations.F
             broken += 1
             continue
         if moved > 1:
-            (scratch / f"fault{ort.SUFFIX}").write_bytes(fault.model.SerializeToString())
+            (scratch / f"fault{ort.Backend.suffix}").write_bytes(fault.model.SerializeToString())
             return fault, moved, {"drawn_apart": apart, "does_not_run": broken}
         apart += 1
     return None
@@ -147,13 +147,13 @@ def inner_of(it: Healthy) -> list[dict[str, np.ndarray]]:
 
 def judge(it: Healthy, fault: mutations.Fault, scratch: Path) -> dict[str, Any]:
     """What the parity check says of a faulty engine."""
-    file = scratch / f"fault{ort.SUFFIX}"
+    file = scratch / f"fault{ort.Backend.suffix}"
     engine, source = read_graph(it.engine), read_graph(it.typed)
     groups = members(engine, source)
     guilty = {engine.nodes[at].name for at in fault.nodes}
     guilty |= {source.nodes[node].name for at in fault.nodes for node in groups[at]}
     try:
-        report = check(ort, CPU, it.proven(file), limits_of(it.precision))
+        report = check(ort.Backend(CPU), it.proven(file), limits_of(it.precision))
     except EdgekitError as problem:
         return {"found": True, "named": False, "by": "error", "said": str(problem)[:200]}
     first = report.layers.departed[0] if report.layers is not None and report.layers.departed else None
@@ -250,9 +250,9 @@ def said(it: Healthy, judge: Judge | None = None) -> dict[str, Any]:
     """What the parity check says of a right engine."""
     limits, agreement = limits_of(it.precision), None
     if judge is not None:
-        with ort.open(it.engine, CPU) as engine:
+        with ort.Backend(CPU).engine(it.engine) as engine:
             agreement = judge.ask(engine, it.typed, limits)
-    report = check(ort, CPU, it.proven(), limits, agreement)
+    report = check(ort.Backend(CPU), it.proven(), limits, agreement)
     worst = report.layers.worst[0] if report.layers is not None and report.layers.worst else None
     found: dict[str, Any] = {"verdict": report.verdict, "worst_steps": None if worst is None else worst.steps}
     if agreement is not None:

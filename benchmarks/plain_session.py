@@ -63,22 +63,22 @@ def plain(file: Path, feeds: Mapping[str, Any], threads: int) -> Iterator[Ask]:
 def control(engine: Path, feeds: Mapping[str, Any], threads: int, pattern: bool = False) -> Iterator[Ask]:
     """The engine as edgekit opens it; ``pattern``: with what docs/decisions/0012 takes away."""
     from edgekit.engine import ort
-    from edgekit.engine.ort import session
+    from edgekit.engine.ort import runner
 
-    real = session.options_of
+    real = runner.options_of
 
     def with_pattern(config: ort.Config) -> Any:
         options = real(config)
         options.enable_mem_pattern = True
         return options
 
-    opened = ort.open(engine, ort.Config(engine="ort", threads=threads))
+    opened = ort.Backend(ort.Config(engine="ort", threads=threads)).engine(engine)
     if pattern:
-        ort.options_of = with_pattern  # type: ignore[assignment]
+        runner.options_of = with_pattern  # type: ignore[assignment]
     try:
         opened.__enter__()
     finally:
-        ort.options_of = real
+        runner.options_of = real
     with opened:
         yield lambda: opened.infer(feeds)
 
@@ -148,7 +148,7 @@ def prepared(name: str) -> Path:
     if not (folder / "fp32.onnx").exists():
         export(load_model(model.config()), folder / "fp32.onnx")
     # Built by this ONNX Runtime for this processor, so every time.
-    ort.build(folder / "fp32.onnx", folder / "fp32.ort.onnx", ort.Config(engine="ort"))
+    ort.Backend(ort.Config(engine="ort")).build(folder / "fp32.onnx", folder / "fp32.ort.onnx")
     shape = (1, 3, *model.transform["resize"])
     noise = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     np.savez(folder / "feeds.npz", allow_pickle=False, **{model.input: noise})

@@ -83,10 +83,10 @@ class Bench:
 
     def accuracy(self, model: bytes) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            source, engine = Path(folder) / "typed.onnx", Path(folder) / f"engine{ort.SUFFIX}"
+            source, engine = Path(folder) / "typed.onnx", Path(folder) / f"engine{ort.Backend.suffix}"
             source.write_bytes(model)
-            ort.build(source, engine, ort.Config(engine="ort"))
-            with ort.open(engine, ort.Config(engine="ort")) as opened:
+            ort.Backend(ort.Config(engine="ort")).build(source, engine)
+            with ort.Backend(ort.Config(engine="ort")).engine(engine) as opened:
                 found = evaluation.evaluate({"it": opened}, self.preprocess, self.task, self.frames)["it"]
         return found["miou"]
 

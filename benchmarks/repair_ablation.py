@@ -94,10 +94,10 @@ def main() -> None:
 
 def opened(model: bytes, folder: Path, name: str) -> ort.OrtEngine:
     """The model as the engine that a target runs."""
-    source, target = folder / f"{name}.onnx", folder / f"{name}{ort.SUFFIX}"
+    source, target = folder / f"{name}.onnx", folder / f"{name}{ort.Backend.suffix}"
     source.write_bytes(model)
-    ort.build(source, target, ENGINE)
-    return ort.open(target, ENGINE)
+    ort.Backend(ENGINE).build(source, target)
+    return ort.Backend(ENGINE).engine(target)
 
 
 def table(rows: list[dict[str, Any]], reference: float) -> str:

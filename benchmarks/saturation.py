@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the document there too")
     given = parser.parse_args()
     rows = {name: measured(layer, given.queries) for name, layer in LAYERS.items()}
-    facts = ort.fingerprint(ort.Config(engine="ort"))
+    facts = ort.Backend(ort.Config(engine="ort")).fingerprint()
     document = {"machine": machine(), "device": facts, "layers": rows}
     if given.out is not None:
         write_json(given.out, document)

@@ -20,7 +20,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor, "_package", lambda title, module, install: Probe(title, True, module))
     monkeypatch.setattr(plugins, "names", lambda kind, real=plugins.names: ("ort",) if kind == "engine" else real(kind))
-    monkeypatch.setattr(ort, "probe", lambda: [Probe("ort/cpu", True, "ran a model")])
+    monkeypatch.setattr(ort.Backend, "probe", lambda: [Probe("ort/cpu", True, "ran a model")])
 
 
 @pytest.mark.usefixtures("bare")

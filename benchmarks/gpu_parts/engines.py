@@ -10,11 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import plugins
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
-from edgekit.engine import EngineConfig
+from edgekit.engine import EngineConfig, backend
 from edgekit.stages.build import make_engines
 
 TINY = Path(__file__).parent / "tiny"
@@ -27,17 +26,17 @@ def check(config: EngineConfig, precisions: tuple[str, ...]) -> dict[str, Any]:
         MissingRequirement: the backend, or the device that it wants, is not here.
         CheckFailed: an engine does not compute what its model says.
     """
-    module = plugins.load("engine", config.engine)
+    made = backend(config)
     try:
-        module.require(config)
+        made.require()
     except MissingRequirement:
         raise
     except EnvironmentFault as fault:  # such as a GPU that this TensorRT does not build for
         raise MissingRequirement(f"{config.engine} for this device", note=str(fault)) from fault
-    figures: dict[str, Any] = dict(module.fingerprint(config))
+    figures: dict[str, Any] = dict(made.fingerprint())
     with tempfile.TemporaryDirectory() as folder:
         models = {precision: TINY / f"{precision}.onnx" for precision in precisions}
-        make_engines(module, config, models, Golden.read(TINY / "golden.npz"), Path(folder), Silent())
+        make_engines(made, models, Golden.read(TINY / "golden.npz"), Path(folder), Silent())
         reports = json.loads((Path(folder) / "parity.json").read_text())
     for report in reports:
         assert report["verdict"] == "pass", f"{report['engine']}: {report['verdict']}: {report.get('reason')}"

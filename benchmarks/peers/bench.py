@@ -36,7 +36,7 @@ class ValidationBench:
         self.metric = Metric(DECIDING[model.metric][0], higher=True)
 
     def accuracy(self, model: bytes) -> float:
-        with _built(model) as (_, path), ort.open(path, CONFIG) as engine:
+        with _built(model) as (_, path), ort.Backend(CONFIG).engine(path) as engine:
             found = measure.accuracy(self.model, self.camvid, engine.infer, self.source, ("val",))
         value = found["val"][self.metric.name]
         assert value is not None
@@ -47,14 +47,14 @@ class ValidationBench:
             engines: dict[str, Engine] = {}
             for name, content in models.items():
                 _, path = stack.enter_context(_built(content))
-                engines[name] = stack.enter_context(ort.open(path, CONFIG))
+                engines[name] = stack.enter_context(ort.Backend(CONFIG).engine(path))
             times = in_turn(engines, self.frames[0], queries, WARMUP)
         return {name: summarise(values) for name, values in times.items()}
 
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
         with contextlib.ExitStack() as stack:
             paths = {name: stack.enter_context(_built(content))[1] for name, content in models.items()}
-            openers = {name: lambda path=path: ort.open(path, CONFIG) for name, path in paths.items()}
+            openers = {name: lambda path=path: ort.Backend(CONFIG).engine(path) for name, path in paths.items()}
             return opened_in_turn(openers, self.frames[0], faster.LOADS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
@@ -65,7 +65,7 @@ class ValidationBench:
         with _built(model) as (source, engine):
             golden = typed_golden(self.source, source, precision, feeds)
             try:
-                require(check(ort, CONFIG, Proven(engine, source, precision, golden), limits_of(precision)))
+                require(check(ort.Backend(CONFIG), Proven(engine, source, precision, golden), limits_of(precision)))
             except CheckFailed as problem:
                 return str(problem)
         return ""
@@ -77,6 +77,6 @@ def _built(model: bytes) -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.onnx"
         source.write_bytes(model)
-        engine = Path(folder) / f"engine{ort.SUFFIX}"
-        ort.build(source, engine, CONFIG)
+        engine = Path(folder) / f"engine{ort.Backend.suffix}"
+        ort.Backend(CONFIG).build(source, engine)
         yield source, engine

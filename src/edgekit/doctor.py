@@ -14,8 +14,8 @@ from pathlib import Path
 
 from edgekit import sensors
 from edgekit.core import plugins
-from edgekit.core.errors import MissingRequirement
-from edgekit.engine import Probe
+from edgekit.core.errors import InputError, MissingRequirement
+from edgekit.engine import Probe, backend_class
 from edgekit.profiling import machine
 from edgekit.reporting import find_browser
 
@@ -46,7 +46,7 @@ def examine() -> list[Probe]:
         _clocks(str(facts["governor"])),
     ]
     for name in plugins.names("engine"):
-        found += plugins.load("engine", name).probe()
+        found += _engine(name)
     with ThreadPoolExecutor() as pool:  # each waits for a process of its own
         packages = pool.map(lambda package: _package(*package), PACKAGES)
         extras = pool.map(lambda extra: _extra(*extra), EXTRAS.items())
@@ -55,6 +55,13 @@ def examine() -> list[Probe]:
         found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
         found += extras
     return [*found, _browser(), _command("ssh (--host)", "ssh", "sudo apt-get install openssh-client")]
+
+
+def _engine(name: str) -> list[Probe]:
+    try:
+        return backend_class(name).probe()
+    except InputError as refused:  # a plugin of another package: the rest of the machine is still of interest
+        return [Probe(name, False, str(refused), "install a version of the plugin that fits this edgekit")]
 
 
 def _clocks(governor: str) -> Probe:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit import __version__, remote
+from edgekit import __version__, engine, remote
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
 from edgekit.core.locks import locked
@@ -76,13 +75,16 @@ def compress(
 def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> Compressed:
     from edgekit.stages import compress, export
 
+    backend = engine.backend(spec.targets[target])  # without its host: a technique that measures does so here
     frames = export.calibration_data(spec)
     measures = bool(spec.compress) and spec.compress[0].quantize.measures
     with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
         exported = export.export_model(spec, workspace, frames, progress)
         export.check_task(spec, exported)
         quantized = (
-            compress.quantize_model(spec, target, workspace, exported, frames, progress) if spec.compress else None
+            compress.quantize_model(spec, target, backend, workspace, exported, frames, progress)
+            if spec.compress
+            else None
         )
         return compress.typed_models(target, exported, quantized, workspace)
 
@@ -118,11 +120,11 @@ def sensitivity(
 
     spec = _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
-    folder = _out(spec, out)
+    backend, folder = engine.backend(spec.targets[target]), _out(spec, out)
     workspace = _workspace(spec, out, fresh)
     frames = export.calibration_data(spec)
     exported = export.export_model(spec, workspace, frames, progress)
-    found, picture = compress.analyse_layers(spec, target, exported, frames, by_metric, progress)
+    found, picture = compress.analyse_layers(spec, target, backend, exported, frames, by_metric, progress)
     document = folder / "sensitivity.json"
     with locked(document):  # the picture is that of the numbers
         write_json(document, found.to_dict())
@@ -151,17 +153,17 @@ def build(
     spec = _judgeable(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
-    config = spec.targets[_target(spec, target)]
-    remote.backend(config, progress).require(config)  # no work for an engine that is not here
+    backend = remote.backend(spec.targets[_target(spec, target)], progress)
+    backend.require()  # no work for an engine that is not here
     workspace = _workspace(spec, out, fresh)
     final = _out(spec, out) / f"{spec.name}-{target}"
     # The labels before time goes into anything else.
     with locked(final), labels.checked(spec, ("evaluation",), workspace, progress) as data:
         compressed = _compress(spec, target, workspace, progress)
         _published(spec, compressed, out)
-        built = build_engines(spec, target, config, compressed, workspace, progress)
+        built = build_engines(spec, target, backend, compressed, workspace, progress)
         origins = export.origins(spec, compressed)
-        bundle = publish_bundle(spec, target, final, compressed, built, data.get("evaluation"), origins)
+        bundle = publish_bundle(spec, target, backend, final, compressed, built, data.get("evaluation"), origins)
         return replace(bundle, stages=(*compressed.stages, built))
 
 
@@ -180,19 +182,19 @@ def verify(
     model that departs; see :mod:`edgekit.verification.reduce`.
     """
     bundle = _bundle(bundle)
-    candidate, golden, config = bundle.contents.candidate, bundle.golden(), bundle.contents.engine
+    candidate, golden, backend = bundle.contents.candidate, bundle.golden(), bundle.backend()
     limits = limits_of(candidate.precision, bundle.contents.parity)
     bundle.engine()  # refuses one that was built for another machine
-    module, model = plugins.load("engine", config.engine), bundle.path / candidate.model
+    model = bundle.path / candidate.model
     proven = Proven(bundle.path / candidate.file, model, candidate.precision, golden)
     with progress.track("verify"):
         said = bundle.agreement
-        report = check(module, config, proven, limits, said, bundle=bundle.identity, name=candidate.file)
+        report = check(backend, proven, limits, said, bundle=bundle.identity, name=candidate.file)
     limit = limits.output_rel_l2
     if bisect:
-        report = replace(report, departure=departures.find(module, config, model, golden, limit, progress))
+        report = replace(report, departure=departures.find(backend, model, golden, limit, progress))
     if reduce is not None:
-        report = replace(report, reduction=reductions.reduce(config, model, golden, limit, reduce, progress))
+        report = replace(report, reduction=reductions.reduce(backend, model, golden, limit, reduce, progress))
     return report
 
 

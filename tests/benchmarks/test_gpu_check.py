@@ -144,7 +144,7 @@ def test_a_device_that_a_backend_does_not_know_is_skipped(monkeypatch: pytest.Mo
     def refuse(config: ort.Config) -> None:
         raise EnvironmentFault("no kernels for compute capability 9.0")
 
-    monkeypatch.setattr(ort, "require", refuse)
+    monkeypatch.setattr(ort.Backend, "require", refuse)
     with pytest.raises(MissingRequirement, match=r"ort for this device .* no kernels for compute capability 9\.0"):
         engines.check(ort.Config(engine="ort"), ("fp32",))
 

@@ -86,8 +86,8 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def built(source: Path, folder: Path, **keys: Any) -> guard.Facts:
-    target = folder / f"{source.stem}{trt.SUFFIX}"
-    trt.build(source, target, trt.Config(engine="trt", **keys))
+    target = folder / f"{source.stem}{trt.Backend.suffix}"
+    trt.Backend(trt.Config(engine="trt", **keys)).build(source, target)
     return guard.check(target, replace(_machine(keys), driver="any"))
 
 

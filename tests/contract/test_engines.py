@@ -7,16 +7,16 @@ import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from edgekit import engine as engines
 from edgekit.core import plugins
 from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, TensorError
-from edgekit.engine import Engine, EngineConfig, Probe
+from edgekit.engine import Backend, Engine, EngineConfig, Probe, target_of
 from tests.support.graphs import node, normal, relative_l2, write
 
 # The smallest section of a spec for each backend; a new backend adds a line.
@@ -36,10 +36,10 @@ def feeds(seed: int) -> dict[str, np.ndarray]:
     return {"image": normal(seed, 1, 3, 10, 12), "offset": normal(seed + 100, 1, 4, 1, 1)}
 
 
-def config_of(module: ModuleType, name: str) -> Any:
+def config_of(name: str) -> EngineConfig:
     if name not in EXAMPLES:
         pytest.fail(f"the backend {name!r} has no example; add one to EXAMPLES in {__file__}")
-    return module.Config.model_validate(EXAMPLES[name])
+    return target_of(EXAMPLES[name])
 
 
 @pytest.fixture(scope="module", params=plugins.names("engine"))
@@ -48,19 +48,18 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def module(name: str) -> ModuleType:
-    return plugins.load("engine", name)
+def backend(name: str) -> Backend:
+    return engines.backend(config_of(name))
 
 
 @pytest.fixture(scope="module")
-def built(name: str, module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(name: str, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine file, or a skip that says why there is none."""
-    config = config_of(module, name)
-    probes = module.probe()
+    probes = backend.probe()
     if not any(p.works for p in probes):
         pytest.skip("; ".join(f"{p.name}: {p.detail}" for p in probes))
     try:
-        module.require(config)
+        backend.require()
     except EnvironmentFault as fault:
         pytest.skip(str(fault))
     folder = tmp_path_factory.mktemp(name)
@@ -73,44 +72,47 @@ def built(name: str, module: ModuleType, tmp_path_factory: pytest.TempPathFactor
     inputs = [("image", (1, 3, 10, 12), "float32"), ("offset", (1, 4, 1, 1), "float32")]
     outputs = [("features", (1, 4, 8, 10), "float32"), ("mean", (1, 4, 1, 1), "float32")]
     source = write(folder / "source.onnx", nodes, inputs, outputs, {"w": WEIGHT})
-    target = folder / f"built{module.SUFFIX}"
-    module.build(source, target, config)
+    target = folder / f"built{backend.suffix}"
+    backend.build(source, target)
     return target
 
 
 @pytest.fixture
-def engine(name: str, module: ModuleType, built: Path) -> Iterator[Engine]:
-    with module.open(built, config_of(module, name)) as opened:
+def engine(backend: Backend, built: Path) -> Iterator[Engine]:
+    with backend.engine(built) as opened:
         yield opened
 
 
-class TestModule:
-    def test_config(self, name: str, module: ModuleType) -> None:
-        assert issubclass(module.Config, EngineConfig)
-        field = module.Config.model_fields["engine"].annotation
+class TestBackend:
+    def test_config(self, name: str, backend: Backend) -> None:
+        config = backend.config
+        field = type(config).model_fields["engine"].annotation
         assert get_origin(field) is Literal
         assert get_args(field) == (name,)
-        config = config_of(module, name)
         with pytest.raises(ValidationError, match="frozen"):
             config.engine = "other"
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-            module.Config.model_validate(EXAMPLES[name] | {"no_such_key": 1})
-        assert module.Config.model_validate(json.loads(config.model_dump_json())) == config
+            target_of(EXAMPLES[name] | {"no_such_key": 1})
+        assert target_of(json.loads(config.model_dump_json())) == config
 
-    def test_functions(self, module: ModuleType) -> None:
-        wanted = {
-            "build": ["source", "target", "config", "progress"],
-            "open": ["path", "config"],
-            "require": ["config"],
-            "fingerprint": ["config"],
-        }
-        for function, parameters in wanted.items():
-            assert list(inspect.signature(getattr(module, function)).parameters)[: len(parameters)] == parameters
-        assert inspect.getdoc(module)
-        assert module.SUFFIX.startswith(".")
+    def test_form(self, name: str, backend: Backend) -> None:
+        assert backend.suffix.startswith(".")
+        assert inspect.getdoc(plugins.load("engine", name))
+        for method, own in inspect.getmembers(type(backend), inspect.isfunction):
+            if (wanted := vars(Backend).get(method)) is not None and not method.startswith("_"):
+                wanted = wanted.__func__ if isinstance(wanted, staticmethod) else wanted
+                assert list(inspect.signature(own).parameters) == list(inspect.signature(wanted).parameters), method
 
-    def test_probe(self, module: ModuleType) -> None:
-        found = module.probe()
+    def test_int8_has_a_control(self, backend: Backend) -> None:
+        assert backend.control("int8") == backend.int8_control != "int8"
+        assert backend.control("fp16") == "fp32"
+
+    def test_facts_that_are_equal_are_the_same(self, backend: Backend) -> None:
+        assert backend.same_fact("engine", "a", "a")
+        assert not backend.same_fact("engine", "a", "b")
+
+    def test_probe(self, backend: Backend) -> None:
+        found = backend.probe()
         assert found
         for probe in found:
             assert isinstance(probe, Probe)
@@ -118,10 +120,10 @@ class TestModule:
             assert probe.detail
             assert probe.works or probe.install, f"{probe.name} does not work and names no install line"
 
-    def test_fingerprint(self, name: str, module: ModuleType, built: Path) -> None:
+    def test_fingerprint(self, name: str, backend: Backend, built: Path) -> None:
         """Taken after the build, so that a machine without the backend skips."""
-        found = module.fingerprint(config_of(module, name))
-        assert found == module.fingerprint(config_of(module, name))
+        found = backend.fingerprint()
+        assert found == engines.backend(config_of(name)).fingerprint()
         assert found == json.loads(json.dumps(found))
         assert found["engine"] == name
 
@@ -185,8 +187,8 @@ class TestInfer:
 
 
 class TestLifecycle:
-    def test_closed_before_and_after(self, name: str, module: ModuleType, built: Path) -> None:
-        engine = module.open(built, config_of(module, name))
+    def test_closed_before_and_after(self, backend: Backend, built: Path) -> None:
+        engine = backend.engine(built)
         for _ in range(2):
             with pytest.raises(InputError, match="is not open"):
                 engine.infer(feeds(0))
@@ -196,16 +198,21 @@ class TestLifecycle:
         with pytest.raises(InputError, match="is not open"):
             engine.infer(feeds(0))
 
-    def test_closing_twice_does_nothing(self, name: str, module: ModuleType, built: Path) -> None:
-        engine = module.open(built, config_of(module, name))
-        engine.__exit__(None, None, None)
-        engine.__enter__()
-        engine.__enter__()
+    def test_opening_and_closing_twice_does_nothing(self, backend: Backend, built: Path) -> None:
+        engine = backend.engine(built)
+        engine.close()
+        assert engine.open() is engine
+        assert engine.open() is engine
         engine.infer(feeds(0))
-        engine.__exit__(None, None, None)
-        engine.__exit__(None, None, None)
-        with pytest.raises(InputError, match="is not open"):
+        with engine:  # the end of the block closes it, whoever opened it
             engine.infer(feeds(0))
+        engine.close()
+        with pytest.raises(InputError, match=r"is not open.* or call open\(\) first"):
+            engine.infer(feeds(0))
+        with pytest.raises(InputError, match="is not open"):
+            engine.profile_layers(feeds(0), 1)
+        with engine.open():
+            assert relative_l2(engine.infer(feeds(0))["mean"], reference(feeds(0))["mean"]) < LIMIT
 
     def test_description_is_json(self, name: str, engine: Engine) -> None:
         facts = engine.describe()
@@ -213,20 +220,20 @@ class TestLifecycle:
         assert facts["engine"] == name
         assert facts["version"]
 
-    def test_damaged_file(self, name: str, module: ModuleType, built: Path, tmp_path: Path) -> None:
-        broken = tmp_path / f"broken{module.SUFFIX}"
+    def test_damaged_file(self, backend: Backend, built: Path, tmp_path: Path) -> None:
+        broken = tmp_path / f"broken{backend.suffix}"
         broken.write_bytes(b"\0" + built.read_bytes()[: built.stat().st_size // 2])
-        with pytest.raises(EdgekitError, match="broken"), module.open(broken, config_of(module, name)):
+        with pytest.raises(EdgekitError, match="broken"), backend.engine(broken):
             pass
 
-    def test_build_refuses_what_is_no_model(self, name: str, module: ModuleType, built: Path, tmp_path: Path) -> None:
-        source, target = tmp_path / "text.onnx", tmp_path / f"out{module.SUFFIX}"
+    def test_build_refuses_what_is_no_model(self, backend: Backend, built: Path, tmp_path: Path) -> None:
+        source, target = tmp_path / "text.onnx", tmp_path / f"out{backend.suffix}"
         source.write_text("not a model")
         with pytest.raises(InputError, match=r"text\.onnx"):
-            module.build(source, target, config_of(module, name))
+            backend.build(source, target)
         assert list(tmp_path.iterdir()) == [source]
 
-    def test_build_is_deterministic(self, name: str, module: ModuleType, built: Path, tmp_path: Path) -> None:
+    def test_build_is_deterministic(self, backend: Backend, built: Path, tmp_path: Path) -> None:
         again = tmp_path / built.name
-        module.build(built.with_name("source.onnx"), again, config_of(module, name))
+        backend.build(built.with_name("source.onnx"), again)
         assert again.read_bytes() == built.read_bytes()

@@ -59,14 +59,18 @@ def feeds_of(model: str) -> Arrays:
 
 
 def run(path: Path, feeds: Arrays, optimised: bool = False) -> Arrays:
-    with ort.open(path, ort.Config(engine="ort"), optimised=optimised) as engine:
+    with (
+        ort.Backend(ort.Config(engine="ort")).engine(path)
+        if optimised
+        else ort.reference(path, ort.Config(engine="ort"))
+    ) as engine:
         return engine.infer(feeds)
 
 
 def engine_of(model: bytes, folder: Path) -> Path:
     (folder / "typed.onnx").write_bytes(model)
-    target = folder / f"engine{ort.SUFFIX}"
-    ort.build(folder / "typed.onnx", target, ort.Config(engine="ort"))
+    target = folder / f"engine{ort.Backend.suffix}"
+    ort.Backend(ort.Config(engine="ort")).build(folder / "typed.onnx", target)
     return target
 
 

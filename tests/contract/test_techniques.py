@@ -109,7 +109,7 @@ def infer(model: bytes, feed: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def run(model: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
-    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(model) as engine:
         return engine.infer(feed)["y"]
 
 

@@ -43,7 +43,7 @@ def test_builds_are_byte_identical(precision: str, tiny_bundle: Path, tmp_path: 
     source = tiny_bundle / "models" / f"{precision}.onnx"
     results = set()
     for index in range(6):
-        ort.build(source, tmp_path / f"{index}.ort.onnx", ort.Config(engine="ort"))
+        ort.Backend(ort.Config(engine="ort")).build(source, tmp_path / f"{index}.ort.onnx")
         results.add((tmp_path / f"{index}.ort.onnx").read_bytes())
     assert len(results) == 1
     assert results == {(tiny_bundle / "engines" / f"{precision}.ort.onnx").read_bytes()}

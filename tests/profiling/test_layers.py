@@ -122,7 +122,7 @@ def test_rows() -> None:
 
 def test_live_warm_up_does_not_count(tiny_bundle: Path) -> None:
     source = tiny_bundle / "models" / "int8.onnx"
-    with ort.open(tiny_bundle / "engines" / "int8.ort.onnx", ort.Config(engine="ort")) as engine:
+    with ort.Backend(ort.Config(engine="ort")).engine(tiny_bundle / "engines" / "int8.ort.onnx") as engine:
         recorded = layers.layer_events(engine, IMAGE, 4, source, warmup=2)
         found = layers.layer_times(engine, IMAGE, 2, source)
     assert [e.query for e in recorded] == sorted(e.query for e in recorded)

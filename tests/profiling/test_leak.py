@@ -95,7 +95,7 @@ def test_an_engine_that_keeps_memory_is_found(
 ) -> None:
     install_keeping_engine(tmp_path / "site", monkeypatch)
     config = {"engine": "keeping", "kib_a_query": kib_a_query}
-    found = leak_test("keeping", tmp_path / "e.keeping", config, FEEDS, queries=400)
+    found = leak_test(tmp_path / "e.keeping", config, FEEDS, queries=400)
     assert found["verdict"] == verdict, found["reason"]
     if kib_a_query:
         assert found["slope_kib_per_1000"] == pytest.approx(4000, rel=0.1)
@@ -106,17 +106,19 @@ def test_an_engine_that_keeps_memory_is_found(
 def test_onnx_runtime_does_not_leak(tmp_path: Path) -> None:
     tensors = [("x", (1, 4), "float32")], [("y", (1, 4), "float32")]
     engine = tmp_path / "small.ort.onnx"
-    ort.build(write(tmp_path / "m.onnx", [node("Relu", "x", "y")], *tensors, {}), engine, ort.Config(engine="ort"))
-    found = leak_test("ort", engine, {"engine": "ort"}, FEEDS, queries=2000)
+    ort.Backend(ort.Config(engine="ort")).build(
+        write(tmp_path / "m.onnx", [node("Relu", "x", "y")], *tensors, {}), engine
+    )
+    found = leak_test(engine, {"engine": "ort"}, FEEDS, queries=2000)
     assert found["verdict"] != "leak", found["reason"]
 
 
 def test_too_few_queries() -> None:
     with pytest.raises(InputError, match="a leak test of 50 queries; at least 200"):
-        leak_test("ort", Path("none"), {"engine": "ort"}, FEEDS, queries=50)
+        leak_test(Path("none"), {"engine": "ort"}, FEEDS, queries=50)
 
 
 def test_a_child_that_dies_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bad.ort.onnx").write_bytes(b"nothing")
     with pytest.raises(CheckFailed, match=r"measures leak of bad\.ort\.onnx ended with 1"):
-        leak_test("ort", tmp_path / "bad.ort.onnx", {"engine": "ort"}, FEEDS)
+        leak_test(tmp_path / "bad.ort.onnx", {"engine": "ort"}, FEEDS)

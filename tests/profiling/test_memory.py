@@ -22,7 +22,7 @@ def test_memory_of_an_engine(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     config = bundle.contents.engine.model_dump(mode="json")
     feeds = {"image": np.zeros((1, 3, 32, 48), np.float32)}
-    memory = measure_memory("ort", bundle.path / bundle.contents.candidate.file, config, feeds)
+    memory = measure_memory(bundle.path / bundle.contents.candidate.file, config, feeds)
     assert memory["peak_rss"] == pytest.approx(memory["imports"] + memory["engine"])
     assert memory["imports"] > 20  # Python, NumPy and ONNX Runtime
     assert 0 < memory["engine"] < 100
@@ -39,8 +39,10 @@ def test_memory_of_an_engine_counts_its_weights(tmp_path: Path) -> None:
     nodes = [node("MatMul", "x w", "y")]
     inputs, outputs = [("x", (1, 2048), "float32")], [("y", (1, 6144), "float32")]
     engine = tmp_path / "big.ort.onnx"
-    ort.build(write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": weight}), engine, ort.Config(engine="ort"))
-    memory = measure_memory("ort", engine, {"engine": "ort"}, {"x": np.ones((1, 2048), np.float32)}, queries=2)
+    ort.Backend(ort.Config(engine="ort")).build(
+        write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": weight}), engine
+    )
+    memory = measure_memory(engine, {"engine": "ort"}, {"x": np.ones((1, 2048), np.float32)}, queries=2)
     mib = weight.nbytes / 2**20
     assert 0.9 * mib < memory["engine"] < 4 * mib
     assert 0.9 * mib < memory["opened"] <= memory["engine"]
@@ -53,15 +55,15 @@ def test_the_arena_is_what_activations_need(tmp_path: Path) -> None:
     inputs, outputs = [("x", (6144, 1), "float32")], [("y", (1, 1), "float32")]
     source = write(tmp_path / "m.onnx", nodes, inputs, outputs, {"w": normal(1, 1, 1024)})
     engine = tmp_path / "m.ort.onnx"
-    ort.build(source, engine, ort.Config(engine="ort"))
-    memory = measure_memory("ort", engine, {"engine": "ort"}, {"x": np.ones((6144, 1), np.float32)}, queries=2)
+    ort.Backend(ort.Config(engine="ort")).build(source, engine)
+    memory = measure_memory(engine, {"engine": "ort"}, {"x": np.ones((6144, 1), np.float32)}, queries=2)
     assert 48 <= memory["activations"] < 56
     assert 48 <= memory["arena"] < 128  # powers of two
 
 
 def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: Any) -> dict[str, float]:
     install_keeping_engine(tmp_path / "site", monkeypatch)
-    return measure_memory("keeping", tmp_path / "e", {"engine": "keeping"} | config, FEEDS, queries=10)
+    return measure_memory(tmp_path / "e", {"engine": "keeping"} | config, FEEDS, queries=10)
 
 
 def test_scratch_memory_of_a_query_is_activation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_memory_process_that_dies_is_reported(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     config = bundle.contents.engine.model_dump(mode="json")
     with pytest.raises(CheckFailed, match=r"memory of int8.ort.onnx ended with 1: .*missing input 'image'"):
-        measure_memory("ort", bundle.path / bundle.contents.candidate.file, config, {})
+        measure_memory(bundle.path / bundle.contents.candidate.file, config, {})
 
 
 def test_a_kernel_that_does_not_tell_is_named() -> None:

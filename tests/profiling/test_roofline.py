@@ -77,7 +77,7 @@ class TestOperations:
         nodes = [node("Conv", "x w", "c", group=2, strides=[2, 2]), node("ConvTranspose", "c t", "y", strides=[2, 2])]
         inputs, outputs = [("x", (1, 4, 9, 11), "float32")], [("y", (1, 5, 8, 10), "float32")]
         path = write(tmp_path / "m.onnx", nodes, inputs, outputs, weights)
-        with ort.open(path, ort.Config(engine="ort"), optimised=False) as engine:
+        with ort.reference(path) as engine:
             found = engine.profile_layers({"x": normal(0, 1, 4, 9, 11)}, 1, path)
         assert [roofline.flops(e) for e in found] == [2 * (4 * 5) * 8 * 2 * 9, 2 * (4 * 5) * 8 * 5 * 4]
         sizes = [4 * (4 * 99 + 8 * 18 + 8 * 20), 4 * (8 * 20 + 8 * 20 + 5 * 80)]
@@ -140,7 +140,7 @@ class TestLimits:
 
 
 def test_peaks_of_this_machine(tmp_path: Path) -> None:
-    with ort.open(convnet(tmp_path / "m.onnx"), ort.Config(engine="ort", threads=2), optimised=False) as engine:
+    with ort.reference(convnet(tmp_path / "m.onnx"), ort.Config(engine="ort", threads=2)) as engine:
         peaks = roofline.measure_peaks(engine, seconds=0.01)
     assert peaks.threads == 2
     assert [size for size, _ in peaks.bandwidth] == list(roofline.WORKING_SETS)

@@ -107,8 +107,8 @@ class TestActivationsOfAnySize:
         feed = {"x": normal(0, 1, 3, 16, 16) * np.float32(scale)}
         found = ptq.apply(Job(path, [feed], profile), ptq.Config())
         (tmp_path / "typed.onnx").write_bytes(found.model)
-        ort.build(tmp_path / "typed.onnx", tmp_path / f"m{ort.SUFFIX}", ort.Config(engine="ort"))
-        with ort.open(tmp_path / f"m{ort.SUFFIX}", ort.Config(engine="ort")) as engine:
+        ort.Backend(ort.Config(engine="ort")).build(tmp_path / "typed.onnx", tmp_path / f"m{ort.Backend.suffix}")
+        with ort.Backend(ort.Config(engine="ort")).engine(tmp_path / f"m{ort.Backend.suffix}") as engine:
             result = engine.infer(feed)["y"]
         assert np.isfinite(result).all()
         if scale > 1:

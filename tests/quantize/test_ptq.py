@@ -34,14 +34,18 @@ def quantized(
 
 
 def outputs(path: Path, feeds: dict[str, np.ndarray], optimised: bool = False) -> dict[str, np.ndarray]:
-    with ort.open(path, ort.Config(engine="ort"), optimised=optimised) as engine:
+    with (
+        ort.Backend(ort.Config(engine="ort")).engine(path)
+        if optimised
+        else ort.reference(path, ort.Config(engine="ort"))
+    ) as engine:
         return engine.infer(feeds)
 
 
 def engine_of(model: bytes, folder: Path) -> Path:
     (folder / "typed.onnx").write_bytes(model)
-    target = folder / f"engine{ort.SUFFIX}"
-    ort.build(folder / "typed.onnx", target, ort.Config(engine="ort"))
+    target = folder / f"engine{ort.Backend.suffix}"
+    ort.Backend(ort.Config(engine="ort")).build(folder / "typed.onnx", target)
     return target
 
 

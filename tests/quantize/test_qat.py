@@ -211,8 +211,8 @@ class TestResult:
         found = qat.apply(job, qat.Config(training=QUICK, control=False))
         assert "control" not in found.record["qat"]
         (tmp_path / "typed.onnx").write_bytes(found.model)
-        ort.build(tmp_path / "typed.onnx", tmp_path / "engine.ort.onnx", ort.Config(engine="ort"))
-        with ort.open(tmp_path / "engine.ort.onnx", ort.Config(engine="ort")) as engine:
+        ort.Backend(ort.Config(engine="ort")).build(tmp_path / "typed.onnx", tmp_path / "engine.ort.onnx")
+        with ort.Backend(ort.Config(engine="ort")).engine(tmp_path / "engine.ort.onnx") as engine:
             assert engine.infer(frame(3)[0])["logits"].shape == (1, 3, *SIZE)
 
     def test_teacher_needs_no_truth(self, job: Job) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from edgekit import remote
-from edgekit.core import plugins
 from edgekit.core.errors import BundleError, EdgekitError, EnvironmentFault, ModelError, OutputError, SpecError
 from edgekit.core.progress import Silent
 from edgekit.engine import ort, trt
@@ -56,7 +55,7 @@ def config(**keys: Any) -> trt.Config:
 
 def built(model: Path, folder: Path, target: trt.Config) -> Path:
     engine = folder / "int8.engine"
-    Board(HOST, target).build(model, engine, target)
+    Board(HOST, target).build(model, engine)
     return engine
 
 
@@ -76,7 +75,7 @@ class TestTrtexec:
         board.trtexec(version)
         steps, target = Steps(), config(device="orin-agx-64gb") if version == "10.3.0" else config()
         engine = tmp_path / "out" / "int8.engine"
-        Board(HOST, target, steps).build(model, engine, target)
+        Board(HOST, target, steps).build(model, engine)
         made = {file.name.removeprefix("int8.engine") for file in engine.parent.iterdir()}
         extra = {".cache", ".json", ".layers.json", ".log", ".profile.json", ".remote.json", ".summary.json"}
         assert made == {"", *extra}
@@ -92,10 +91,10 @@ class TestTrtexec:
     def check_outputs(self, model: Path, engine: Path, target: trt.Config) -> None:
         """The engine runs on the board, and computes what the model says."""
         feeds = {"x": normal(7, 1, 3, 16, 16)}
-        with ort.open(model, ort.Config(engine="ort"), optimised=False) as reference:
+        with ort.reference(model) as reference:
             wanted = reference.infer(feeds)
             interface = (reference.inputs, reference.outputs)
-        with Board(HOST, target).open(engine, target) as opened:
+        with Board(HOST, target).engine(engine) as opened:
             assert (opened.inputs, opened.outputs) == interface
             np.testing.assert_allclose(opened.infer(feeds)["y"], wanted["y"], rtol=1e-5, atol=1e-5)
             assert opened.describe() == {"engine": "trt", "host": HOST, "by": "trtexec"}
@@ -114,7 +113,7 @@ class TestTrtexec:
 
     def test_fingerprint_is_that_of_the_backend_there(self, board: Loopback) -> None:
         board.trtexec("10.3.0")
-        assert Board(HOST, config()).fingerprint(config()) == {
+        assert Board(HOST, config()).fingerprint() == {
             "engine": "trt",
             "flavour": "tensorrt",
             "tensorrt": "10.3.0",
@@ -161,7 +160,7 @@ class TestTrtexec:
             # A shell starts what runs in its background with Ctrl-C ignored, these tests too.
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"target = trt.Config(engine='trt', host={HOST!r})\n"
-            "Board(target.host, target).build(Path(sys.argv[1]), Path(sys.argv[2]), target)\n"
+            "Board(target.host, target).build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         )
         command = [sys.executable, "-c", script, str(model), str(tmp_path / "out" / "int8.engine")]
         child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -233,16 +232,16 @@ class TestEdgekit:
         board.python()
         target = ort.Config(engine="ort", threads=1)
         stand_in, engine = Board(HOST, target), tmp_path / "out" / "fp32.ort.onnx"
-        assert stand_in.fingerprint(target) == ort.fingerprint(target)
-        stand_in.build(model, engine, target)
+        assert stand_in.fingerprint() == ort.Backend(target).fingerprint()
+        stand_in.build(model, engine)
         assert json.loads(engine.with_name("fp32.ort.onnx.profile.json").read_text())[0]["name"]
         assert board.left() == []
         feeds = {"x": normal(8, 1, 3, 16, 16)}
-        with ort.open(engine, target) as here, stand_in.open(engine, target) as there:
+        with ort.Backend(target).engine(engine) as here, stand_in.engine(engine) as there:
             np.testing.assert_array_equal(there.infer(feeds)["y"], here.infer(feeds)["y"])
             assert there.describe()["by"] == "edgekit"
-        times, by = stand_in.race({"one": engine}, feeds, target)
-        assert (by, len(times["one"]), min(times["one"]) > 0) == ("edgekit", LOADS * EACH, True)
+        times = stand_in.race({"one": engine}, feeds)
+        assert (times.by, len(times.ms["one"]), min(times.ms["one"]) > 0) == ("edgekit", LOADS * EACH, True)
         assert board.left() == []
 
     def test_errors_keep_their_kind(self, board: Loopback, tmp_path: Path) -> None:
@@ -251,7 +250,7 @@ class TestEdgekit:
         convnet(broken)
         broken.write_bytes(broken.read_bytes().replace(b"Relu", b"Rely"))
         with pytest.raises(ModelError, match=rf"{HOST}: .*ONNX Runtime refuses the model"):
-            Board(HOST, target).build(broken, tmp_path / "out" / "fp32.ort.onnx", target)
+            Board(HOST, target).build(broken, tmp_path / "out" / "fp32.ort.onnx")
         assert list((tmp_path / "out").iterdir()) == []
         assert board.left() == []
 
@@ -268,19 +267,21 @@ class TestEdgekit:
 class TestBackend:
     def test_a_target_without_a_host_is_built_here(self) -> None:
         target = ort.Config(engine="ort")
-        assert remote.backend(target, Silent()) is plugins.load("engine", "ort")
+        assert type(remote.backend(target, Silent())) is ort.Backend
 
     def test_a_target_with_a_host_asks_nothing_before_it_must(self) -> None:
         stand_in = remote.backend(config(host="user@nowhere.invalid"), Silent())
         assert isinstance(stand_in, Board)
-        assert stand_in.SUFFIX == trt.SUFFIX
-        assert stand_in.quantization_profile(config()) == "tensorrt"
+        own = trt.Backend
+        assert (stand_in.suffix, stand_in.int8_control, stand_in.slower_fails) == (own.suffix, "fp16", True)
+        assert stand_in.runs_elsewhere() == ""
+        assert stand_in.quantization_profile() == "tensorrt"
 
     def test_an_engine_without_its_record(self, tmp_path: Path) -> None:
         (tmp_path / "int8.engine").write_bytes(b"plan")
         with (
             pytest.raises(BundleError, match="not built on a board"),
-            Board(HOST, config()).open(tmp_path / "int8.engine", config()),
+            Board(HOST, config()).engine(tmp_path / "int8.engine"),
         ):
             pytest.fail("opened")
 
@@ -300,5 +301,5 @@ class TestBackend:
 
 
 def test_interface_of_a_model(model: Path) -> None:
-    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(model) as engine:
         assert read_interface(model) == (engine.inputs, engine.outputs)

@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.core import plugins, sources
+from edgekit import engine
+from edgekit.core import sources
 from edgekit.core.errors import EnvironmentFault, ModelError
 from edgekit.core.sources import Sources
 from edgekit.core.spec import ModelConfig
 from edgekit.core.specfile import read_spec
 from edgekit.core.workspace import Stage, Traced, Workspace, key_of
+from edgekit.engine import ort
 from edgekit.onnxfile.graph import external_files
 from edgekit.pipeline import SILENT
 from edgekit.stages import build, compress, export, keys
@@ -129,12 +131,13 @@ class Peek(Workspace):
 
 def keys_of(root: Path) -> dict[str, str]:
     spec = read_spec(root)
+    backend = engine.backend(spec.targets["cpu"])
     peek, frames = Peek(root / ".edgekit"), export.calibration_data(spec)
     exported = export.export_model(spec, peek, frames, SILENT)
-    compress.quantize_model(spec, "cpu", peek, exported, frames, SILENT)
+    compress.quantize_model(spec, "cpu", backend, peek, exported, frames, SILENT)
     model, golden = exported.path / "fp32.onnx", exported.path / "golden.npz"
     made = Compressed(root, "cpu", "fp32", {"fp32": model}, golden, None, exported, None)
-    build.build_engines(spec, "cpu", spec.targets["cpu"], made, peek, SILENT)
+    build.build_engines(spec, "cpu", backend, made, peek, SILENT)
     return peek.keys
 
 
@@ -180,11 +183,11 @@ def _variable(root: Path, patch: pytest.MonkeyPatch, number: int) -> None:
     patch.setenv("GAIN", str(number + 2))
 
 
-ORT = plugins.load("engine", "ort")
+ORT = ort.Backend
 
 
 def _control(root: Path, patch: pytest.MonkeyPatch, number: int) -> None:
-    patch.setattr(ORT, "INT8_CONTROL", "fp16", raising=False)
+    patch.setattr(ORT, "int8_control", "fp16")
 
 
 def _exported(name: str) -> Change:
@@ -215,9 +218,9 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "task": (_spec("classes: [floor", "classes: [flo@"), {"quantize", "engine-cpu"}),
     "step": (_spec("max_drop: 0.1", "max_drop: 0.2@"), {"quantize"}),
     "threads": (_spec("threads: 1", "threads: 2"), {"quantize", "engine-cpu"}),
-    "profile": (_patched(ORT, "quantization_profile", lambda config: "tensorrt"), {"quantize"}),
+    "profile": (_patched(ORT, "quantization_profile", lambda self: "tensorrt"), {"quantize"}),
     "control": (_control, {"quantize"}),
-    "device": (_patched(ORT, "fingerprint", lambda config: {"engine": "other"}), {"quantize", "engine-cpu"}),
+    "device": (_patched(ORT, "fingerprint", lambda self: {"engine": "other"}), {"quantize", "engine-cpu"}),
     "version of a tool": (_patched(keys, "tool_versions", lambda: {"numpy": "0"}), ALL),
     "edgekit's code": (_patched(keys, "own_code", lambda: "other"), ALL),
     "golden frames": (_patched(export, "GOLDEN_FRAMES", 3), {"export"}),

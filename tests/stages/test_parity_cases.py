@@ -126,14 +126,14 @@ def test_an_engine_that_was_changed_is_refused_by_its_layer(project: Path) -> No
 def test_the_ladder_asks_what_the_build_will_ask(project: Path, tmp_path: Path) -> None:
     spec: Spec = read_spec(project / "edgekit.yaml")
     compressed = project / "artifacts" / "det-compressed"
-    engine = tmp_path / f"e{ort.SUFFIX}"
+    engine = tmp_path / f"e{ort.Backend.suffix}"
     config = ort.Config(engine="ort")
-    ort.build(compressed / "int8.onnx", engine, config)
+    ort.Backend(config).build(compressed / "int8.onnx", engine)
     asking = Asking(spec, compressed / "fp32.onnx", spec.data.calibration.open())
-    assert asking.departs(ort, config, engine, compressed / "int8.onnx", "int8") == ""
+    assert asking.departs(ort.Backend(config), engine, compressed / "int8.onnx", "int8") == ""
     strict = spec.model_copy(update={"parity": spec.parity.model_copy(update={"integer_steps": 0.1})})
     said = Asking(strict, compressed / "fp32.onnx", spec.data.calibration.open())
-    assert "a layer does not compute" in said.departs(ort, config, engine, compressed / "int8.onnx", "int8")
+    assert "a layer does not compute" in said.departs(ort.Backend(config), engine, compressed / "int8.onnx", "int8")
 
 
 def test_the_spec_sets_limits(project: Path) -> None:

@@ -43,7 +43,7 @@ def engine_of(bench: Bench, precision: str) -> Path:
 
 
 def prove(files: tuple[Path, Path], config: trt.Config = CONFIG, unrunnable: str = "") -> dict[str, object]:
-    return proving.prove(trt, config, files, "int8", GOLDEN, unrunnable, Silent())
+    return proving.prove(trt.Backend(config), files, "int8", GOLDEN, unrunnable, Silent())
 
 
 def test_the_layer_list_is_kept_and_judged(bench: Bench, model: Path) -> None:

@@ -14,7 +14,7 @@ import edgekit
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
 from edgekit.core.reports import race as words
-from edgekit.engine import ort, slower_fails, trt
+from edgekit.engine import ort, trt
 from edgekit.stages import race as racing
 from edgekit.stats.faster import EACH, LOADS, SETTLING
 from tests.support import shell
@@ -41,7 +41,7 @@ def engine_of(bench: Bench, precision: str) -> Path:
 
 def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> None:
     engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
-    found = racing.race(trt, CONFIG, engines, GOLDEN, Silent())
+    found = racing.race(trt.Backend(CONFIG), engines, GOLDEN, Silent())
     assert found is not None
     assert (found.by, found.control, found.queries, found.openings) == ("edgekit", "fp16", LOADS * EACH, LOADS)
     assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
@@ -50,15 +50,15 @@ def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> N
 
 def test_without_int8_there_is_nothing_to_race(bench: Bench) -> None:
     engine = engine_of(bench, "fp16")
-    assert racing.race(trt, CONFIG, {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
+    assert racing.race(trt.Backend(CONFIG), {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
 
 
 def test_the_cpu_races_too(tmp_path: Path) -> None:
     config = ort.Config(engine="ort")
-    file = tmp_path / f"e{ort.SUFFIX}"
-    ort.build(convnet(tmp_path / "m.onnx"), file, config)
+    file = tmp_path / f"e{ort.Backend.suffix}"
+    ort.Backend(config).build(convnet(tmp_path / "m.onnx"), file)
     golden = Golden(({"x": np.ones((1, 3, 16, 16), np.float32)},))
-    found = racing.race(ort, config, {"int8": file, "fp32": file}, golden, Silent())
+    found = racing.race(ort.Backend(config), {"int8": file, "fp32": file}, golden, Silent())
     assert found is not None
     assert found.verdict != "faster"  # than itself
     assert (found.control, found.openings) == ("fp32", LOADS)
@@ -102,8 +102,8 @@ def test_one_line_says_that_int8_does_not_pay_and_what_to_try() -> None:
 
 
 def test_only_where_int8_has_no_other_use_is_a_lost_race_a_failure() -> None:
-    assert slower_fails(CONFIG)
-    assert not slower_fails(ort.Config(engine="ort"))
+    assert trt.Backend(CONFIG).slower_fails
+    assert not ort.Backend(ort.Config(engine="ort")).slower_fails
 
 
 def test_a_lost_race_on_the_cpu_makes_the_bundle_all_the_same(tiny_project: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from edgekit.core.tensors import TensorSpec
+from edgekit import engine
 from edgekit.engine import Engine, EngineConfig
 
 
@@ -24,12 +25,27 @@ class Config(EngineConfig):
     says: str = ""
 
 
-def fingerprint(config):
-    return {}
+class Backend(engine.Backend):
+    suffix = ".keeping"
 
+    def require(self):
+        pass
 
-def open(path, config):
-    return Keeping(config)
+    def fingerprint(self):
+        return {"engine": "keeping"}
+
+    def quantization_profile(self):
+        return "ort-x86"
+
+    def build(self, source, target, progress=None):
+        raise NotImplementedError
+
+    def engine(self, path):
+        return Keeping(self.config)
+
+    @staticmethod
+    def probe():
+        return []
 
 
 class Keeping(Engine):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit import pipeline
 from edgekit.core.errors import CheckFailed, MissingRequirement, ModelError
 from edgekit.core.golden import Golden
-from edgekit.core.progress import Silent
-from edgekit.engine import EngineConfig, ort
+from edgekit.core.progress import Progress, Silent
+from edgekit.engine import Backend, ort
 from edgekit.stages import prove
 from edgekit.verification import bisect
 from edgekit.verification.parity import LIMITS
@@ -23,6 +22,7 @@ from edgekit.verification.parity import LIMITS
 LAYERS = 9
 CPU = ort.Config(engine="ort")
 LIMIT = 1e-3
+SILENT = Silent()
 
 
 def chain(path: Path, integers: bool = False) -> Path:
@@ -47,29 +47,42 @@ def chain(path: Path, integers: bool = False) -> Path:
 def golden_of(model: Path) -> Golden:
     rng = np.random.default_rng(1)
     golden = Golden(tuple({"a[0]": rng.normal(size=(1, 4, 3, 3)).astype(np.float32)} for _ in range(2)))
-    with ort.open(model, CPU, optimised=False) as engine:
+    with ort.reference(model, CPU) as engine:
         return golden.with_reference("fp32", [engine.infer(feeds) for feeds in golden.inputs])
 
 
-def wrong_at(*layers: int) -> Any:
+class Changed(ort.Backend):
+    """Builds another model than it is given, and shows no inner tensors."""
+
+    parts = Backend.parts  # type: ignore[assignment]
+
+    def __init__(self, change: Callable[[onnx.ModelProto], None]) -> None:
+        super().__init__(CPU)
+        self._change = change
+
+    def build(self, source: Path, target: Path, progress: Progress = SILENT) -> None:
+        model = onnx.load(source)
+        self._change(model)
+        changed = target.with_suffix(".changed")
+        onnx.save(model, changed)
+        super().build(changed, target)
+
+
+def wrong_at(*layers: int) -> Changed:
     """A backend that gets the weights of some layers wrong."""
 
-    def build(source: Path, target: Path, config: EngineConfig, progress: Any = None) -> None:
-        model = onnx.load(source)
+    def change(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
             if tensor.name in {f"w{layer}" for layer in layers}:
                 tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.1), tensor.name))
-        changed = target.with_suffix(".changed")
-        onnx.save(model, changed)
-        ort.build(changed, target, config)
 
-    return SimpleNamespace(build=build, open=ort.open, SUFFIX=ort.SUFFIX)
+    return Changed(change)
 
 
 @pytest.mark.parametrize("layer", range(LAYERS))
 def test_the_layer_that_departs_is_found(layer: int, tmp_path: Path) -> None:
     model = chain(tmp_path / "m.onnx")
-    found = bisect.find(wrong_at(layer), CPU, model, golden_of(model), LIMIT, Silent())
+    found = bisect.find(wrong_at(layer), model, golden_of(model), LIMIT, Silent())
     assert found is not None
     assert (found.node, found.op, found.tensor) == (f"conv{layer}", "Conv", f"a[{layer + 1}]")
     assert found.rel_l2 == pytest.approx(0.1, rel=0.01)
@@ -79,40 +92,35 @@ def test_the_layer_that_departs_is_found(layer: int, tmp_path: Path) -> None:
 
 def test_the_first_of_several(tmp_path: Path) -> None:
     model = chain(tmp_path / "m.onnx")
-    found = bisect.find(wrong_at(3, 5, 8), CPU, model, golden_of(model), LIMIT, Silent())
+    found = bisect.find(wrong_at(3, 5, 8), model, golden_of(model), LIMIT, Silent())
     assert found is not None
     assert found.node == "conv3"
 
 
 def test_an_engine_that_computes_what_is_written(tmp_path: Path) -> None:
     model = chain(tmp_path / "m.onnx")
-    assert bisect.find(wrong_at(), CPU, model, golden_of(model), LIMIT, Silent()) is None
+    assert bisect.find(wrong_at(), model, golden_of(model), LIMIT, Silent()) is None
 
 
 def test_the_error_of_a_failed_proof_names_the_layer(tmp_path: Path) -> None:
-    model, module = chain(tmp_path / "m.onnx"), wrong_at(4)
-    engine = tmp_path / f"m{ort.SUFFIX}"
-    module.build(model, engine, CPU)
+    model, backend = chain(tmp_path / "m.onnx"), wrong_at(4)
+    engine = tmp_path / f"m{ort.Backend.suffix}"
+    backend.build(model, engine)
     message = r"the first layer that departs is Conv 'conv4': 0\.1, after .* before it; build again"
     with pytest.raises(CheckFailed, match=message):
-        prove.prove(module, CPU, (engine, model), "fp32", golden_of(model), "", Silent())
+        prove.prove(backend, (engine, model), "fp32", golden_of(model), "", Silent())
 
 
 def test_a_model_without_float_layers(tmp_path: Path) -> None:
     model = chain(tmp_path / "m.onnx", integers=True)
 
-    def build(source: Path, target: Path, config: EngineConfig, progress: Any = None) -> None:
-        negated = onnx.load(source)
+    def negate(negated: onnx.ModelProto) -> None:
         last = f"a[{LAYERS}]"
         negated.graph.node[0].output[0] = "before"
         negated.graph.node.append(helper.make_node("Neg", ["before"], [last]))
-        changed = target.with_suffix(".changed")
-        onnx.save(negated, changed)
-        ort.build(changed, target, config)
 
-    module = SimpleNamespace(build=build, open=ort.open, SUFFIX=ort.SUFFIX)
     with pytest.raises(ModelError, match=r"no layer on the way to output 'a\[9\]' computes in float"):
-        bisect.find(module, CPU, model, golden_of(model), LIMIT, Silent())
+        bisect.find(Changed(negate), model, golden_of(model), LIMIT, Silent())
 
 
 def test_without_polygraphy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +128,7 @@ def test_without_polygraphy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     golden = golden_of(model)
     monkeypatch.setitem(__import__("sys").modules, "polygraphy", None)
     with pytest.raises(MissingRequirement, match=r"edgekit\[compress\]"):
-        bisect.find(ort, CPU, model, golden, LIMIT, Silent())
+        bisect.find(ort.Backend(CPU), model, golden, LIMIT, Silent())
 
 
 def test_a_bundle(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_healthy_builds_are_left_alone(tmp_path: Path) -> None:
     subsets = [(profile, calibrator, at) for at, profile in enumerate(PROFILES) for calibrator in bench.CALIBRATORS]
     for name, (profile, calibrator, at) in [(n, s) for n in ("mlp", "signal", "fusion") for s in subsets][:40]:
         it = bench.healthy(name, "int8", tmp_path, profile, calibrator=calibrator, first=1000 + 7 * at)
-        report = check(ort, bench.CPU, it.proven(), limits_of("int8"))
+        report = check(ort.Backend(bench.CPU), it.proven(), limits_of("int8"))
         assert report.layers is not None
         worst = max(worst, report.layers.worst[0].steps)
         refused += [] if report.verdict == "pass" else [(name, profile, calibrator)]

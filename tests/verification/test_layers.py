@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,7 +13,7 @@ from onnx import numpy_helper
 from edgekit.core.errors import CheckFailed
 from edgekit.core.golden import Golden
 from edgekit.core.reports import VerifyReport
-from edgekit.engine import Part, ort
+from edgekit.engine import Backend, Part, ort
 from edgekit.onnxfile import edit, graph
 from edgekit.onnxfile.graph import read_graph
 from edgekit.qdq.profiles import PROFILES
@@ -33,16 +32,16 @@ INT8 = limits_of("int8")
 def quantized(name: str, folder: Path, profile: str = "ort-x86") -> tuple[Path, Path, Golden]:
     """An INT8 engine of a reference network, its typed model and two golden frames."""
     source = reference(name).write(folder)
-    typed, engine = folder / "typed.onnx", folder / f"engine{ort.SUFFIX}"
+    typed, engine = folder / "typed.onnx", folder / f"engine{ort.Backend.suffix}"
     typed.write_bytes(ptq.apply(Job(source, reference(name).frames(), profile), ptq.Config(method="ptq")).model)
-    ort.build(typed, engine, CPU)
+    ort.Backend(CPU).build(typed, engine)
     return engine, typed, Golden(tuple(reference(name).frames(2, 100)))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_right_engine_rounds_and_nothing_else(profile: str, tmp_path: Path) -> None:
     engine, typed, golden = quantized("yolox", tmp_path, profile)
-    report = check_layers(ort, CPU, engine, typed, golden, INT8)
+    report = check_layers(ort.Backend(CPU), engine, typed, golden, INT8)
     assert (report.mode, report.verdict, report.departed) == ("layers", "pass", ())
     assert 0.4 < report.worst[0].steps <= 0.51
     made = sum(len(n.outputs) for n in read_graph(engine).nodes)
@@ -61,10 +60,10 @@ def test_no_layer_rounds_inside_before_it_gives_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["yolox", "vit"])
 def test_float_layers_differ_in_their_last_digits(name: str, tmp_path: Path) -> None:
     """In blocked and in turned layouts, and with names that are of another tensor by now."""
-    source, engine = reference(name).write(tmp_path), tmp_path / f"e{ort.SUFFIX}"
-    ort.build(source, engine, CPU)
+    source, engine = reference(name).write(tmp_path), tmp_path / f"e{ort.Backend.suffix}"
+    ort.Backend(CPU).build(source, engine)
     golden = Golden(tuple(reference(name).frames(1)))
-    report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
+    report = check_layers(ort.Backend(CPU), engine, source, golden, limits_of("fp32"))
     assert report.verdict == "pass"
     assert report.worst[0].steps < 0.01
     assert report.compared >= 30
@@ -81,7 +80,7 @@ def test_a_wrong_bias_is_found_and_named_where_it_is(tmp_path: Path) -> None:
             value[0] += 400
             tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
     engine.write_bytes(model.SerializeToString())
-    report = check_layers(ort, CPU, engine, typed, golden, INT8)
+    report = check_layers(ort.Backend(CPU), engine, typed, golden, INT8)
     assert [layer.layer for layer in report.departed] == [wrong.name]  # what follows from it is right
     assert report.departed[0].steps > 1
     found = VerifyReport("", "int8", 2, (), "fail", layers=report)
@@ -90,7 +89,7 @@ def test_a_wrong_bias_is_found_and_named_where_it_is(tmp_path: Path) -> None:
 
 
 def test_layers_that_changed_places_are_two(tmp_path: Path) -> None:
-    source, engine = tmp_path / "m.onnx", tmp_path / f"e{ort.SUFFIX}"
+    source, engine = tmp_path / "m.onnx", tmp_path / f"e{ort.Backend.suffix}"
     nodes = [
         node("Conv", "x wa", "a", pads=[1] * 4),
         node("Sigmoid", "a", "s"),
@@ -101,14 +100,20 @@ def test_layers_that_changed_places_are_two(tmp_path: Path) -> None:
     write(source, nodes, [("x", *value)], [("y", *value)], weights)
     swapped = tmp_path / "swapped.onnx"
     write(swapped, nodes, [("x", *value)], [("y", *value)], {"wa": weights["wb"], "wb": weights["wa"]})
-    ort.build(swapped, engine, CPU)
+    ort.Backend(CPU).build(swapped, engine)
     golden = Golden(({"x": normal(3, 1, 8, 8, 8)},))
-    report = check_layers(ort, CPU, engine, source, golden, limits_of("fp32"))
+    report = check_layers(ort.Backend(CPU), engine, source, golden, limits_of("fp32"))
     assert {name for layer in report.departed for name in layer.nodes} >= {"Conv_a", "Conv_y"}
 
 
+class Dumb(ort.Backend):
+    """A backend that cannot show inner tensors."""
+
+    parts = Backend.parts  # type: ignore[assignment]
+
+
 def test_a_backend_that_shows_nothing(tmp_path: Path) -> None:
-    report = check_layers(SimpleNamespace(), CPU, tmp_path / "e", tmp_path / "m", {}, INT8)
+    report = check_layers(Dumb(CPU), tmp_path / "e", tmp_path / "m", {}, INT8)
     assert (report.mode, report.verdict) == ("outputs only", "pass")
     assert "no inner tensors" in report.reason
 
@@ -178,8 +183,8 @@ def test_sums_of_dilated_convolutions_one_beside_the_other(channels: int, tmp_pa
     source = write(
         tmp_path / "m.onnx", nodes, [("x", shape, "float32")], [("y", (1, 3 * channels, 24, 32), "float32")], weights
     )
-    engine = tmp_path / f"e{ort.SUFFIX}"
-    ort.build(source, engine, CPU)
-    report = check_layers(ort, CPU, engine, source, Golden(({"x": normal(9, *shape)},)), limits_of("fp32"))
+    engine = tmp_path / f"e{ort.Backend.suffix}"
+    ort.Backend(CPU).build(source, engine)
+    report = check_layers(ort.Backend(CPU), engine, source, Golden(({"x": normal(9, *shape)},)), limits_of("fp32"))
     assert (report.verdict, report.departed) == ("pass", ())
     assert report.worst[0].steps < 0.01

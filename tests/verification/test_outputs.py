@@ -114,7 +114,7 @@ def test_rounding_that_changes_an_order_is_no_difference_of_fp32(tmp_path: Path)
     value = [("x", (1, 64), "float32")], [("y", (1, 20, 4), "float32"), ("places", (1, 20), "int64")]
     model = write(tmp_path / "m.onnx", nodes, *value, {"k": np.array([20]), "table": normal(7, 64, 4)})
     swapped = scores.reshape(1, 32, 2)[..., ::-1].reshape(1, 64).copy()
-    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(model) as engine:
         said = {name: array.copy() for name, array in engine.infer({"x": scores}).items()}
         other = {name: array.copy() for name, array in engine.infer({"x": swapped}).items()}
     assert (said["places"] != other["places"]).any()
@@ -135,7 +135,7 @@ def test_values_that_move_between_places_are_shaken_too(tmp_path: Path) -> None:
     ]
     value = (1, 1, 8, 8), "float32"
     model = write(tmp_path / "m.onnx", nodes, [("x", *value)], [("y", *value)])
-    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(model) as engine:
         said = engine.infer({"x": x})["y"].copy()
     arrays = Golden(({"x": x},)).with_reference("fp32", [{"y": said[..., ::-1].copy()}])
     report = compare(Says({"y": said}, shape=x.shape), arrays, "fp32", model=model)

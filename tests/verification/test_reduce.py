@@ -16,7 +16,7 @@ from edgekit.core import plugins
 from edgekit.core.errors import CheckFailed, InputError, MissingRequirement
 from edgekit.core.progress import Silent
 from edgekit.core.reports import Reduction
-from edgekit.engine import ort
+from edgekit.engine import backend, ort
 from edgekit.verification import reduce
 from edgekit.verification.parity import LIMITS
 from tests.support.keeping_engine import install_engine
@@ -33,8 +33,6 @@ import onnx
 from edgekit.core.errors import ModelError
 from edgekit.engine import ort
 
-SUFFIX, open, fingerprint = ort.SUFFIX, ort.open, ort.fingerprint
-
 
 class Config(ort.Config):
     engine: Literal["wrong"]
@@ -42,17 +40,18 @@ class Config(ort.Config):
     fewest: int = 0
 
 
-def build(source, target, config, progress=None):
-    model = onnx.load(source)
-    if len(model.graph.node) < config.fewest:
-        raise ModelError("too small for this backend")
-    for tensor in model.graph.initializer:
-        if tensor.name in config.weights:
-            array = onnx.numpy_helper.to_array(tensor) * np.float32(1.1)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    changed = target.with_suffix(".changed")
-    onnx.save(model, changed)
-    ort.build(changed, target, config)
+class Backend(ort.Backend):
+    def build(self, source, target, progress=ort.SILENT):
+        model = onnx.load(source)
+        if len(model.graph.node) < self.config.fewest:
+            raise ModelError("too small for this backend")
+        for tensor in model.graph.initializer:
+            if tensor.name in self.config.weights:
+                array = onnx.numpy_helper.to_array(tensor) * np.float32(1.1)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        changed = target.with_suffix(".changed")
+        onnx.save(model, changed)
+        super().build(changed, target)
 """
 
 
@@ -70,7 +69,7 @@ def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def reduced(config: Any, folder: Path) -> Reduction | None:
     model = chain(folder / "m.onnx")
-    return reduce.reduce(config, model, golden_of(model), LIMIT, folder / "part.onnx", Silent())
+    return reduce.reduce(backend(config), model, golden_of(model), LIMIT, folder / "part.onnx", Silent())
 
 
 @pytest.mark.parametrize("layer", [0, 4, LAYERS - 1])
@@ -85,7 +84,7 @@ def test_the_layer_alone_is_left(layer: int, wrong: Any, tmp_path: Path) -> None
         arrays = dict(stored)
     assert set(arrays) == {f"input.a[{layer}]", f"expected.a[{layer + 1}]", f"found.a[{layer + 1}]"}
     np.testing.assert_allclose(arrays[f"found.a[{layer + 1}]"], 1.1 * arrays[f"expected.a[{layer + 1}]"], rtol=1e-3)
-    with ort.open(tmp_path / "part.onnx", ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(tmp_path / "part.onnx") as engine:
         again = engine.infer({f"a[{layer}]": arrays[f"input.a[{layer}]"]})
     np.testing.assert_allclose(again[f"a[{layer + 1}]"], arrays[f"expected.a[{layer + 1}]"], rtol=1e-5)
 

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from typing_extensions import Self
 
+from edgekit import engine as engines
 from edgekit.bundle import archive
 from edgekit.bundle import manifest as manifests
 from edgekit.bundle.contents import (
@@ -31,7 +32,6 @@ from edgekit.bundle.contents import (
     EngineFile,
     EvaluationData,
 )
-from edgekit.core import plugins
 from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
@@ -39,7 +39,7 @@ from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
-from edgekit.engine import Engine
+from edgekit.engine import Backend, Engine
 from edgekit.evaluation.agreement import Agreed, agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
@@ -97,11 +97,14 @@ class Bundle:
         foreign = self.foreign
         if foreign:
             raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")
-        module = plugins.load("engine", self.contents.engine.engine)
-        engine: Engine = module.open(self.path / (which or self.contents.candidate).file, self.contents.engine)
+        engine = self.backend().engine(self.path / (which or self.contents.candidate).file)
         if self.unpacked is not None:
             self.unpacked.lives_as_long_as(engine)
         return engine
+
+    def backend(self) -> Backend:
+        """What opens and rebuilds its engines on this machine."""
+        return engines.backend(self.contents.engine)
 
     @property
     def foreign(self) -> str:
@@ -110,11 +113,10 @@ class Bundle:
         Raises:
             MissingRequirement: the runtime of its engines is not here.
         """
-        module = plugins.load("engine", self.contents.engine.engine)
-        here, there = module.fingerprint(self.contents.engine), self.manifest["device"]
-        same = getattr(module, "same_fact", lambda key, built, found, config: built == found)
+        backend = self.backend()
+        here, there = backend.fingerprint(), self.manifest["device"]
         for key in sorted(set(here) | set(there)):
-            if not same(key, there.get(key), here.get(key), self.contents.engine):
+            if not backend.same_fact(key, there.get(key), here.get(key)):
                 return f"the engine was built for {key} {there.get(key)!r}, this machine has {here.get(key)!r}"
         return ""
 

@@ -52,11 +52,9 @@ def build(
 
 def refuse_slower(bundle: Bundle, allowed: bool) -> None:
     """Tell when INT8 is not faster than its control; exit code 1 where that is a failure and not ``allowed``."""
-    from edgekit.engine import slower_fails
-
     if bundle.race is None:
         return
-    if bundle.race["verdict"] == "rejected" and slower_fails(bundle.contents.engine) and not allowed:
+    if bundle.race["verdict"] == "rejected" and bundle.backend().slower_fails and not allowed:
         print(
             f"rejected: {race.line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
         )

@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from edgekit.core.tensors import Arrays
-
-if TYPE_CHECKING:
-    from edgekit.engine import Engine
+from edgekit.engine._engine import Engine
 
 
 def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import plugins
+from edgekit import engine as engines
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.core.golden import read_arrays, write_arrays
 from edgekit.core.tensors import Arrays
@@ -19,16 +19,13 @@ from edgekit.core.tensors import Arrays
 _CODE = "from edgekit.profiling._child import main; main()"
 
 
-def run_alone(
-    job: str, backend: str, engine: Path, config: Mapping[str, Any], feeds: Arrays, arguments: Mapping[str, int]
-) -> Any:
-    """What ``edgekit.profiling.<job>.observe(module, engine, config, feeds, **arguments)`` returns in a fresh process.
+def run_alone(job: str, engine: Path, config: Mapping[str, Any], feeds: Arrays, arguments: Mapping[str, int]) -> Any:
+    """What ``edgekit.profiling.<job>.observe(backend, engine, feeds, **arguments)`` returns in a fresh process.
 
     Args:
         job: the module that has ``observe``; its result must be JSON.
-        backend: name of the engine plugin; ``observe`` gets its module, with the runtime already imported.
         engine: the engine's file.
-        config: the backend's ``Config`` as plain data.
+        config: the target as plain data; ``observe`` gets its backend, with the runtime already imported.
         feeds: one set of inputs.
         arguments: more of ``observe``'s.
 
@@ -40,7 +37,6 @@ def run_alone(
         write_arrays(arrays, feeds)
         order = {
             "job": job,
-            "backend": backend,
             "engine": str(engine),
             "config": dict(config),
             "feeds": str(arrays),
@@ -60,11 +56,10 @@ def main() -> None:
     """The child: reads its order from stdin, writes the answer into a file (a runtime may print)."""
     order = json.load(sys.stdin)
     observe = importlib.import_module(f"edgekit.profiling.{order['job']}").observe
-    module = plugins.load("engine", order["backend"])
-    config = module.Config.model_validate(order["config"])
+    backend = engines.backend(engines.target_of(order["config"]))
     feeds = read_arrays(Path(order["feeds"]))
-    module.fingerprint(config)  # imports the runtime, so that its code is not counted as the engine's
-    answer = observe(module, Path(order["engine"]), config, feeds, **order["arguments"])
+    backend.fingerprint()  # imports the runtime, so that its code is not counted as the engine's
+    answer = observe(backend, Path(order["engine"]), feeds, **order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays
+from edgekit.engine import Backend
 from edgekit.profiling._child import own_kib, run_alone
 
 READINGS = 200
@@ -23,7 +23,6 @@ SETTLING_KIB = 64.0
 
 
 def leak_test(
-    backend: str,
     engine: Path,
     config: Mapping[str, Any],
     feeds: Arrays,
@@ -34,7 +33,6 @@ def leak_test(
     """Run one engine ``queries`` times in a fresh process and judge the growth of its memory.
 
     Args:
-        backend: name of the engine plugin.
         engine: the engine's file.
         config: the backend's ``Config`` as plain data.
         feeds: one set of inputs.
@@ -53,7 +51,7 @@ def leak_test(
     if queries < READINGS:
         raise InputError(f"a leak test of {queries} queries; at least {READINGS} are needed")
     every = queries // READINGS
-    readings = run_alone("leak", backend, engine, config, feeds, {"queries": queries, "every": every})
+    readings = run_alone("leak", engine, config, feeds, {"queries": queries, "every": every})
     counts, kib = (np.array(column, np.float64) for column in zip(*readings, strict=True))
     judged = judge_growth(counts, kib, limit_kib, confidence)
     return judged | {"queries": queries, "memory_kib": [[int(count), int(size)] for count, size in readings]}
@@ -120,13 +118,11 @@ def _reason(verdict: str, slope: float, low: float, high: float, limit_kib: floa
     return f"{found}, {'above' if verdict == 'leak' else 'within'} the limit of {limit_kib:g}"
 
 
-def observe(
-    module: ModuleType, path: Path, config: Any, feeds: Arrays, queries: int, every: int
-) -> list[tuple[int, int]]:
+def observe(backend: Backend, path: Path, feeds: Arrays, queries: int, every: int) -> list[tuple[int, int]]:
     """The child's part of :func:`leak_test`: size in KiB after each ``every`` queries."""
     # One block of memory, touched beforehand: a list of readings would be what grows.
     readings = np.ones((queries // every, 2), np.int64)
-    with module.open(path, config) as engine:
+    with backend.engine(path) as engine:
         gc.freeze()  # what is here already need not be searched for garbage at every reading
         for number in range(len(readings)):
             for _ in range(every):

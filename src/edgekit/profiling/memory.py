@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from edgekit.core.tensors import Arrays
+from edgekit.engine import Backend
 from edgekit.profiling._child import pss_kib, run_alone, status_mib
 
 # proc_pid_clear_refs(5): sets the peak of the resident size back to what is resident now.
 _RESET_PEAK = "5"
 
 
-def measure_memory(
-    backend: str, engine: Path, config: Mapping[str, Any], feeds: Arrays, queries: int = 20
-) -> dict[str, float]:
+def measure_memory(engine: Path, config: Mapping[str, Any], feeds: Arrays, queries: int = 20) -> dict[str, float]:
     """Memory in MiB of a fresh process that opens one engine and runs ``queries`` queries.
 
     Returns
@@ -38,14 +36,14 @@ def measure_memory(
     Raises:
         CheckFailed: the child process died.
     """
-    result: dict[str, float] = run_alone("memory", backend, engine, config, feeds, {"queries": queries})
+    result: dict[str, float] = run_alone("memory", engine, config, feeds, {"queries": queries})
     return result
 
 
-def observe(module: ModuleType, path: Path, config: Any, feeds: Arrays, queries: int) -> dict[str, float]:
+def observe(backend: Backend, path: Path, feeds: Arrays, queries: int) -> dict[str, float]:
     """The child's part of :func:`measure_memory`."""
     imports = status_mib("VmRSS")
-    with module.open(path, config) as engine:
+    with backend.engine(path) as engine:
         # VmHWM, not ru_maxrss: the latter starts at the parent's size when a process is forked.
         opening, opened = status_mib("VmHWM"), status_mib("VmRSS")
         reset = _reset_peak()

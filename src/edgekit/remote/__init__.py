@@ -1,8 +1,7 @@
 """Engines that are built on the board where they will run, over SSH, with the board's own TensorRT.
 
-    backend(config, progress)       the engine plugin of a target, or a :class:`Board` when it names a host
+    backend(config, progress)       what builds the engines of a target: here, or a :class:`Board` when it names a host
     on_host(spec, target, name)     the spec with another host for one target
-    not_here(config)                why the engines of a target run neither here nor on its host
     on_target(config)               the target without its host, for a bundle
 
 The board needs a light ``edgekit`` (no PyTorch) or ``trtexec`` alone.  The typed ONNX goes there, the engine and all
@@ -11,32 +10,25 @@ that was learned about it come back, and the golden inputs run there too.  Nothi
 
 from __future__ import annotations
 
-from typing import Any
-
 from edgekit import engine
-from edgekit.core import plugins
 from edgekit.core.errors import SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.spec import Spec
-from edgekit.engine import EngineConfig
+from edgekit.engine import Backend, EngineConfig, RemoteConfig
 from edgekit.remote.board import Board as Board
 from edgekit.remote.board import BoardEngine as BoardEngine
 
 
-def backend(config: EngineConfig, progress: Progress | None = None) -> Any:
-    """What builds and opens the engines of a target: ``build``, ``open``, ``require``, ``fingerprint``, ``SUFFIX``."""
-    host = getattr(config, "host", None)
-    return plugins.load("engine", config.engine) if host is None else Board(host, config, progress or Silent())
-
-
-def not_here(config: EngineConfig) -> str:
-    """Why the engines of a target cannot be run while it is built; empty: they run here, or on its host."""
-    return "" if getattr(config, "host", None) is not None else engine.not_here(config)
+def backend(config: EngineConfig, progress: Progress | None = None) -> Backend:
+    """What builds and opens the engines of a target, here or on its host; asked once a target, and handed on."""
+    if isinstance(config, RemoteConfig) and config.host is not None:
+        return Board(config.host, config, progress or Silent())
+    return engine.backend(config)
 
 
 def on_target(config: EngineConfig) -> EngineConfig:
     """The target as its own machine sees it: with no host, so that a bundle holds no address."""
-    return config.model_copy(update={"host": None}) if getattr(config, "host", None) is not None else config
+    return config.model_copy(update={"host": None}) if isinstance(config, RemoteConfig) else config
 
 
 def on_host(spec: Spec, target: str, host: str) -> Spec:
@@ -48,7 +40,7 @@ def on_host(spec: Spec, target: str, host: str) -> Spec:
     from pydantic import ValidationError
 
     config: EngineConfig = spec.targets[target]
-    if "host" not in type(config).model_fields:
+    if not isinstance(config, RemoteConfig):
         raise SpecError(f"--host: targets.{target} has engine {config.engine}, which is built on this machine only")
     try:
         moved = type(config).model_validate(config.model_dump() | {"host": host})

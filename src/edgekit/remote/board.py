@@ -1,4 +1,4 @@
-"""A board as a stand-in for an engine plugin: what the plugin does here, it does there."""
+"""A board as the backend of a target: what the plugin does on its own machine, it does there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import plugins
+from edgekit import engine as engines
 from edgekit.core.artifacts import translated_writes, write_bytes, write_json
 from edgekit.core.errors import BundleError, EnvironmentFault, MissingRequirement
 from edgekit.core.progress import Progress, Silent
+from edgekit.core.reports import Achieved
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.engine import Engine, EngineConfig
+from edgekit.engine import Backend, Engine, EngineConfig, Probe, RaceTimes
 from edgekit.onnxfile.interface import read_interface
 from edgekit.remote import trtexec
 from edgekit.remote.builder import MODEL, Way, engine_name
@@ -42,30 +43,31 @@ true
 """
 
 
-class Board:
+class Board(Backend):
     """Builds and runs the engines of one target on ``host``.
 
-    ``build``, ``open``, ``require`` and ``fingerprint`` are those of an engine plugin; nothing is asked of the board
-    before one of them is called.
+    What can be said without the board is said by the target's own backend; nothing is asked of the board before it
+    must.
     """
 
     def __init__(self, host: str, config: EngineConfig, progress: Progress = _SILENT) -> None:
+        super().__init__(config)
         self.host = Host(host)
-        plugin = plugins.load("engine", config.engine)
-        self.SUFFIX: str = plugin.SUFFIX
-        self.INT8_CONTROL: str = getattr(plugin, "INT8_CONTROL", "fp32")
+        self._plain = engines.backend(config)
+        self.suffix, self.int8_control = self._plain.suffix, self._plain.int8_control
+        self.int8_races, self.slower_fails = self._plain.int8_races, self._plain.slower_fails
         self._progress = progress
         self._found: Way | None = None
 
-    def require(self, config: EngineConfig) -> None:
+    def require(self) -> None:
         """Raise :class:`EnvironmentFault` unless the board answers and has what builds."""
-        self.fingerprint(config)
+        self.fingerprint()
 
-    def fingerprint(self, config: EngineConfig) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """What an engine built there depends on."""
-        return self._way(config).fingerprint(config)
+        return self.way().fingerprint(self.config)
 
-    def build(self, source: Path, target: Path, config: EngineConfig, progress: Progress | None = None) -> None:
+    def build(self, source: Path, target: Path, progress: Progress | None = None) -> None:
         """Build ``source`` there and write the engine to ``target``, everything else that came back beside it.
 
         Beside ``target`` lie, by what is added to its name: ``.json`` (the facts that guard it), ``.cache`` (timing
@@ -76,14 +78,15 @@ class Board:
             EnvironmentFault: the board is not reachable, or lacks memory or disk.
             ModelError: its TensorRT refuses the model.
         """
-        way, name, engine = self._way(config), self.host.name, engine_name(config)
+        config, way, name = self.config, self.way(), self.host.name
+        engine = engine_name(config)
         way.fingerprint(config)  # refuses what this board cannot do, before anything is copied
         inputs, outputs = read_interface(source)
         with translated_writes(target), self.host.folder() as folder:
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
                 made = Path(scratch)
-                self._send(folder, source, way, config)
+                self._send(folder, source, way)
                 way.build(folder, source, made, config, progress or self._progress)
                 with self._progress.track(f"copy from {name}"):
                     for file in folder.names():
@@ -98,34 +101,45 @@ class Board:
                 write_json(made / f"{engine}.remote.json", {"by": way.name} | interface)
                 _install(made, engine, target)
 
-    def open(self, path: Path, config: EngineConfig) -> BoardEngine:
+    def engine(self, path: Path) -> BoardEngine:
         """The engine in ``path``, to run on the board."""
-        return BoardEngine(path, config, self)
+        return BoardEngine(path, self)
 
-    def race(
-        self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig
-    ) -> tuple[dict[str, list[float]], str]:
-        """Milliseconds by engine, in turn or one median each, and what measured them; empty: nothing."""
-        way = self._way(config)
-        return way.race(engines, feeds, config), way.name
+    def race(self, engines: Mapping[str, Path], feeds: Arrays) -> RaceTimes:
+        """Times on the board: in turn, or of a board with ``trtexec`` alone one median each."""
+        way = self.way()
+        return RaceTimes(way.race(engines, feeds, self.config), way.name)
 
-    def quantization_profile(self, config: EngineConfig) -> str:
-        """That of the plugin."""
-        name: str = plugins.load("engine", config.engine).quantization_profile(config)
-        return name
+    def quantization_profile(self) -> str:
+        """That of the target's own backend."""
+        return self._plain.quantization_profile()
 
-    def _send(self, folder: Folder, source: Path, way: Way, config: EngineConfig) -> None:
+    def same_fact(self, key: str, built: Any, here: Any) -> bool:
+        """That of the target's own backend."""
+        return self._plain.same_fact(key, built, here)
+
+    def achieved(self, path: Path, source: Path, precision: str) -> Achieved | None:
+        """That of the target's own backend, by the layer list that came back from the board."""
+        return self._plain.achieved(path, source, precision)
+
+    @staticmethod
+    def probe() -> list[Probe]:
+        """Nothing: a board is looked at when a target names it."""
+        return []
+
+    def _send(self, folder: Folder, source: Path, way: Way) -> None:
         with self._progress.track(f"copy to {self.host.name}"):
             folder.put(source, MODEL)
-            for file, cache in way.caches(config).items():
+            for file, cache in way.caches(self.config).items():
                 if cache.is_file():
                     folder.put(cache, file)
 
-    def _way(self, config: EngineConfig) -> Way:
+    def way(self) -> Way:
+        """How the board builds; it is looked at when this is asked for the first time."""
         if self._found is None:
             with self._progress.track(f"look at {self.host.name}"), self.host.folder():
-                self._found = self._look(config)
-                self._found.fingerprint(config)
+                self._found = self._look(self.config)
+                self._found.fingerprint(self.config)
             _log.info("%s builds with %s", self.host.name, self._found.name)
         return self._found
 
@@ -160,9 +174,9 @@ class BoardEngine(Engine):
     The engine is copied there when the first query comes, so that reading :attr:`inputs` costs nothing.
     """
 
-    def __init__(self, path: Path, config: EngineConfig, board: Board) -> None:
+    def __init__(self, path: Path, board: Board) -> None:
         self.path = path
-        self.config = config
+        self.config = board.config
         self._board = board
         self._stack = ExitStack()
         self._folder: Folder | None = None
@@ -181,7 +195,7 @@ class BoardEngine(Engine):
         )
 
     def infer_impl(self, feeds: Arrays) -> dict[str, Array]:
-        way = self._board._way(self.config)
+        way = self._board.way()
         if self._folder is None:
             self._folder = self._stack.enter_context(self._board.host.folder())
             for file in self.path.parent.iterdir():
@@ -194,7 +208,7 @@ class BoardEngine(Engine):
         self._stack.close()
 
     def describe(self) -> dict[str, Any]:
-        return {"engine": self.config.engine, "host": self._board.host.name, "by": self._board._way(self.config).name}
+        return {"engine": self.config.engine, "host": self._board.host.name, "by": self._board.way().name}
 
 
 def _install(made: Path, engine: str, target: Path) -> None:

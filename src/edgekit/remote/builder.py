@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgekit.core import plugins
 from edgekit.core.progress import Progress
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.engine import EngineConfig
+from edgekit.engine import EngineConfig, RemoteConfig, backend_class
 from edgekit.remote.ssh import Folder
 
 MODEL = "model.onnx"
@@ -23,7 +22,7 @@ def version() -> str:
 
 def engine_name(config: EngineConfig) -> str:
     """The engine there; whatever a build writes beside it has a name that begins with this one."""
-    return f"model{plugins.load('engine', config.engine).SUFFIX}"
+    return f"model{backend_class(config.engine).suffix}"
 
 
 class Way(Protocol):
@@ -59,5 +58,9 @@ class Way(Protocol):
 def without_host(config: EngineConfig, cache: str | None = None) -> dict[str, Any]:
     """The target for the board itself: no host, and the timing cache, if any, in its folder."""
     document = config.model_dump(mode="json")
-    changes = {"host": None, "timing_cache": cache}
-    return document | {key: value for key, value in changes.items() if key in document}
+    return document | ({"host": None, "timing_cache": cache} if isinstance(config, RemoteConfig) else {})
+
+
+def timing_cache(config: EngineConfig) -> Path | None:
+    """The target's file of kernel times, on this machine."""
+    return config.timing_cache if isinstance(config, RemoteConfig) else None

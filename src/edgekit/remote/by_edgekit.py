@@ -15,7 +15,7 @@ from edgekit.core.golden import read_arrays, write_arrays
 from edgekit.core.progress import Progress
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import EngineConfig
-from edgekit.remote.builder import MODEL, engine_name, without_host
+from edgekit.remote.builder import MODEL, engine_name, timing_cache, without_host
 from edgekit.remote.ssh import Folder, Host
 from edgekit.remote.worker import MARK
 from edgekit.stats import faster
@@ -49,9 +49,9 @@ class ByEdgekit:
 
     def build(self, folder: Folder, source: Path, made: Path, config: EngineConfig, progress: Progress) -> None:
         """See :class:`edgekit.remote.builder.Way`."""
-        given = getattr(config, "timing_cache", None)
+        given = timing_cache(config)
         engine = engine_name(config)
-        target = without_host(config, given and given.name)
+        target = without_host(config, given.name if given else None)
         request = {"do": "build", "source": MODEL, "engine": engine, "config": target}
         with progress.track(f"build on {self._host.name}"):
             self._ask(folder, request)
@@ -59,7 +59,7 @@ class ByEdgekit:
 
     def caches(self, config: EngineConfig) -> dict[str, Path]:
         """See :class:`edgekit.remote.builder.Way`: the board's backend names them after its library and device."""
-        given = getattr(config, "timing_cache", None)
+        given = timing_cache(config)
         if given is None:
             return {}
         there = {

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit.core import plugins
+from edgekit import engine as engines
 from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
 from edgekit.core.golden import read_arrays, write_arrays
 from edgekit.core.tensors import TensorSpec
-from edgekit.engine import Engine, layers_path, opened_in_turn
+from edgekit.engine import Backend, layers_path, opened_in_turn
 from edgekit.remote.builder import version
 
 MARK = "edgekit: "
@@ -39,18 +40,17 @@ def main() -> None:
 
 def _facts(request: dict[str, Any]) -> Any:
     """Whether this machine can build, and what its engines depend on."""
-    module, config = _target(request)
-    module.require(config)
-    return {"edgekit": version(), "fingerprint": module.fingerprint(config)}
+    backend = _backend(request)
+    backend.require()
+    return {"edgekit": version(), "fingerprint": backend.fingerprint()}
 
 
 def _build(request: dict[str, Any]) -> Any:
     """Build ``source``; what the layers cost goes into a file beside the engine."""
-    module, config = _target(request)
-    engine = Path(request["engine"])
-    module.build(Path(request["source"]), engine, config)
+    backend, engine = _backend(request), Path(request["engine"])
+    backend.build(Path(request["source"]), engine)
     try:
-        with module.open(engine, config) as opened:
+        with backend.engine(engine) as opened:
             listed = opened.layer_list()
             if listed is not None:
                 write_bytes(layers_path(engine), listed.encode())
@@ -65,27 +65,22 @@ def _build(request: dict[str, Any]) -> Any:
 
 def _run(request: dict[str, Any]) -> Any:
     """One query: arrays from ``feeds``, results into ``results``."""
-    module, config = _target(request)
-    feeds = read_arrays(Path(request["feeds"]))
-    opened: Engine
-    with module.open(Path(request["engine"]), config) as opened:
-        results = opened.infer(feeds)
+    with _backend(request).engine(Path(request["engine"])) as opened:
+        results = opened.infer(read_arrays(Path(request["feeds"])))
     write_arrays(Path(request["results"]), results)
     return {}
 
 
 def _time(request: dict[str, Any]) -> Any:
     """The engines in turn, opened anew ``loads`` times: milliseconds of every query by name."""
-    module, config = _target(request)
-    files = request["engines"].items()
-    openers = {name: lambda file=file: module.open(Path(file), config) for name, file in files}
+    backend = _backend(request)
+    openers = {name: partial(backend.engine, Path(file)) for name, file in request["engines"].items()}
     counts = (request["loads"], request["each"], request["settling"])
     return {"times_ms": opened_in_turn(openers, read_arrays(Path(request["feeds"])), *counts)}
 
 
-def _target(request: dict[str, Any]) -> tuple[Any, Any]:
-    module = plugins.load("engine", request["config"]["engine"])
-    return module, module.Config.model_validate(request["config"])
+def _backend(request: dict[str, Any]) -> Backend:
+    return engines.backend(engines.target_of(request["config"]))
 
 
 def _noise(spec: TensorSpec) -> np.ndarray[Any, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekit.core.errors import CheckFailed
 from edgekit.core.golden import FP32, GOLDEN_FRAMES, Golden
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
-from edgekit.engine import EngineConfig
+from edgekit.engine import Backend
 from edgekit.preprocess import Preprocess
 from edgekit.stages.prove import Spread, judge_of
 from edgekit.verification.limits import limits_of
@@ -33,12 +32,11 @@ class Asking:
     source: Path
     frames: Dataset
 
-    def departs(self, module: Any, config: EngineConfig, engine: Path, model: Path, precision: str) -> str:
+    def departs(self, backend: Backend, engine: Path, model: Path, precision: str) -> str:
         """Why ``engine`` is not ``model``, in the words of the build; empty: it is.
 
         Args:
-            module: the backend.
-            config: the target.
+            backend: that of the target.
             engine: built from ``model``.
             model: a typed ONNX file.
             precision: of both.
@@ -47,12 +45,12 @@ class Asking:
         judge = judge_of(
             self.spec.task.create(), Preprocess(self.spec.preprocess), self.frames, self.source, self.spec.parity
         )
-        with module.open(engine, config) as opened:
+        with backend.engine(engine) as opened:
             agreement = judge.ask(opened, model, limits)
         count = min(GOLDEN_FRAMES, len(self.frames))
         spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
         golden = typed_golden(self.source, model, precision, [spread[frame][0] for frame in range(count)])
-        report = check(module, config, Proven(engine, model, precision, golden), limits, agreement)
+        report = check(backend, Proven(engine, model, precision, golden), limits, agreement)
         try:
             require(report)
         except CheckFailed as problem:
@@ -66,7 +64,7 @@ def typed_golden(source: Path, model: Path, precision: str, feeds: Sequence[Arra
 
     golden = Golden(tuple(feeds))
     for reference, file in ((precision, model), (FP32, source)):
-        with ort.open(file, ort.Config(engine="ort"), optimised=False) as engine:
+        with ort.reference(file) as engine:
             outputs = [{name: array.copy() for name, array in engine.infer(given).items()} for given in feeds]
         golden = golden.with_reference(reference, outputs)
     return golden

@@ -19,7 +19,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.spec import ParityLimits, Spec
 from edgekit.core.tensors import TensorSpec
 from edgekit.core.workspace import Stage, Workspace
-from edgekit.engine import EngineConfig
+from edgekit.engine import Backend
 from edgekit.preprocess import Preprocess
 from edgekit.stages import keys, prove, race
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
@@ -28,10 +28,10 @@ from edgekit.verification.agreement import Judge
 
 
 def build_engines(
-    spec: Spec, target: str, config: EngineConfig, compressed: Compressed, workspace: Workspace, progress: Progress
+    spec: Spec, target: str, backend: Backend, compressed: Compressed, workspace: Workspace, progress: Progress
 ) -> Stage:
     """Engines of the wanted precision and of its control, each proven against golden where they run."""
-    module = remote.backend(config, progress)
+    config = backend.config
     wanted = config.precision or compressed.precision
     if wanted not in compressed.models:
         led = f"the compress step led to {compressed.precision}"
@@ -39,13 +39,13 @@ def build_engines(
             led if compressed.calibration else f"the spec has no quantize step, and its model is {compressed.precision}"
         )
         raise SpecError(f"targets.{target}: precision {wanted} cannot be built: {steps}")
-    precisions = list(dict.fromkeys((wanted, compressed.control(module, wanted))))
-    unrunnable = remote.not_here(config)
+    precisions = list(dict.fromkeys((wanted, compressed.control(backend, wanted))))
+    unrunnable = backend.runs_elsewhere()
     inputs = {
         "models": {p: sha256_file(compressed.models[p]) for p in precisions},
         "golden": sha256_file(compressed.golden),
         "config": keys.portable(config.model_dump(mode="json"), spec.base.resolve()),
-        "device": module.fingerprint(config),
+        "device": backend.fingerprint(),
         "tools": keys.tools(),
         "plugin": plugins.code("engine", config.engine),
         "runs": not unrunnable,
@@ -59,14 +59,13 @@ def build_engines(
     def fill(folder: Path) -> None:
         models = {precision: compressed.models[precision] for precision in precisions}
         judge = None if unrunnable else _judge(spec, compressed)
-        make_engines(module, config, models, Golden.read(compressed.golden), folder, progress, spec.parity, judge)
+        make_engines(backend, models, Golden.read(compressed.golden), folder, progress, spec.parity, judge)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
 
 def make_engines(
-    module: Any,
-    config: EngineConfig,
+    backend: Backend,
     models: Mapping[str, Path],
     golden: Golden,
     folder: Path,
@@ -74,11 +73,10 @@ def make_engines(
     limits: ParityLimits | None = None,
     judge: Judge | None = None,
 ) -> None:
-    """Build engines into ``folder`` as ``<precision><SUFFIX>``, prove each, and write ``parity.json``.
+    """Build engines into ``folder`` as ``<precision><suffix>``, prove each, and write ``parity.json``.
 
     Args:
-        module: the backend of the target.
-        config: the target.
+        backend: that of the target.
         models: typed ONNX files by precision, the candidate's first.
         golden: see :func:`edgekit.verification.parity.compare`.
         folder: empty; it holds the result, and what the backend keeps beside its engines.
@@ -89,14 +87,14 @@ def make_engines(
     Raises:
         CheckFailed: an engine does not compute what its typed model says.
     """
-    unrunnable = remote.not_here(config)
+    unrunnable = backend.runs_elsewhere()
     reports: list[dict[str, Any]] = []
-    engines = {precision: folder / f"{precision}{module.SUFFIX}" for precision in models}
+    engines = {precision: folder / f"{precision}{backend.suffix}" for precision in models}
     for precision, file in engines.items():
-        module.build(models[precision], file, config, progress)
+        backend.build(models[precision], file, progress)
         made, asked = (file, models[precision]), None if reports else judge
-        reports.append(prove.prove(module, config, made, precision, golden, unrunnable, progress, limits, asked))
-    found = None if unrunnable else race.race(module, config, engines, golden, progress)
+        reports.append(prove.prove(backend, made, precision, golden, unrunnable, progress, limits, asked))
+    found = None if unrunnable else race.race(backend, engines, golden, progress)
     reports[0]["race"] = None if found is None else found.to_dict()
     write_json(folder / "parity.json", reports)
 
@@ -111,6 +109,7 @@ def _judge(spec: Spec, compressed: Compressed) -> Judge:
 def publish_bundle(
     spec: Spec,
     target: str,
+    backend: Backend,
     final: Path,
     compressed: Compressed,
     built: Stage,
@@ -122,6 +121,7 @@ def publish_bundle(
     Args:
         spec: names the rest of what a bundle holds.
         target: one of its targets.
+        backend: what built its engines.
         final: the folder.
         compressed: the typed models.
         built: the engines.
@@ -131,19 +131,18 @@ def publish_bundle(
     Raises:
         SpecError: the model's outputs do not fit the task.
     """
-    config: EngineConfig = spec.targets[target]
-    module = remote.backend(config)
+    config = backend.config
     wanted = config.precision or compressed.precision
-    control = compressed.control(module, wanted)
+    control = compressed.control(backend, wanted)
     roles = {
-        p: EngineFile(file=f"engines/{p}{module.SUFFIX}", model=f"models/{p}.onnx", precision=p)
+        p: EngineFile(file=f"engines/{p}{backend.suffix}", model=f"models/{p}.onnx", precision=p)
         for p in {wanted, control}
     }
-    if remote.not_here(config):
+    if backend.runs_elsewhere():
         golden = Golden.read(compressed.golden)
         inputs, outputs = golden.interface("input"), golden.interface("output")
     else:
-        with module.open(built.path / f"{wanted}{module.SUFFIX}", config) as engine:
+        with backend.engine(built.path / f"{wanted}{backend.suffix}") as engine:
             inputs, outputs = engine.inputs, engine.outputs
     check_interface(spec, inputs, outputs)
     contents = Contents(
@@ -162,14 +161,14 @@ def publish_bundle(
     )
     files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
     for precision, role in roles.items():
-        files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{module.SUFFIX}")
+        files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{backend.suffix}")
     manifest = {
         **origins,
-        PLACEMENT: plugins.load("engine", config.engine).quantization_profile(config) if wanted == "int8" else None,
+        PLACEMENT: backend.quantization_profile() if wanted == "int8" else None,
         EVALUATION: judged_on and asdict(judged_on),
         "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
-        "device": module.fingerprint(config),
+        "device": backend.fingerprint(),
         "seed": spec.seed,
         PLACE: str(final.resolve()),
         "command": f"edgekit build edgekit.yaml --target {target}",

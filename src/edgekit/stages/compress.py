@@ -21,7 +21,7 @@ from edgekit.core.tensors import Array
 from edgekit.core.workspace import RECORD as STAGE_RECORD
 from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
-from edgekit.engine import control_of
+from edgekit.engine import Backend
 from edgekit.runtime import sessions
 from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
@@ -30,27 +30,32 @@ from edgekit.technique import Job
 
 
 def quantize_model(
-    spec: Spec, target: str, workspace: Workspace, exported: Stage, frames: Dataset, progress: Progress
+    spec: Spec,
+    target: str,
+    backend: Backend,
+    workspace: Workspace,
+    exported: Stage,
+    frames: Dataset,
+    progress: Progress,
 ) -> Stage:
     """Typed ONNX files, the record of how they were made, and golden outputs of the target's own."""
     source = exported.path / "fp32.onnx"
     config = spec.compress[0].quantize
-    name = spec.targets[target].engine
-    engine = plugins.load("engine", name)
+    name = backend.config.engine
     inputs: dict[str, Any] = {
         "source": sha256_file(source),
         "golden": sha256_file(exported.path / "golden.npz"),
         "step": config.model_dump(mode="json"),
         "preprocess": keys.preprocess(spec),
         "calibration": keys.frames(spec.data.calibration, frames),
-        "profile": jobs.target_profile(spec, target),
-        "control": control_of(engine, "int8"),
+        "profile": backend.quantization_profile(),
+        "control": backend.control("int8"),
         "sessions": sessions.SETTINGS,
         "tools": keys.tools(),
         "plugins": {"quantize": plugins.code("quantize", config.method), "engine": plugins.code("engine", name)},
     }
     if config.measures or inputs["plugins"]["quantize"]:
-        inputs |= _measured_inputs(spec, target, exported)
+        inputs |= _measured_inputs(spec, target, backend, exported)
 
     def fill(folder: Path) -> None:
         from edgekit.model import opset
@@ -60,9 +65,9 @@ def quantize_model(
         scratch = workspace.root / f"scratch-{key_of(inputs)}"
         if workspace.fresh:
             shutil.rmtree(scratch, ignore_errors=True)
-        with jobs.job(spec, target, source, frames, config, scratch, progress) as job:
+        with jobs.job(spec, target, backend, source, frames, config, scratch, progress) as job:
             quantized = technique.apply(job, config)
-            control = control_of(engine, quantized.precision)
+            control = backend.control(quantized.precision)
             models = {quantized.precision: quantized.model} | ({"fp16": _halved(job)} if control == "fp16" else {})
         shutil.rmtree(scratch, ignore_errors=True)
         for precision, model in models.items():
@@ -103,25 +108,23 @@ def _halved(job: Job) -> bytes:
     return half.apply(job, half.Config(method="half", dtype="fp16")).model
 
 
-def _measured_inputs(spec: Spec, target: str, exported: Stage) -> dict[str, Any]:
+def _measured_inputs(spec: Spec, target: str, backend: Backend, exported: Stage) -> dict[str, Any]:
     """What else decides the result of a technique that trains, or measures on a target."""
-    engine = spec.targets[target]
-    module = plugins.load("engine", engine.engine)
-    module.require(engine)
+    backend.require()
     chosen = [role for role in ("validation", "training") if getattr(spec.data, role) is not None]
     base = spec.base.resolve()
     return {
         "network": exported.key,  # the technique may train the network itself, not only the graph
         "target": target,
-        "engine": keys.portable(engine.model_dump(mode="json"), base),
-        "device": module.fingerprint(engine),
+        "engine": keys.portable(backend.config.model_dump(mode="json"), base),
+        "device": backend.fingerprint(),
         "task": keys.task(spec),
         "seed": spec.seed,
     } | {role: keys.frames(getattr(spec.data, role), labels.of(spec, role).dataset, labelled=True) for role in chosen}
 
 
 def analyse_layers(
-    spec: Spec, target: str, exported: Stage, frames: Dataset, by_metric: bool, progress: Progress
+    spec: Spec, target: str, backend: Backend, exported: Stage, frames: Dataset, by_metric: bool, progress: Progress
 ) -> tuple[SensitivityReport, bytes]:
     """What quantizing each layer alone costs under the spec's PTQ settings, and a picture (PNG) of it."""
     from edgekit.quantize import ptq
@@ -131,7 +134,7 @@ def analyse_layers(
     config = step if isinstance(step, ptq.Config) else getattr(step, "ptq", ptq.Config())
     source = exported.path / "fp32.onnx"
     _require_float32(spec, source)
-    with jobs.job(spec, target, source, frames, config, None, progress, measures=by_metric) as job:
+    with jobs.job(spec, target, backend, source, frames, config, None, progress, measures=by_metric) as job:
         layers = sensitivity.analyse(variants.Variants(job, config), job.bench)
         metric = job.bench.metric.name if job.bench else None
         report = SensitivityReport(target, job.profile, metric, layers)
@@ -198,7 +201,7 @@ def typed_outputs(model: Path, golden: Golden) -> list[dict[str, Array]]:
     """
     from edgekit.engine import ort
 
-    with ort.open(model, ort.Config(engine="ort"), optimised=False) as engine:
+    with ort.reference(model) as engine:
         found = [{name: array.copy() for name, array in engine.infer(feeds).items()} for feeds in golden.inputs]
     for outputs in found:
         for name, array in outputs.items():

@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Stage
-from edgekit.engine import control_of
+from edgekit.engine import Backend
 
 RECORD = "calibration.json"
 EXPORT = "export.json"
@@ -45,12 +44,12 @@ class Compressed:
         """Whether nothing had to be made."""
         return all(stage.reused for stage in self.stages)
 
-    def control(self, engine: Any, precision: str) -> str:
-        """The precision that one of ``precision`` is compared with on this backend (a plugin of ``engine``).
+    def control(self, backend: Backend, precision: str) -> str:
+        """The precision that one of ``precision`` is compared with on this backend.
 
         Its own where there is no other: the source is no float32 model.
         """
-        wanted = control_of(engine, precision)
+        wanted = backend.control(precision)
         foreign = self.calibration is None and precision != "fp32" and wanted not in self.models
         return precision if foreign else wanted
 

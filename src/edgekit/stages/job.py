@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluation, profiling
-from edgekit.core import plugins, suggest
+from edgekit.core import suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
-from edgekit.engine import Engine, not_here, opened_in_turn
+from edgekit.engine import Backend, Engine, opened_in_turn
 from edgekit.evaluation.agreement import Agreed
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
@@ -75,13 +75,19 @@ class TargetBench:
     """
 
     def __init__(
-        self, spec: Spec, target: str, source: Path, validation: Agreed, folder: Path, metric: str | None
+        self,
+        spec: Spec,
+        target: str,
+        backend: Backend,
+        source: Path,
+        validation: Agreed,
+        folder: Path,
+        metric: str | None,
     ) -> None:
         self.target = target
         self._source = source
         self._spec = spec
-        self._config = spec.targets[target]
-        self._module = plugins.load("engine", self._config.engine)
+        self._backend = backend
         self._preprocess = Preprocess(spec.preprocess)
         self._task, self._validation = validation.task, validation.dataset
         self._folder = folder
@@ -125,18 +131,17 @@ class TargetBench:
         source = self._folder / "asked.onnx"
         source.write_bytes(model)
         asking = Asking(self._spec, self._source, self._spec.data.calibration.open())
-        return asking.departs(self._module, self._config, self._built(model), source, precision)
+        return asking.departs(self._backend, self._built(model), source, precision)
 
     def _engine(self, model: bytes) -> Engine:
-        engine: Engine = self._module.open(self._built(model), self._config)
-        return engine
+        return self._backend.engine(self._built(model))
 
     def _built(self, model: bytes) -> Path:
-        file = self._folder / f"{hashlib.sha256(model).hexdigest()[:16]}{self._module.SUFFIX}"
+        file = self._folder / f"{hashlib.sha256(model).hexdigest()[:16]}{self._backend.suffix}"
         if not file.exists():
             source = file.with_suffix(".source")
             source.write_bytes(model)
-            self._module.build(source, file, self._config)
+            self._backend.build(source, file)
             source.unlink()
         return file
 
@@ -145,6 +150,7 @@ class TargetBench:
 def job(
     spec: Spec,
     target: str,
+    backend: Backend,
     source: Path,
     frames: Dataset,
     config: TechniqueConfig,
@@ -166,38 +172,32 @@ def job(
         yield Job(
             source=source,
             frames=Feeds(preprocess, frames),
-            profile=target_profile(spec, target),
+            profile=backend.quantization_profile(),
             network=None if spec.model.onnx else lambda: _network(spec),
             export=None if spec.model.onnx else lambda module: _exported(spec, module),
             examples=LabelledFeeds(preprocess, labels.of(spec, "training").dataset) if spec.data.training else None,
             loss=_loss(spec),
-            bench=_bench(spec, target, source, config, Path(folder)) if measured else None,
+            bench=_bench(spec, target, backend, source, config, Path(folder)) if measured else None,
             scratch=scratch,
             progress=progress,
         )
 
 
-def target_profile(spec: Spec, target: str) -> str:
-    """The Q/DQ profile of a target's engine."""
-    config = spec.targets[target]
-    name: str = plugins.load("engine", config.engine).quantization_profile(config)
-    return name
-
-
-def _bench(spec: Spec, target: str, source: Path, config: TechniqueConfig, folder: Path) -> TargetBench:
+def _bench(
+    spec: Spec, target: str, backend: Backend, source: Path, config: TechniqueConfig, folder: Path
+) -> TargetBench:
     if spec.data.validation is None:
         raise SpecError(
             "data.validation is missing: what is chosen by accuracy cannot be judged on the same frames; "
             "give frames that are neither calibration nor evaluation"
         )
-    engine = spec.targets[target]
-    plugins.load("engine", engine.engine).require(engine)
-    if elsewhere := not_here(engine):
+    backend.require()
+    if elsewhere := backend.runs_elsewhere():
         raise EnvironmentFault(
             f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
         )
     metric = getattr(config, "metric", None)
-    return TargetBench(spec, target, source, labels.of(spec, "validation"), folder, metric)
+    return TargetBench(spec, target, backend, source, labels.of(spec, "validation"), folder, metric)
 
 
 def _network(spec: Spec) -> nn.Module:

@@ -101,7 +101,7 @@ def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
     with contextlib.ExitStack() as stack:
         recorder = stack.enter_context(Recorder(how.sensors, SENSOR_RATE_HZ))
         if how.busy:
-            stack.enter_context(profiling.co_load(_threads(bundle)))
+            stack.enter_context(profiling.co_load(bundle.contents.engine.cpus))
         if how.scenario is None:
             report = _in_turn(bundle, _timed(bundle, None, samples, how, progress), samples)
         else:
@@ -320,7 +320,7 @@ def _in_detail(
         config = bundle.contents.engine
         with progress.track("leak test"):
             leak = profiling.leak_test(
-                config.engine, bundle.path / report.engine, config.model_dump(mode="json"), _feeds(bundle, samples)
+                bundle.path / report.engine, config.model_dump(mode="json"), _feeds(bundle, samples)
             )
         report = replace(report, leak=leak)
     return report
@@ -342,9 +342,7 @@ def _layers(
 
 def _memory(bundle: Bundle, file: str, samples: list[Sample]) -> dict[str, float]:
     config = bundle.contents.engine
-    return profiling.measure_memory(
-        config.engine, bundle.path / file, config.model_dump(mode="json"), _feeds(bundle, samples)
-    )
+    return profiling.measure_memory(bundle.path / file, config.model_dump(mode="json"), _feeds(bundle, samples))
 
 
 def _feeds(bundle: Bundle, samples: list[Sample]) -> Arrays:
@@ -364,10 +362,6 @@ def _settings(bundle: Bundle, timed: Timed, samples: list[Sample]) -> dict[str, 
 def _rounded(times_ms: Any) -> tuple[float, ...]:
     """To the microsecond: more digits would fill reports with noise."""
     return tuple(round(float(ms), 3) for ms in times_ms)
-
-
-def _threads(bundle: Bundle) -> int:
-    return int(getattr(bundle.contents.engine, "threads", 1) or 1)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from typing import Any
 
 from edgekit import remote
 from edgekit.bundle import NOT_RUN
-from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.golden import Golden
@@ -17,7 +16,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.reports import Agreement, Departure
 from edgekit.core.spec import ParityLimits
 from edgekit.data import Dataset
-from edgekit.engine import Engine, EngineConfig, layers_path
+from edgekit.engine import Backend, Engine, layers_path
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 from edgekit.verification import bisect
@@ -30,8 +29,7 @@ VERSION = 4
 
 
 def prove(
-    module: Any,
-    config: EngineConfig,
+    backend: Backend,
     files: tuple[Path, Path],
     precision: str,
     golden: Golden,
@@ -43,8 +41,7 @@ def prove(
     """What ``parity.json`` says of one engine.
 
     Args:
-        module: the backend that built it.
-        config: the target.
+        backend: what built it.
         files: the engine and the typed model that it was built from.
         precision: of both.
         golden: see :func:`edgekit.verification.parity.compare`.
@@ -66,25 +63,24 @@ def prove(
     else:
         limits = limits_of(precision, chosen)
         proven = Proven(engine, model, precision, golden)
-        far = isinstance(module, remote.Board)  # every query is a command there: the judge is asked when it matters
-        with module.open(engine, config) as opened:
+        far = isinstance(backend, remote.Board)  # every query is a command there: the judge is asked when it matters
+        with backend.engine(engine) as opened:
             listed = opened.layer_list()
             agreement = None if judge is None or far else _asked(judge, opened, model, precision, limits, progress)
         with progress.track(f"verify {precision}"):
-            found = check(module, config, proven, limits, agreement)
+            found = check(backend, proven, limits, agreement)
         if found.verdict != "pass" and far and judge is not None:
-            with module.open(engine, config) as opened:
+            with backend.engine(engine) as opened:
                 agreement = _asked(judge, opened, model, precision, limits, progress)
             found = decided(replace(found, agreement=agreement), precision)
         if found.verdict != "pass" and found.layers is not None and found.layers.mode == "outputs only":
             with suppress(MissingRequirement):  # a board cannot say which layer it is; that one departs, it can
-                found = replace(found, departure=_blamed(module, config, proven, limits, progress))
+                found = replace(found, departure=_blamed(backend, proven, limits, progress))
         require(found)
         if listed is not None:
             write_bytes(layers_path(engine), listed.encode())
         report = found.to_dict()
-    ask = getattr(plugins.load("engine", config.engine), "achieved", None)
-    achieved = None if ask is None else ask(engine, model, precision, config)
+    achieved = backend.achieved(engine, model, precision)
     return report | {"achieved": None if achieved is None else achieved.to_dict()}
 
 
@@ -119,7 +115,7 @@ def _asked(judge: Judge, engine: Engine, model: Path, precision: str, limits: Li
         return judge.ask(engine, model, limits, advance)
 
 
-def _blamed(module: Any, config: EngineConfig, proven: Proven, limits: Limits, progress: Progress) -> Departure | None:
+def _blamed(backend: Backend, proven: Proven, limits: Limits, progress: Progress) -> Departure | None:
     """The first layer that departs in engines that show one more tensor each, where outputs can be searched for it."""
     limit = limits.output_rel_l2
-    return bisect.find(module, config, proven.model, proven.golden, limit, progress)
+    return bisect.find(backend, proven.model, proven.golden, limit, progress)

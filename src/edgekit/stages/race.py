@@ -4,49 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgekit import remote
-from edgekit.core import plugins
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Race
-from edgekit.engine import EngineConfig, opened_in_turn
+from edgekit.engine import Backend
 from edgekit.stats import faster
-from edgekit.stats.faster import EACH, LOADS, SETTLING
+from edgekit.stats.faster import LOADS
 
 
-def race(
-    module: Any, config: EngineConfig, engines: Mapping[str, Path], golden: Golden, progress: Progress
-) -> Race | None:
+def race(backend: Backend, engines: Mapping[str, Path], golden: Golden, progress: Progress) -> Race | None:
     """INT8 against its control, by median latency.
 
     Here, or on a board that has edgekit, both run in turn on a golden input, opened anew again and again; of a board
     with ``trtexec`` alone the medians are those of its two builds, which decide nothing.
 
     Args:
-        module: the backend that built them.
-        config: the target.
+        backend: what built them.
         engines: files by precision, the candidate first.
         golden: gives the input.
         progress: shows the step.
 
     Returns:
-        None where there is nothing to race (no INT8, or its backend names no control), or nothing was measured.
+        None where there is nothing to race (no INT8, or on its backend it does not race), or nothing was measured.
     """
-    control: str | None = getattr(plugins.load("engine", config.engine), "INT8_CONTROL", None)
-    if control is None or next(iter(engines)) != "int8" or control not in engines:
+    control = backend.int8_control
+    if not backend.int8_races or next(iter(engines)) != "int8" or control not in engines:
         return None
     feeds = golden.feeds(0)
     with progress.track(f"time int8 and {control}"):
-        if isinstance(module, remote.Board):
-            times, by = module.race(engines, feeds, config)
-        else:
-            openers = {name: lambda file=file: module.open(file, config) for name, file in engines.items()}
-            times, by = opened_in_turn(openers, feeds, LOADS, EACH, SETTLING), "edgekit"
-    return judged(times["int8"], times[control], control, by) if times else None
+        times = backend.race(engines, feeds)
+    return judged(times.ms["int8"], times.ms[control], control, times.by) if times.ms else None
 
 
 def judged(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:

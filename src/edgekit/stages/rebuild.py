@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit import engine as engines
 from edgekit.bundle import (
     MANIFEST,
     PARENTS,
@@ -27,12 +28,11 @@ from edgekit.bundle import (
     pack,
     write_bundle,
 )
-from edgekit.core import plugins
 from edgekit.core.artifacts import require_writable
 from edgekit.core.errors import InputError
 from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
-from edgekit.engine import EngineConfig
+from edgekit.engine import EngineConfig, RemoteConfig
 from edgekit.stages.build import engine_files, make_engines
 from edgekit.stages.compressed import RECORD
 from edgekit.stages.tools import tool_versions
@@ -75,9 +75,8 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
         InputError: ``out`` is something else than a bundle.
     """
     contents = bundle.contents
-    config = _at_home(contents.engine)
-    module = plugins.load("engine", config.engine)
-    module.require(config)
+    backend = engines.backend(_at_home(contents.engine))
+    backend.require()
     if out is None and not bundle.foreign and not bundle.unverified:
         return Rebuilt(bundle, made=False)
     final = (out or bundle.given).resolve()
@@ -87,8 +86,8 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
     with locked(final), tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
         made = Path(scratch) / "engines"
         made.mkdir()
-        make_engines(module, config, models, bundle.golden(), made, progress, contents.parity)
-        renamed = {p: role.model_copy(update={"file": f"engines/{p}{module.SUFFIX}"}) for p, role in roles.items()}
+        make_engines(backend, models, bundle.golden(), made, progress, contents.parity)
+        renamed = {p: role.model_copy(update={"file": f"engines/{p}{backend.suffix}"}) for p, role in roles.items()}
         control = contents.control and renamed[contents.control.precision]
         anew = contents.model_copy(update={"candidate": renamed[contents.candidate.precision], "control": control})
         files = _kept(bundle) | {"parity.json": made / "parity.json"}
@@ -96,10 +95,10 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
             files |= engine_files(made, Path(role.file).name)
         packed = final.is_file() or (final.suffix == SINGLE_FILE and not final.is_dir())
         folder = Path(scratch) / "bundle" if packed else final
-        written = write_bundle(folder, anew, files, _manifest(bundle, module.fingerprint(config)))
+        written = write_bundle(folder, anew, files, _manifest(bundle, backend.fingerprint()))
         if packed:
             pack(written, final)
-    return Rebuilt(open_bundle(out or bundle.given), True, *_placements(bundle, config))
+    return Rebuilt(open_bundle(out or bundle.given), True, *_placements(bundle, backend.config))
 
 
 def _require_place(final: Path) -> None:
@@ -121,13 +120,12 @@ def _placements(bundle: Bundle, config: EngineConfig) -> tuple[str, str]:
     if not placement:
         return "", ""
     asked_for = {"profile": None} if "profile" in type(config).model_fields else {}
-    module = plugins.load("engine", config.engine)
-    return str(placement), str(module.quantization_profile(config.model_copy(update=asked_for)))
+    return str(placement), engines.backend(config.model_copy(update=asked_for)).quantization_profile()
 
 
 def _at_home(config: EngineConfig) -> EngineConfig:
     """The target without the timing cache, a file of the machine that the bundle comes from."""
-    return config.model_copy(update={"timing_cache": None} if "timing_cache" in type(config).model_fields else {})
+    return config.model_copy(update={"timing_cache": None}) if isinstance(config, RemoteConfig) else config
 
 
 def _kept(bundle: Bundle) -> dict[str, Path]:

@@ -52,9 +52,8 @@ class Judge:
         """Compare an open engine with its typed ONNX file, and that with FP32, by what the task makes of them."""
         from edgekit.engine import ort
 
-        plain = ort.Config(engine="ort")
         differences, noise = [], []
-        with ort.open(model, plain, optimised=False) as typed, ort.open(self.fp32, plain, optimised=False) as fp32:
+        with ort.reference(model) as typed, ort.reference(self.fp32) as fp32:
             for number in range(len(self.frames)):
                 feeds, geometry = self.frames[number]
                 said, meant, wanted = (self._decoded(each, feeds, geometry) for each in (engine, typed, fp32))

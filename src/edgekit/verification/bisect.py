@@ -20,7 +20,7 @@ from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Departure
 from edgekit.core.tensors import Array
-from edgekit.engine import EngineConfig
+from edgekit.engine import Backend
 from edgekit.onnxfile.graph import Node, read_graph
 from edgekit.runtime import sessions
 from edgekit.runtime.denormals import flushed
@@ -34,8 +34,7 @@ class _Candidate:
 
 
 def find(
-    module: Any,
-    config: EngineConfig,
+    backend: Backend,
     model: Path,
     golden: Golden,
     limit_rel_l2: float,
@@ -46,8 +45,7 @@ def find(
     Everything before it holds the limit, as far as halving can tell: an error that a later layer hides stays unseen.
 
     Args:
-        module: the backend, see :mod:`edgekit.engine`.
-        config: the target.
+        backend: that of the target.
         model: the typed ONNX file that the engine is built from.
         golden: gives the inputs; the largest difference over these frames counts.
         limit_rel_l2: relative L2 that is still no departure.
@@ -62,7 +60,7 @@ def find(
     """
     typed = _typed(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("bisect"):
-        probe = _Probe(module, config, typed, golden, Path(folder))
+        probe = _Probe(backend, typed, golden, Path(folder))
         ends = {value.name: probe.error(value.name) for value in typed.graph.output}
         worst = max(ends, key=lambda name: ends[name])
         if not ends[worst] > limit_rel_l2:
@@ -107,13 +105,12 @@ class _Probe:
 
     def __init__(
         self,
-        module: Any,
-        config: EngineConfig,
+        backend: Backend,
         typed: Any,
         golden: Golden,
         folder: Path,
     ) -> None:
-        self._module, self._config, self._typed = module, config, typed
+        self._backend, self._typed = backend, typed
         self._golden, self._folder = golden, folder
         self.builds = 0
 
@@ -121,11 +118,11 @@ class _Probe:
         """Relative L2 at ``tensor``, the largest of the golden frames."""
         self.builds += 1
         source = self._folder / f"{self.builds}.onnx"
-        engine = self._folder / f"{self.builds}{self._module.SUFFIX}"
+        engine = self._folder / f"{self.builds}{self._backend.suffix}"
         outputs = [value.name for value in self._typed.graph.output]
         source.write_bytes(marked(self._typed, [*outputs, tensor]).SerializeToString())
-        self._module.build(source, engine, self._config)
-        with self._module.open(engine, self._config) as opened:
+        self._backend.build(source, engine)
+        with self._backend.engine(engine) as opened:
             return max(
                 relative_l2(opened.infer(feeds)[tensor], reference(self._typed, feeds, [tensor])[tensor])
                 for feeds in self._golden.inputs

@@ -10,25 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgekit.core.golden import Golden
 from edgekit.core.reports import LayerParity, LayersReport, Verdict
-from edgekit.engine import EngineConfig, Part
+from edgekit.engine import Backend, Part
 from edgekit.verification.limits import Limits
 
 WORST = 10
 """Layers that a report names."""
 
 
-def check_layers(
-    module: Any, config: EngineConfig, engine: Path, model: Path, golden: Golden, limits: Limits
-) -> LayersReport:
+def check_layers(backend: Backend, engine: Path, model: Path, golden: Golden, limits: Limits) -> LayersReport:
     """Each layer of ``engine`` against ``model`` on the golden frames.
 
     Args:
-        module: the backend, see :mod:`edgekit.engine`.
-        config: the target.
+        backend: that of the target.
         engine: the file that ships.
         model: the typed ONNX file that it was built from.
         golden: gives the inputs.
@@ -37,10 +33,10 @@ def check_layers(
     Raises:
         ModelError: one of the files is no ONNX model, or the runtime refuses it.
     """
-    ask = getattr(module, "parts", None)
-    if ask is None:
+    parts = backend.parts(engine, model, golden.inputs)
+    if parts is None:
         return LayersReport("outputs only", "pass", reason="this backend shows no inner tensors")
-    return judge_parts(ask(engine, model, config, golden.inputs), limits)
+    return judge_parts(parts, limits)
 
 
 def judge_parts(parts: Iterable[Part], limits: Limits) -> LayersReport:

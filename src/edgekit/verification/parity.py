@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from edgekit.core.errors import BundleError, CheckFailed
 from edgekit.core.golden import FP32, Golden
 from edgekit.core.reports import Agreement, OutputParity, Verdict, VerifyReport
 from edgekit.core.tensors import Array, Arrays
-from edgekit.engine import Engine, EngineConfig
+from edgekit.engine import Backend, Engine
 from edgekit.verification.layers import check_layers
 from edgekit.verification.limits import LIMITS as LIMITS
 from edgekit.verification.limits import Limits, limits_of
@@ -48,8 +47,7 @@ class Proven:
 
 
 def check(
-    module: Any,
-    config: EngineConfig,
+    backend: Backend,
     proven: Proven,
     limits: Limits,
     agreement: Agreement | None = None,
@@ -60,8 +58,7 @@ def check(
     """All that can be said of an engine here: NumPy and the backend are enough.
 
     Args:
-        module: the backend, see :mod:`edgekit.engine`.
-        config: the target.
+        backend: that of the target.
         proven: the engine, its typed model and what it is held against.
         limits: see :func:`edgekit.verification.limits.limits_of`.
         agreement: the second judge's verdict, where it was asked.
@@ -72,8 +69,8 @@ def check(
         BundleError: there is no golden frame, or an output is not there.
     """
     _require_frames(proven.golden)
-    layers = check_layers(module, config, proven.engine, proven.model, proven.golden, limits)
-    with module.open(proven.engine, config) as engine:
+    layers = check_layers(backend, proven.engine, proven.model, proven.golden, limits)
+    with backend.engine(proven.engine) as engine:
         found = compare(
             engine, proven.golden, proven.precision, bundle=bundle, name=name, limits=limits, model=proven.model
         )
@@ -187,7 +184,7 @@ class _Shaken:
         from edgekit.engine import ort
 
         random, runs = np.random.default_rng(0), []
-        with ort.open(self._model, ort.Config(engine="ort"), optimised=False) as engine:
+        with ort.reference(self._model) as engine:
             for feeds in self._golden.inputs:
                 still = {name: array.copy() for name, array in engine.infer(feeds).items()}
                 for _ in range(_DRAWS):

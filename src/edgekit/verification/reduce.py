@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.core import plugins
+from edgekit import engine as engines
 from edgekit.core.artifacts import require_writable, write_bytes
 from edgekit.core.errors import CheckFailed, EdgekitError, InputError, MissingRequirement
 from edgekit.core.golden import Golden, read_arrays, write_arrays
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Reduction
 from edgekit.core.tensors import Array
-from edgekit.engine import EngineConfig
+from edgekit.engine import Backend
 from edgekit.verification.bisect import reference
 from edgekit.verification.parity import relative_l2
 
@@ -49,7 +49,7 @@ class Part:
 
 
 def reduce(
-    config: EngineConfig,
+    backend: Backend,
     model: Path,
     golden: Golden,
     limit_rel_l2: float,
@@ -62,7 +62,7 @@ def reduce(
     whole model departs most.  An error that many layers add up to is not in one of them alone, so the part is larger.
 
     Args:
-        config: the target.
+        backend: that of the target.
         model: the typed ONNX file that engines are built from.
         golden: gives the inputs.
         limit_rel_l2: relative L2 that is still no departure.
@@ -84,16 +84,16 @@ def reduce(
     tool = _polygraphy()
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, progress.track("reduce"):
         frames = golden.inputs
-        errors = [_run(config, model, model, feeds, Path(folder)).rel_l2 for feeds in frames]
+        errors = [_run(backend, model, model, feeds, Path(folder)).rel_l2 for feeds in frames]
         worst = int(np.argmax(errors))
         if not errors[worst] > limit_rel_l2:
             return None
-        _write_order(Path(folder), config, model, frames[worst], limit_rel_l2)
+        _write_order(Path(folder), backend, model, frames[worst], limit_rel_l2)
         reduced, feeds = _reduced(tool, "bisect", model, frames[worst], Path(folder)), frames[worst]
-        part = _run(config, model, reduced, feeds, Path(folder))
+        part = _run(backend, model, reduced, feeds, Path(folder))
         if 1 < _nodes(reduced) <= _FEW:
             reduced = _reduced(tool, "linear", reduced, part.inputs, Path(folder))
-            part = _run(config, model, reduced, feeds, Path(folder))
+            part = _run(backend, model, reduced, feeds, Path(folder))
         kinds = {"input": part.inputs, "expected": part.expected, "found": part.found}
         arrays = {f"{kind}.{name}": array for kind, by_name in kinds.items() for name, array in by_name.items()}
         write_arrays(target.with_suffix(".npz"), arrays)
@@ -111,10 +111,10 @@ def _polygraphy() -> str:
     return str(Path(sysconfig.get_path("scripts")) / "polygraphy")
 
 
-def _write_order(folder: Path, config: EngineConfig, model: Path, feeds: Mapping[str, Array], limit: float) -> None:
+def _write_order(folder: Path, backend: Backend, model: Path, feeds: Mapping[str, Array], limit: float) -> None:
     """What the check needs to know of the whole model."""
     write_arrays(folder / "feeds.npz", feeds)
-    order = {"config": config.model_dump(mode="json"), "model": str(model.resolve()), "limit": limit}
+    order = {"config": backend.config.model_dump(mode="json"), "model": str(model.resolve()), "limit": limit}
     (folder / "order.json").write_text(json.dumps(order))
 
 
@@ -140,11 +140,10 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def _run(config: EngineConfig, model: Path, part: Path, feeds: Mapping[str, Array], folder: Path) -> Part:
+def _run(backend: Backend, model: Path, part: Path, feeds: Mapping[str, Array], folder: Path) -> Part:
     """A part's engine against the part as it is written, on what the whole model feeds it."""
     import onnx
 
-    module = plugins.load("engine", config.engine)
     made = onnx.load(part)
     weights = {tensor.name for tensor in made.graph.initializer}
     names = [value.name for value in made.graph.input if value.name not in weights]
@@ -152,9 +151,9 @@ def _run(config: EngineConfig, model: Path, part: Path, feeds: Mapping[str, Arra
     inputs = {name: feeds[name] for name in names if name in feeds} | reference(onnx.load(model), feeds, inner)
     outputs = [value.name for value in made.graph.output]
     expected = reference(made, inputs, outputs)
-    engine = folder / f"part{module.SUFFIX}"
-    module.build(part, engine, config)
-    with module.open(engine, config) as opened:
+    engine = folder / f"part{backend.suffix}"
+    backend.build(part, engine)
+    with backend.engine(engine) as opened:
         found = opened.infer(inputs)
     floats = [name for name in outputs if expected[name].dtype.kind == "f"]
     error = max((relative_l2(found[name], expected[name]) for name in floats), default=0.0)
@@ -170,11 +169,11 @@ def _nodes(model: Path) -> int:
 def main(order: Path, part: Path) -> int:
     """The check: :data:`_DEPARTS` for a part whose engine departs, 0 for one that does not or cannot be built."""
     said: dict[str, Any] = json.loads(order.read_text())
-    config = plugins.load("engine", said["config"]["engine"]).Config.model_validate(said["config"])
+    backend = engines.backend(engines.target_of(said["config"]))
     feeds = read_arrays(order.with_name("feeds.npz"))
     try:
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-            error = _run(config, Path(said["model"]), part, feeds, Path(folder)).rel_l2
+            error = _run(backend, Path(said["model"]), part, feeds, Path(folder)).rel_l2
     except EdgekitError as problem:
         print(problem, file=sys.stderr)
         return 0

@@ -56,6 +56,6 @@ def test_standard_error_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
 def test_of_an_engine(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     value = [("x", (64, 1024), "float32")], [("y", (64, 1024), "float32")]
     path = write(tmp_path / "m.onnx", [node("Exp", "x", "a"), node("Log", "a", "y")], *value)
-    engine = ort.open(path, ort.Config(engine="ort"), optimised=False)
+    engine = ort.reference(path)
     assert engine.arena_mib({"x": np.ones((64, 1024), np.float32)})["cpu"] >= 0.25
     assert capfd.readouterr().err == ""

@@ -13,7 +13,7 @@ from tests.support.recorded_layers import PRECISIONS, RECORDED, events, graph, p
 from edgekit.core.errors import CheckFailed, InputError, MissingRequirement
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import Engine, LayerEvent, ort
-from edgekit.engine.ort import layers, peaks
+from edgekit.engine.ort import layers, peaks, runner
 from edgekit.engine.ort.fusion import origins
 from edgekit.onnxfile.graph import read_graph
 from edgekit.profiling.roofline import flops, traffic
@@ -89,7 +89,7 @@ class TestRecorded:
 class TestLive:
     @pytest.mark.parametrize("precision", PRECISIONS)
     def test_modules_and_exact_operations(self, precision: str, tiny_bundle: Path) -> None:
-        with ort.open(tiny_bundle / "engines" / f"{precision}.ort.onnx", CONFIG) as engine:
+        with ort.Backend(CONFIG).engine(tiny_bundle / "engines" / f"{precision}.ort.onnx") as engine:
             before = engine.infer(IMAGE)
             found = engine.profile_layers(IMAGE, 3, tiny_bundle / "models" / f"{precision}.onnx")
             np.testing.assert_array_equal(engine.infer(IMAGE)["logits"], before["logits"])
@@ -106,7 +106,7 @@ class TestLive:
 
     def test_a_plain_file_without_names_or_modules(self, tmp_path: Path) -> None:
         path = convnet(tmp_path / "m.onnx")
-        with ort.open(path, CONFIG, optimised=False) as engine:
+        with ort.reference(path, CONFIG) as engine:
             found = engine.profile_layers({"x": normal(0, 1, 3, 16, 16)}, 1, path)
         assert [(e.op, e.nodes) for e in found] == [
             ("Conv", ("Conv_c1",)),
@@ -121,8 +121,8 @@ class TestLive:
         weights = {"w": normal(1, 32, 16), "b": normal(2, 16)}
         inputs, outputs = [("x", (4, 32), "float32")], [("y", (4, 16), "float32")]
         source = write(tmp_path / "m.onnx", nodes, inputs, outputs, weights)
-        ort.build(source, tmp_path / "m.ort.onnx", CONFIG)
-        with ort.open(tmp_path / "m.ort.onnx", CONFIG) as engine:
+        ort.Backend(CONFIG).build(source, tmp_path / "m.ort.onnx")
+        with ort.Backend(CONFIG).engine(tmp_path / "m.ort.onnx") as engine:
             found = engine.profile_layers({"x": normal(0, 4, 32)}, 1, source)
         assert sorted(n for e in found for n in e.nodes) == ["Add_s", "MatMul_m", "Relu_y"]
         product = next(e for e in found if "MatMul_m" in e.nodes)
@@ -130,7 +130,7 @@ class TestLive:
         assert flops(product) == 2 * 4 * 32 * 16
 
     def test_peaks_are_measured_with_the_engines_threads(self, tmp_path: Path) -> None:
-        with ort.open(convnet(tmp_path / "m.onnx"), CONFIG, optimised=False) as engine:
+        with ort.reference(convnet(tmp_path / "m.onnx"), CONFIG) as engine:
             peaks = engine.measure_peaks(seconds=0.01)
         assert set(peaks) == {"float32", "int8"}
         assert all(rate > 1e6 for rate in peaks.values())
@@ -140,7 +140,7 @@ class TestLive:
         path = tmp_path / "product.onnx"
         path.write_bytes(peaks.matmul("MatMul", 1, 1, 1, weight))
         assert [n.op for n in read_graph(path).nodes] == ["MatMul"]
-        with ort.open(path, CONFIG, optimised=False) as engine:
+        with ort.reference(path, CONFIG) as engine:
             x = normal(1, 5, 5)
             np.testing.assert_allclose(engine.infer({"x": x})["y"], x @ weight, rtol=1e-5)
 
@@ -179,14 +179,14 @@ def test_what_cannot_be_profiled_is_refused(tmp_path: Path) -> None:
 
 def test_a_failed_profile_leaves_the_engine_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = {"x": normal(0, 1, 3, 16, 16)}
-    with ort.open(convnet(tmp_path / "m.onnx"), CONFIG, optimised=False) as engine:
+    with ort.reference(convnet(tmp_path / "m.onnx"), CONFIG) as engine:
         expected = engine.infer(x)["y"]
         with monkeypatch.context() as patch:
 
             def refuse(*args: object) -> None:
                 raise MissingRequirement("a runtime", "nothing")
 
-            patch.setattr(ort, "open_session", refuse)
+            patch.setattr(runner, "open_session", refuse)
             with pytest.raises(MissingRequirement):
                 engine.profile_layers(x, 1)
         np.testing.assert_array_equal(engine.infer(x)["y"], expected)

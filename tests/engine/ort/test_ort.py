@@ -30,7 +30,7 @@ def affine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(path: Path, config: ort.Config = CONFIG) -> ort.OrtEngine:
-    return ort.open(path, config, optimised=False)
+    return ort.reference(path, config)
 
 
 def feed(seed: int = 0) -> dict[str, np.ndarray]:
@@ -242,26 +242,26 @@ class TestLifecycle:
 
     @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08:\x05hello", bytes(range(128, 192))])
     def test_not_an_onnx_file(self, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / f"bad{ort.SUFFIX}"
+        path = tmp_path / f"bad{ort.Backend.suffix}"
         path.write_bytes(content)
-        with pytest.raises(ModelError, match="ONNX Runtime refuses the model"), ort.open(path, CONFIG):
+        with pytest.raises(ModelError, match="ONNX Runtime refuses the model"), ort.Backend(CONFIG).engine(path):
             pass
         with pytest.raises(ModelError, match="ONNX Runtime refuses the model"):
-            ort.build(path, tmp_path / f"out{ort.SUFFIX}", CONFIG)
-        assert not (tmp_path / f"out{ort.SUFFIX}").exists()
+            ort.Backend(CONFIG).build(path, tmp_path / f"out{ort.Backend.suffix}")
+        assert not (tmp_path / f"out{ort.Backend.suffix}").exists()
 
     def test_truncated_engine(self, tmp_path: Path) -> None:
-        engine = tmp_path / f"e{ort.SUFFIX}"
-        ort.build(convnet(tmp_path / "m.onnx"), engine, CONFIG)
+        engine = tmp_path / f"e{ort.Backend.suffix}"
+        ort.Backend(CONFIG).build(convnet(tmp_path / "m.onnx"), engine)
         engine.write_bytes(engine.read_bytes()[:-200])
-        with pytest.raises(ModelError, match="ONNX Runtime refuses the model"), ort.open(engine, CONFIG):
+        with pytest.raises(ModelError, match="ONNX Runtime refuses the model"), ort.Backend(CONFIG).engine(engine):
             pass
 
     def test_open_takes_engine_files_only(self, affine: Path) -> None:
         with pytest.raises(
             BundleError, match=r"not an engine of the ort backend \(expected a name ending in \.ort\.onnx"
         ):
-            ort.open(affine, CONFIG)
+            ort.Backend(CONFIG).engine(affine)
 
     def test_unsupported_tensor_type(self, tmp_path: Path) -> None:
         path = write(tmp_path / "m.onnx", [node("Abs", "a", "b")], [("a", (1,), "int16")], [("b", (1,), "int16")])
@@ -271,10 +271,10 @@ class TestLifecycle:
 
 class TestBuild:
     def test_equals_the_plain_model(self, tmp_path: Path) -> None:
-        source, engine = convnet(tmp_path / "m.onnx"), tmp_path / f"e{ort.SUFFIX}"
-        ort.build(source, engine, CONFIG)
+        source, engine = convnet(tmp_path / "m.onnx"), tmp_path / f"e{ort.Backend.suffix}"
+        ort.Backend(CONFIG).build(source, engine)
         x = {"x": normal(7, 1, 3, 16, 16)}
-        with plain(source) as reference, ort.open(engine, CONFIG) as optimised:
+        with plain(source) as reference, ort.Backend(CONFIG).engine(engine) as optimised:
             assert (optimised.inputs, optimised.outputs) == (reference.inputs, reference.outputs)
             np.testing.assert_allclose(optimised.infer(x)["y"], reference.infer(x)["y"], rtol=1e-4, atol=1e-5)
         before, after = ([n.op_type for n in onnx.load(file).graph.node] for file in (source, engine))
@@ -348,15 +348,15 @@ class TestProviders:
     def test_a_build_without_cuda(self, affine: Path, tmp_path: Path) -> None:
         for action in (
             lambda: plain(affine, self.CUDA).__enter__(),
-            lambda: ort.build(affine, tmp_path / "e", self.CUDA),
-            lambda: ort.require(self.CUDA),
+            lambda: ort.Backend(self.CUDA).build(affine, tmp_path / "e"),
+            lambda: ort.Backend(self.CUDA).require(),
         ):
             with pytest.raises(
                 MissingRequirement, match=r"CUDAExecutionProvider.*pip install onnxruntime-gpu"
             ) as caught:
                 action()
             assert caught.value.exit_code == 3
-        found = {p.name: p for p in ort.probe()}
+        found = {p.name: p for p in ort.Backend.probe()}
         assert not found["ort/cuda"].works
         assert "onnxruntime-gpu" in (found["ort/cuda"].install or "")
 
@@ -376,24 +376,24 @@ class TestProviders:
         with pytest.raises(MissingRequirement, match="fell back to CPUExecutionProvider"), plain(affine, self.CUDA):
             pass
         assert asked == ["CUDAExecutionProvider"]
-        (probe,) = [p for p in ort.probe() if p.name == "ort/cuda"]
+        (probe,) = [p for p in ort.Backend.probe() if p.name == "ort/cuda"]
         assert not probe.works
         assert "does not run" in probe.detail
 
     def test_cpu_is_proven_by_a_run(self) -> None:
-        (probe,) = [p for p in ort.probe() if p.name == "ort/cpu"]
+        (probe,) = [p for p in ort.Backend.probe() if p.name == "ort/cpu"]
         assert probe.works
         assert onnxruntime.__version__ in probe.detail
         assert "ran a model" in probe.detail
 
     def test_fingerprint_names_what_an_engine_file_depends_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        found = ort.fingerprint(CONFIG)
+        found = ort.Backend(CONFIG).fingerprint()
         assert set(found) - {"int8_products"} == {"engine", "onnxruntime", "provider", "machine", "isa"}
         assert found["onnxruntime"] == onnxruntime.__version__
-        assert found == ort.fingerprint(ort.Config(engine="ort", threads=2))
+        assert found == ort.Backend(ort.Config(engine="ort", threads=2)).fingerprint()
         monkeypatch.setattr(
             onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
         )
-        assert ort.fingerprint(self.CUDA) == found | {"provider": "cuda"}
+        assert ort.Backend(self.CUDA).fingerprint() == found | {"provider": "cuda"}
         monkeypatch.setattr(onnxruntime, "__version__", "0.0.1")
-        assert ort.fingerprint(CONFIG) == found | {"onnxruntime": "0.0.1"}
+        assert ort.Backend(CONFIG).fingerprint() == found | {"onnxruntime": "0.0.1"}

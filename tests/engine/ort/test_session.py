@@ -31,9 +31,9 @@ def tiny_conv(path: Path, weight: float = 1e-40) -> Path:
 
 
 def engine_of(model: Path, config: ort.Config = CONFIG) -> ort.OrtEngine:
-    target = model.with_name(f"{model.stem}{ort.SUFFIX}")
-    ort.build(model, target, config)
-    return ort.open(target, config)
+    target = model.with_name(f"{model.stem}{ort.Backend.suffix}")
+    ort.Backend(config).build(model, target)
+    return ort.Backend(config).engine(target)
 
 
 @pytest.mark.skipif(not denormals.works(), reason="no switch for this processor or system")
@@ -49,7 +49,7 @@ class TestDenormals:
         assert [np.count_nonzero(y) for y in found] == [0, 0]
 
     def test_as_it_is_written_too(self, tmp_path: Path) -> None:
-        with ort.open(tiny_conv(tmp_path / "m.onnx"), CONFIG, optimised=False) as reference:
+        with ort.reference(tiny_conv(tmp_path / "m.onnx"), CONFIG) as reference:
             assert not reference.infer(ONES)["y"].any()
             assert reference.describe()["denormals"] == "flushed to zero"
 
@@ -64,7 +64,7 @@ from edgekit.engine import ort
 ones = {{"x": np.ones({SHAPE}, np.float32)}}
 if {first == "foreign"}:
     onnxruntime.InferenceSession({str(model)!r}, providers=["CPUExecutionProvider"])
-with ort.open(Path({str(model)!r}), ort.Config(engine="ort"), optimised=False) as engine:
+with ort.reference(Path({str(model)!r})) as engine:
     assert not engine.infer(ones)["y"].any()
     assert (np.full(4, 1e-40, np.float32) * np.float32(1)).all()
     assert bool((torch.full((4,), 1e-40) * 1).all())
@@ -106,7 +106,7 @@ def test_sums_of_eight_bit_products_do_not_saturate(tmp_path: Path, kind: str) -
     nodes, held, given, made = rounded(kind)
     model = write(tmp_path / "m.onnx", nodes, [("x", given, "float32")], [("y", made, "float32")], held)
     feeds = {"x": np.random.default_rng(1).random(given, np.float32)}
-    with ort.open(model, CONFIG, optimised=False) as reference, engine_of(model) as engine:
+    with ort.reference(model, CONFIG) as reference, engine_of(model) as engine:
         wanted, found = reference.infer(feeds)["y"], engine.infer(feeds)["y"]
     assert np.abs(found - wanted).max() <= 1.01 * held["sy"]  # one step of the output
 
@@ -132,7 +132,7 @@ def test_layers_that_share_integers_are_built_too(tmp_path: Path, shared: str) -
     value = (1, 8, 12, 12)
     model = write(tmp_path / "m.onnx", nodes, [("x", value, "float32")], [("y", value, "float32")], held)
     feeds = {"x": rng.normal(0, 0.5, value).astype(np.float32)}
-    with ort.open(model, CONFIG, optimised=False) as reference, engine_of(model) as engine:
+    with ort.reference(model, CONFIG) as reference, engine_of(model) as engine:
         wanted, found = reference.infer(feeds)["y"], engine.infer(feeds)["y"]
     assert np.abs(found - wanted).max() <= 0.25 * np.abs(wanted).max()
     assert np.abs(found - wanted).mean() <= held["s"]
@@ -154,7 +154,7 @@ def test_the_fingerprint_says_how_eight_bits_are_multiplied(
 ) -> None:
     monkeypatch.setattr(processor, "instruction_sets", lambda: flags)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert ort.fingerprint(CONFIG).get("int8_products") == products
+    assert ort.Backend(CONFIG).fingerprint().get("int8_products") == products
 
 
 def settings_of(options: onnxruntime.SessionOptions) -> dict[str, object]:
@@ -201,4 +201,6 @@ def test_an_engine_and_its_control_are_set_alike(tmp_path: Path, monkeypatch: py
     assert opened == control_opened
     assert described[0] == described[1]
     assert opened["session.set_denormal_as_zero"] == "1"
-    assert onnx.load(tmp_path / f"int8{ort.SUFFIX}").graph.node[1].op_type != "Conv"  # it is another kernel after all
+    assert (
+        onnx.load(tmp_path / f"int8{ort.Backend.suffix}").graph.node[1].op_type != "Conv"
+    )  # it is another kernel after all

@@ -55,8 +55,8 @@ def dynamic(path: Path) -> Path:
 
 class TestBuild:
     def test_engine_and_facts(self, api: Api, source: Path) -> None:
-        target = source.with_name(f"fp32{trt.SUFFIX}")
-        trt.build(source, target, config(optimization_level=2, max_aux_streams=0, workspace_mib=64))
+        target = source.with_name(f"fp32{trt.Backend.suffix}")
+        trt.Backend(config(optimization_level=2, max_aux_streams=0, workspace_mib=64)).build(source, target)
         facts = guard.read(target)
         assert (facts.flavour, facts.tensorrt, facts.compute_capability) == (api.flavour, api.version, "8.9")
         assert facts.options["optimization_level"] == 2
@@ -70,22 +70,22 @@ class TestBuild:
     def test_same_model_same_bytes(self, api: Api, source: Path) -> None:
         made = []
         for name in ("a.engine", "b.engine"):
-            trt.build(source, source.with_name(name), config())
+            trt.Backend(config()).build(source, source.with_name(name))
             made.append(source.with_name(name).read_bytes())
         assert made[0] == made[1]
 
     @pytest.mark.parametrize("device", ["rtx-30", "rtx-40", "rtx-50"])
     def test_devices(self, api: Api, source: Path, device: str) -> None:
         target = source.with_name("x.engine")
-        trt.build(source, target, trt.Config(engine="trt", device=device))
+        trt.Backend(trt.Config(engine="trt", device=device)).build(source, target)
         assert guard.read(target).device is None
 
     def test_profiles(self, api: Api, tmp_path: Path) -> None:
         source, target = dynamic(tmp_path / "m.onnx"), tmp_path / "m.engine"
         shapes = [{"image": {"min": [1, 3, 10, 12], "opt": [n, 3, 10, 12], "max": [4, 3, 10, 12]}} for n in (1, 4)]
-        trt.build(source, target, config(profiles=shapes))
+        trt.Backend(config(profiles=shapes)).build(source, target)
         assert len(guard.read(target).options["profiles"]) == 2
-        trt.build(source, target, config())
+        trt.Backend(config()).build(source, target)
 
     @pytest.mark.parametrize(
         ("profile", "message"),
@@ -103,25 +103,25 @@ class TestBuild:
         source = dynamic(tmp_path / "m.onnx")
         given = {name: dict(zip(("min", "opt", "max"), shapes, strict=True)) for name, shapes in profile.items()}
         with pytest.raises(InputError, match=message):
-            trt.build(source, tmp_path / "m.engine", config(profiles=[given]))
+            trt.Backend(config(profiles=[given])).build(source, tmp_path / "m.engine")
         assert list(tmp_path.iterdir()) == [source]
 
     def test_profiles_of_a_fixed_model(self, api: Api, source: Path) -> None:
         shape = {"min": [1, 3, 16, 16], "opt": [1, 3, 16, 16], "max": [1, 3, 16, 16]}
         with pytest.raises(ModelError, match="every input has a fixed shape"):
-            trt.build(source, source.with_name("x.engine"), config(profiles=[{"x": shape}]))
+            trt.Backend(config(profiles=[{"x": shape}])).build(source, source.with_name("x.engine"))
 
     def test_unsupported_operator(self, api: Api, tmp_path: Path) -> None:
         nodes = [node("Relu", "x", "r"), node("Unique", "r", "u")]
         path = write(tmp_path / "m.onnx", nodes, [("x", (1, 4), "float32")], [("u", (None,), "float32")])
         with pytest.raises(ModelError, match=r"node 'Unique_u': operator Unique of opset 17"):
-            trt.build(path, tmp_path / "m.engine", config())
+            trt.Backend(config()).build(path, tmp_path / "m.engine")
 
     def test_no_model(self, api: Api, tmp_path: Path) -> None:
         path = tmp_path / "text.onnx"
         path.write_text("not a model")
         with pytest.raises(ModelError, match=r"text\.onnx"):
-            trt.build(path, tmp_path / "m.engine", config())
+            trt.Backend(config()).build(path, tmp_path / "m.engine")
         assert list(tmp_path.iterdir()) == [path]
 
 
@@ -135,7 +135,7 @@ def test_a_stripped_engine_has_its_weights_beside_it(
         return build(api, machine, source, config.model_copy(update={"weight_stripped": False}), progress)
 
     monkeypatch.setattr(builder, "build", whole)
-    trt.build(source, engine, config(weight_stripped=True))
+    trt.Backend(config(weight_stripped=True)).build(source, engine)
     found = guard.weights_of(engine, guard.read(engine))
     assert found == tmp_path / "fp32.onnx"
     assert found.read_bytes() == source.read_bytes()
@@ -198,7 +198,7 @@ class TestProgress:
                 self.count += 1
 
         progress = Counting()
-        trt.build(source, source.with_name("x.engine"), config(), progress)
+        trt.Backend(config()).build(source, source.with_name("x.engine"), progress)
         assert (seen, progress.count) == ([tracking.PARTS], tracking.PARTS)
 
     def test_an_interrupted_build_leaves_nothing(self, api: Api, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ class TestProgress:
 
         monkeypatch.setattr(tracking, "interruptible", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            trt.build(source, source.with_name("x.engine"), config())
+            trt.Backend(config()).build(source, source.with_name("x.engine"))
         assert stopped == [True]
         assert list(source.parent.iterdir()) == [source]
 
@@ -317,6 +317,6 @@ class TestOldPath:
 
 
 def test_a_probe_builds(api: Api) -> None:
-    found = trt.probe()
+    found = trt.Backend.probe()
     assert found[0].name == "trt/build"
     assert found[0].works

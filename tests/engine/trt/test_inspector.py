@@ -11,6 +11,7 @@ import pytest
 from tests.support.graphs import node, normal, write
 
 from edgekit.core.errors import InputError
+from edgekit.core.reports import Achieved
 from edgekit.engine.trt import inspector
 from edgekit.onnxfile.graph import Graph, read_graph
 
@@ -54,7 +55,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     return read_graph(write(path, nodes, value, [("b", (1, 4, 4, 4), "float32")], weights))
 
 
-def inspect(source: Graph | None, *layers: dict[str, Any], **keys: Any) -> inspector.Achieved:
+def inspect(source: Graph | None, *layers: dict[str, Any], **keys: Any) -> Achieved:
     return inspector.inspect(json.dumps({"Layers": layers, "Bindings": ["x", "b"]}), "int8", source, **keys)
 
 

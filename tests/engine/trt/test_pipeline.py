@@ -21,10 +21,10 @@ GPU = "  gpu: {engine: trt, device: rtx-40}"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
-        trt.require(trt.Config(engine="trt", device="rtx-40"))
+        trt.Backend(trt.Config(engine="trt", device="rtx-40")).require()
     except EnvironmentFault as fault:
         pytest.skip(str(fault))
-    if not trt.runs_elsewhere(trt.Config(engine="trt", device="rtx-40")):
+    if not trt.Backend(trt.Config(engine="trt", device="rtx-40")).runs_elsewhere():
         pytest.skip("this machine has the GPU")
     spec = write_project(tmp_path_factory.mktemp("trt"), SPEC.replace(CPU, GPU))
     return pipeline.build(spec, "gpu").path

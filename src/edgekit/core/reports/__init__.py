@@ -10,6 +10,8 @@ from edgekit.core.reports.accuracy import Difference as Difference
 from edgekit.core.reports.accuracy import EvaluateReport as EvaluateReport
 from edgekit.core.reports.accuracy import Slice as Slice
 from edgekit.core.reports.accuracy import WorstFrame as WorstFrame
+from edgekit.core.reports.achieved import Achieved as Achieved
+from edgekit.core.reports.achieved import LayerPrecision as LayerPrecision
 from edgekit.core.reports.compression import CompressReport as CompressReport
 from edgekit.core.reports.compression import LayerNoise as LayerNoise
 from edgekit.core.reports.compression import Rung as Rung

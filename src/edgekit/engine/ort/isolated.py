@@ -15,7 +15,7 @@ import numpy as np
 
 from edgekit.core.layers import LayerTensor
 from edgekit.core.tensors import Array, Arrays
-from edgekit.engine._parts import Part
+from edgekit.engine import Part
 from edgekit.engine.ort import matching
 from edgekit.engine.ort.fusion import COMPUTE, Origin, origins
 from edgekit.engine.ort.matching import Candidate, Match

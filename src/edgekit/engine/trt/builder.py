@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit import devices
 from edgekit.core.artifacts import write_bytes
@@ -22,11 +22,9 @@ from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
 from edgekit.engine.trt import bindings, errors, tracking
 from edgekit.engine.trt.bindings import Api
+from edgekit.engine.trt.config import Config
 from edgekit.engine.trt.guard import Machine
 from edgekit.onnxfile.graph import read_graph
-
-if TYPE_CHECKING:
-    from edgekit.engine.trt import Config
 
 # Keys of the target that change nothing in the engine.
 RUNTIME_KEYS = ("engine", "host", "timing_cache", "cuda_graph", "memory", "device")

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgekit.core.errors import InputError
-from edgekit.core.reports import Judgement
+from edgekit.core.reports.achieved import BYTES, Achieved, LayerPrecision
 from edgekit.onnxfile.graph import Graph
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -25,71 +24,11 @@ _TYPES = (
     ("fp16", re.compile(r"\bfp16\b|\bhalf\b|\bfloat16\b", re.I)),
     ("fp32", re.compile(r"\bfp32\b|\bfloat\b|\bfloat32\b", re.I)),
 )
-_BYTES = {"int8": 1, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 _FLOATS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 _ONNX = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _REFORMAT = re.compile(r"reformat", re.I)
 _ROUNDING = re.compile(r"^(quantize|dequantize|scale)", re.I)
 _DLA = re.compile(r"\bdla\b", re.I)
-
-
-@dataclass(frozen=True)
-class LayerPrecision:
-    """One engine layer: its kind in the runtime's words, the type it computes in, and the widest type that the
-    model's compute nodes in it were written in; empty: the model asked for none, or the engine does not say."""
-
-    name: str
-    kind: str
-    achieved: str
-    wanted: str
-    nodes: tuple[str, ...] = ()
-    dla: bool = False
-
-    @property
-    def missed(self) -> bool:
-        """It computes in a wider type than was asked for."""
-        return bool(self.wanted and self.achieved) and _BYTES[self.achieved] > _BYTES[self.wanted]
-
-
-@dataclass(frozen=True)
-class Achieved:
-    """What became of the request.
-
-    ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that stayed layers of their own,
-    ``fallbacks`` the layers that a DLA engine leaves to the GPU.  ``unknown`` counts what the list does not say:
-    types of layers, and compute nodes that no layer names; with some of these, and nothing missed, the verdict is
-    ``undecided``.
-    """
-
-    precision: str
-    layers: tuple[LayerPrecision, ...]
-    missed: tuple[str, ...]
-    unfused: tuple[str, ...]
-    reformats: int
-    dla_subgraphs: int
-    fallbacks: tuple[str, ...]
-    unknown: int
-    verdict: Judgement
-
-    def numbers(self) -> dict[str, float]:
-        """Counts that KPIs can limit."""
-        return {
-            "layers": float(len(self.layers)),
-            "missed_layers": float(len(self.missed)),
-            "unfused_qdq": float(len(self.unfused)),
-            "reformat_layers": float(self.reformats),
-            "dla_subgraphs": float(self.dla_subgraphs),
-            "dla_fallbacks": float(len(self.fallbacks)),
-        }
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """(layer, kind, wanted, achieved) of the layers that compute or were missed, for a table."""
-        shown = [layer for layer in self.layers if layer.wanted or layer.name in self.unfused]
-        return [(layer.name, layer.kind, layer.wanted or "-", layer.achieved or "?") for layer in shown]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
-        return asdict(self) | {"numbers": self.numbers()}
 
 
 def inspect(
@@ -168,8 +107,8 @@ def _layer(layer: Mapping[str, Any], wanted: Mapping[str, str], default: str) ->
     name, kind = str(layer.get("Name", "")), str(layer.get("LayerType", ""))
     nodes = onnx_nodes(name, str(layer.get("Metadata", "")))
     types = [wanted[node] for node in nodes if node in wanted]
-    asked = max(types, key=_BYTES.__getitem__) if types else ""
-    if default in _BYTES and _computes(layer, kind):
+    asked = max(types, key=BYTES.__getitem__) if types else ""
+    if default in BYTES and _computes(layer, kind):
         asked = default
     return LayerPrecision(name, kind, _type(layer), asked, nodes, bool(_DLA.search(kind)))
 

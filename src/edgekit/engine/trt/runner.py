@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine, LayerEvent
 from edgekit.engine.trt import bindings, guard, layers
+from edgekit.engine.trt.config import Config
 from edgekit.engine.trt.cuda import Cuda, load_cuda
 from edgekit.engine.trt.session import Session, Shapes
 from edgekit.onnxfile.graph import read_graph
-
-if TYPE_CHECKING:
-    from edgekit.engine.trt import Config
 
 
 class TrtEngine(Engine):
@@ -130,7 +128,9 @@ class TrtEngine(Engine):
 
     def _ready(self) -> Session:
         if self._session is None:
-            raise InputError(f"{type(self).__name__} is not open; use it as: with engine: engine.infer(...)")
+            raise InputError(
+                f"{type(self).__name__} is not open; use it as: with engine: engine.infer(...), or call open() first"
+            )
         return self._session
 
     def _checked(self, shapes: Shapes) -> dict[str, tuple[int, ...]]:
