@@ -21,6 +21,7 @@ from edgekit.engine import ort, trt
 from edgekit.engine.trt import guard
 from edgekit.onnxfile.interface import read_interface
 from edgekit.remote import Board
+from edgekit.remote import board as looks
 from edgekit.stats.faster import EACH, LOADS
 from tests.support.graphs import convnet, normal
 from tests.support.loopback import HOST, Loopback, ended, until
@@ -207,9 +208,9 @@ class TestLook:
         self, board: Loopback, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """JetPack puts it into /usr/src/tensorrt/bin, which is on no PATH."""
-        assert " /usr/src/tensorrt/bin/trtexec;" in board._LOOK
+        assert " /usr/src/tensorrt/bin/trtexec;" in looks._LOOK
         elsewhere = board.bin / "src" / "tensorrt" / "bin"
-        monkeypatch.setattr(board, "_LOOK", board._LOOK.replace("/usr/src/tensorrt/bin", str(elsewhere)))
+        monkeypatch.setattr(looks, "_LOOK", looks._LOOK.replace("/usr/src/tensorrt/bin", str(elsewhere)))
         board.trtexec(name="src/tensorrt/bin/trtexec")
         assert built(model, tmp_path, config()).exists()
 
