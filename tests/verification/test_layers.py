@@ -113,7 +113,7 @@ class Dumb(ort.Backend):
 
 
 def test_a_backend_that_shows_nothing(tmp_path: Path) -> None:
-    report = check_layers(Dumb(CPU), tmp_path / "e", tmp_path / "m", {}, INT8)
+    report = check_layers(Dumb(CPU), tmp_path / "e", tmp_path / "m", Golden(()), INT8)
     assert (report.mode, report.verdict) == ("outputs only", "pass")
     assert "no inner tensors" in report.reason
 
