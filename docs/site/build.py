@@ -21,6 +21,10 @@ NAVIGATION: list[tuple[str, list[str]]] = [
         ],
     ),
 ]  # fmt: skip
+KEYS = """The keys of `edgekit.yaml`; an unknown key is an error. `edgekit schema` prints this page as JSON Schema.
+What the sections mean: [model](../guide.md#models-edgekit-takes), [preprocess](../preprocess.md), [task](../tasks.md),
+[data](../datasets.md), [compress](../quantization.md), [targets](../guide.md#targets-and-quantization),
+[kpis](../gate.md#what-a-kpi-can-say), [parity](../parity.md#limits)."""
 CSS = ".md-typeset td code { overflow-wrap: normal; word-break: normal; }\n"
 CONFIG = """[project]
 site_name = "edgekit"
@@ -101,8 +105,7 @@ def _reference(root: Path, pages: Path) -> None:
 
     folder = pages / "reference"
     (folder / "api").mkdir(parents=True)
-    keys = "The keys of `edgekit.yaml`; an unknown key is an error. `edgekit schema` prints this as JSON Schema."
-    (folder / "spec.md").write_text(schema.page("The spec", keys, TypeAdapter(Spec).json_schema(), by_key=True))
+    (folder / "spec.md").write_text(schema.page("The spec", KEYS, TypeAdapter(Spec).json_schema(), by_key=True))
     listing = [
         "# JSON documents\n",
         "What commands print with `--json`; `edgekit schema --of NAME` prints the schema.\n",

@@ -55,15 +55,16 @@ def _row(parameter: Any) -> str:
         if not parameter.is_flag:
             shown += f" {parameter.metavar or _kind(parameter.type_descriptor.annotation)}"
     default = parameter.default
-    told = default is not None and not callable(default) and default not in (False, (), "")
+    stated = default is not None and not callable(default) and default not in (False, (), "")
     what = " ".join((parameter.help or "").split()).replace("|", "\\|")
-    return f"| `{shown}` | {f'`{default}`' if told else ''} | {what} |"
+    return f"| `{shown}` | {f'`{default}`' if stated else ''} | {what} |"
 
 
 def _kind(annotation: Any) -> str:
     """What an option takes, in one word."""
     one = next(iter(get_args(annotation)), annotation)
-    return {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}.get(one, one.__name__.upper())
+    word: str = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}.get(one, one.__name__.upper())
+    return word
 
 
 def _prose(text: str) -> str:

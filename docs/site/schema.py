@@ -105,11 +105,11 @@ def _key(node: Node) -> str:
 
 
 def _literal(value: object) -> str:
-    """A default; a long one is told by the keys that it is made of."""
+    """A default; a long one is that of its own section."""
     if value is None:
         return ""
     text = json.dumps(value, ensure_ascii=False)
-    return f"`{text}`" if len(text) <= 60 else "its own defaults"
+    return f"`{text}`" if len(text) <= 60 else "that of its section"
 
 
 def _cell(text: str) -> str:
