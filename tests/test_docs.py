@@ -172,3 +172,12 @@ def test_a_schema_has_a_row_for_each_key_and_a_section_for_each_object() -> None
     assert '| `names` | list of string | `["a"]` |  |' in text
     assert "## shape, kind: point" in text
     assert "| `x` | number ≥ 0 |  |  |" in text
+
+
+def test_the_architecture_lists_every_room_and_every_stage() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "src" / "edgekit"
+    rooms = {f"{p.name}/" if p.is_dir() else p.name for p in package.iterdir() if p.name[0] != "_"} - {"py.typed"}
+    assert set(re.findall(r"^\| `([\w.]+/?)` \|", text.partition("## Rooms")[2].partition("\n## ")[0], re.M)) == rooms
+    stages = {p.stem for p in (package / "stages").glob("[a-z]*.py")}
+    assert stages - set(re.findall(r"`(\w+)`", text.partition("## The stages")[2].partition("\n## ")[0])) == set()
