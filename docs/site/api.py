@@ -29,10 +29,13 @@ def _part(package: Path, module: Path) -> str:
     if module.name != "__init__.py" or any(isinstance(s, ast.FunctionDef | ast.ClassDef) for s in tree.body):
         return f"::: {name}\n"
     imports = [s for s in tree.body if isinstance(s, ast.ImportFrom) and s.module != "__future__"]
-    handed = [a.asname or a.name for s in imports for a in s.names]
-    names = f"`from {name} import` " + ", ".join(f"`{n}`" for n in sorted(handed)) + "\n\n" if handed else ""
+    handed = sorted(a.asname or a.name for s in imports for a in s.names)
+    # What lies in files that have no page of their own is shown here, under the name that is imported.
+    hidden = [a for s in imports if (s.module or "").rpartition(".")[2].startswith("_") for a in s.names]
+    shown = [f"::: {name}.{a.asname or a.name}\n    options:\n      heading_level: 3\n" for a in hidden]
+    names = f"`from {name} import` " + ", ".join(f"`{n}`" for n in handed) + "\n\n" if handed else ""
     heading = f"## {name}\n\n" if name.count(".") > 1 else ""
-    return f"{heading}{prose(ast.get_docstring(tree) or '')}\n\n{names}"
+    return f"{heading}{prose(ast.get_docstring(tree) or '')}\n\n{names}" + "\n".join(shown)
 
 
 def _tree(path: Path) -> ast.Module:
