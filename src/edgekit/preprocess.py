@@ -66,7 +66,7 @@ class Preprocess:
         return Prepared({name: made[name] for name in self._inputs}, geometry or _as_it_is(images))
 
     def aliasing(self, images: Mapping[str, Array]) -> tuple[str, ...]:
-        """What resizing this frame loses without anybody's choice: a sentence an input, with the way out."""
+        """What resizing this frame loses although the spec did not ask for it: a sentence per input, with a fix."""
         return tuple(text for one in self._inputs.values() if (text := one.aliasing(images)))
 
     def tensor_specs(self) -> tuple[TensorSpec, ...]:

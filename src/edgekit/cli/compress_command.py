@@ -67,7 +67,7 @@ def compress(
 
 
 def ladder_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row a rung of a compress report."""
+    """One row per rung of a compress report."""
 
     def row(rung: dict[str, Any]) -> tuple[str, ...]:
         latency = rung["latency_ms"]

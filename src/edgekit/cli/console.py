@@ -154,7 +154,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_error(error: EdgekitError) -> None:
-    """``error: ...`` on stderr; a spec's further mistakes one a line."""
+    """``error: ...`` on stderr; a spec's further mistakes one per line."""
     lines = error.problems if isinstance(error, SpecError) and error.problems else (str(error),)
     for line in lines:
         typer.echo(f"error: {line}", err=True)

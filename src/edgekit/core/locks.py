@@ -1,4 +1,4 @@
-"""Locks between processes, one a result: who makes the same thing waits, who makes another thing does not.
+"""Locks between processes, one per result: who makes the same thing waits, who makes another thing does not.
 
 A lock is a file beside what it protects, ``.<name>.lock``, locked with flock(2).  The system lets go of it when its
 process ends, however it ends: a killed process keeps nobody waiting, and the file that it leaves is taken over.

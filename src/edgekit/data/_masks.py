@@ -1,4 +1,4 @@
-"""Masks whose ids, or colours, have names: shared by the formats with a mask a frame."""
+"""Masks whose ids, or colours, have names: shared by the formats with a mask per frame."""
 
 from __future__ import annotations
 

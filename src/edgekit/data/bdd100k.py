@@ -169,7 +169,7 @@ def _frames_of(path: Path) -> list[tuple[dict[str, Any], tuple[int, int] | None,
 
 
 def _first_release(document: dict[str, Any], path: Path) -> dict[str, Any]:
-    """One file an image: the name has no ending, and the only frame's ``objects`` are the labels."""
+    """One file per image: the name has no ending, and the only frame's ``objects`` are the labels."""
     inner = _records.field(document, "frames", list, str(path))
     if len(inner) != 1:
         raise DataError(f"{path}: has {len(inner)} frames; expected 1 in a file that names one image")

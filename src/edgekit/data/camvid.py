@@ -1,6 +1,6 @@
 """CamVid: real driving frames with masks, in the layout of the SegNet tutorial.
 
-    root/<split>.txt                one stem a line, in the order of the drive
+    root/<split>.txt                one stem per line, in the order of the drive
     root/images/<split>/<stem>.jpg
     root/labels/<split>/<stem>.png  8-bit class ids
 

@@ -1,4 +1,4 @@
-"""Several images or arrays a frame: stereo, two cameras, consecutive frames, points beside a picture.
+"""Several images or arrays per frame: stereo, two cameras, consecutive frames, points beside a picture.
 
 The frames of another format, and beside each what ``beside`` names: a file with the frame's id in another folder, or
 an earlier frame of the same sequence.  Each is a source that ``preprocess.<input>.source`` can name.

@@ -2,7 +2,7 @@
 
     root/image_2/<id>.png
     root/label_2/<id>.txt   type truncated occluded alpha left top right bottom h w l x y z rotation_y
-    root/<split>.txt        ids, one a line, when the key split is given
+    root/<split>.txt        ids, one per line, when the key split is given
 
 Regions marked ``DontCare`` become crowd regions of every class: what is found there counts neither as
 right nor as wrong.

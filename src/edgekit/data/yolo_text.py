@@ -1,4 +1,4 @@
-"""YOLO text labels: a text file an image, a line an object.
+"""YOLO text labels: a text file per image, a line per object.
 
     images/<stem>.jpg
     labels/<stem>.txt   class cx cy w h                 a box

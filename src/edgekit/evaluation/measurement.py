@@ -1,4 +1,4 @@
-"""One pass over the frames: what each engine did on each, in a few numbers a frame."""
+"""One pass over the frames: what each engine did on each, in a few numbers per frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 
 Column = tuple[str | None, ...]
-"""A value a frame; None: the frame has none."""
+"""A value per frame; None: the frame has none."""
 
 
 class Score:

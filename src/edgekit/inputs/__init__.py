@@ -54,7 +54,7 @@ class Input(ABC):
         """
 
     def aliasing(self, images: Mapping[str, Array]) -> str:
-        """What is lost when this frame is resized and nobody chose it, with the way out; empty: nothing."""
+        """What resizing this frame loses although the spec did not choose it, with the way out; empty: nothing."""
         return ""
 
 

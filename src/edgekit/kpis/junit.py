@@ -12,7 +12,7 @@ from edgekit.kpis import words
 
 
 def write_junit(path: Path, report: GateReport) -> None:
-    """Write one test case a limit, atomically: a failed or undecided one fails, an allowed undecided one is skipped.
+    """Write one test case per limit, atomically: a failed or undecided one fails, an allowed undecided one is skipped.
 
     Raises:
         MissingRequirement: junitparser is not installed.

@@ -9,7 +9,7 @@ _SIGNS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
 
 
 def markdown(report: GateReport) -> str:
-    """Verdict on top, one table row a limit, the reasons of what did not pass below it."""
+    """Verdict on top, one table row per limit, the reasons of what did not pass below it."""
     lines = [f"## {_SIGNS[report.verdict]} {report.verdict.upper()}: {_cell(report.bundle or report.target)}", ""]
     facts = [words.counts(report.kpis), f"target {_cell(report.target)}"]
     if report.baseline is not None:

@@ -1,6 +1,6 @@
 """Post-training INT8 quantization: one pass over the calibration frames, then Q/DQ pairs where the target wants them.
 
-Activations are 8-bit, one grid a tensor; weights are signed 8-bit, one scale per output channel
+Activations are 8-bit, one grid per tensor; weights are signed 8-bit, one scale per output channel
 (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3).
 What repairs accuracy without training is one switch and one file each: :mod:`edgekit.qdq.equalize`,
 :mod:`edgekit.qdq.bias` and :mod:`edgekit.qdq.adaround`.

@@ -104,7 +104,7 @@ def _change(series: Series, change: ChangePoint) -> str:
 
 
 def worse(content: Content) -> list[str]:
-    """What got worse, a sentence a change, for the top of the page."""
+    """What got worse, a sentence per change, for the top of the page."""
     return [
         f"{found.series.metric}: {_change(found.series, change)}"
         for found in content.history

@@ -24,7 +24,7 @@ def configure(options: Any) -> None:
 
 def unwanted() -> list[str]:
     """Names of ONNX Runtime's optimisers that no session of edgekit runs."""
-    # It gives integer weights, one scale a tensor, to every float layer between rounded tensors: to the very layers
+    # It gives integer weights, one scale per tensor, to every float layer between rounded tensors: to the very layers
     # that were left in float because INT8 costs them most.
     found = ["WeightBiasQuantization"]
     # It makes layers share what they must not: edgekit.runtime.unshared.

@@ -113,7 +113,7 @@ def typical_ratio(
     """Candidate over baseline of a typical query, the two timed in turn and opened ``loads`` times together.
 
     The ratio of a round's two queries is free of how fast the machine was just then; the median of these ratios is
-    one number an opening, and its logarithm's mean over the openings has Student's interval.  Where all queries slow
+    one number per opening, and its logarithm's mean over the openings has Student's interval.  Where all queries slow
     down by one share this is the ratio of the two p50, to a smaller interval than that of :func:`ratio_interval`.
 
     Args:

@@ -30,7 +30,7 @@ Labelled = tuple[Any, Any]
 
 
 class Accumulator(ABC):
-    """Collects one metric family over frames; keeps a few numbers a frame, but no images.
+    """Collects one metric family over frames; keeps a few numbers per frame, but no images.
 
     What is kept says how each frame counts alone, so that the metrics of any part or resample of the frames
     need no second run: see ``weights`` of :meth:`compute`.

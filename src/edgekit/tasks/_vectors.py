@@ -1,4 +1,4 @@
-"""Outputs that are one vector a frame: class scores and embeddings."""
+"""Outputs that are one vector per frame: class scores and embeddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 Activation = Literal["softmax", "sigmoid", "none"]
 """What turns an output into probabilities.
 
-``softmax``: the output holds a logit a class.  ``sigmoid``: it holds one logit, of the second of two
+``softmax``: the output holds a logit per class.  ``sigmoid``: it holds one logit, of the second of two
 classes.  ``none``: it holds probabilities already.
 """
 # What rounding does to values that were probabilities: far outside of these, they never were any.

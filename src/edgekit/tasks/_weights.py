@@ -1,4 +1,4 @@
-"""What accumulators share: a record a frame, and how often each frame counts."""
+"""What accumulators share: a record per frame, and how often each frame counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgekit.core.tensors import Array
 
 
 class Records:
-    """Records of one size, one a frame, in one buffer that grows: no overhead a frame."""
+    """Records of one size, one per frame, in one buffer that grows: no overhead a frame."""
 
     def __init__(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:
         self._dtype, self._shape, self._bytes, self._count = np.dtype(dtype), shape, bytearray(), 0

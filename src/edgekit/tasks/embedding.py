@@ -154,7 +154,7 @@ class EmbeddingTask(Task):
 
 
 def _cells(vector: Array, height: int, width: int) -> NDArray[np.uint8]:
-    """One cell a value, from blue (lowest) over white (zero) to orange, uint8 ``(height, width, 3)``."""
+    """One cell per value, from blue (lowest) over white (zero) to orange, uint8 ``(height, width, 3)``."""
     import cv2
 
     value = (vector / max(float(np.abs(vector).max()), 1e-30)).astype(np.float64)[:, None]

@@ -149,7 +149,7 @@ def distance(value: Array, reference: Array) -> NDArray[np.float64]:
 
 
 class Distances(Accumulator):
-    """Three numbers a frame and output."""
+    """Three numbers per frame and output."""
 
     def __init__(self, output: Sequence[str]) -> None:
         self.output = tuple(output)

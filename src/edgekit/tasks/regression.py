@@ -144,7 +144,7 @@ class Regression(Task):
         return tuple(Metric(name, higher=False, share=False) for name in (*whole, *each))
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
-        """Raise :class:`SpecError` unless the outputs are float32 and hold a value a component."""
+        """Raise :class:`SpecError` unless the outputs are float32 and hold a value per component."""
         known, sizes = {spec.name: spec for spec in outputs}, []
         for name in self.output:
             if name not in known:
@@ -302,7 +302,7 @@ def _to_original(points: NDArray[np.float64], geometry: Geometry, unit: Coordina
 
 
 class Errors(Accumulator):
-    """The error of each component or point, a number a frame each."""
+    """The error of each component or point, one number per frame."""
 
     def __init__(self, task: Regression) -> None:
         self.task = task

@@ -130,7 +130,7 @@ class Segmentation(Task):
         return tuple(Metric(name, higher=True) for name in ("miou", "pixel_accuracy", *scored))
 
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
-        """Raise :class:`SpecError` unless ``output`` is there as float32 ``(1, C, h, w)`` with a channel a class.
+        """Raise :class:`SpecError` unless ``output`` is there as float32 ``(1, C, h, w)`` with a channel per class.
 
         With a threshold it has one channel: ``(1, 1, h, w)`` or ``(1, h, w)``.
         """
@@ -161,7 +161,7 @@ class Segmentation(Task):
 
     @property
     def channels(self) -> int:
-        """How many the output has: one a class, or one that a threshold cuts."""
+        """How many the output has: one per class, or one that a threshold cuts."""
         return len(self.classes) if self.threshold is None else 1
 
     def decode(self, outputs: Arrays, geometry: Geometry) -> LabelMap:

@@ -73,7 +73,7 @@ class Judge:
 def judged(measure: str, differences: Sequence[float], noise: Sequence[float], limits: Limits) -> Agreement:
     """The second judge's verdict over frames, of which it has few: what they cannot decide is undecided.
 
-    Of one label a frame, 16 frames give a mean that is off by 0.2 as often as not: an engine is refused only where
+    Of one label per frame, 16 frames give a mean that is off by 0.2 as often as not: an engine is refused only where
     the interval of its disagreement lies above that of what INT8 itself changes.
 
     Args:

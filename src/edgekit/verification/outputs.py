@@ -96,7 +96,7 @@ def _axis(found: Array, reference: Array) -> int:
 
 
 def _rows(array: Array, axis: int) -> Array:
-    """One row an object, the rest of it as its columns."""
+    """One row per object, the rest of it as its columns."""
     if array.ndim == 0:
         return array.reshape(1, 1)
     moved = np.moveaxis(array, axis, 0)

@@ -292,7 +292,7 @@ def _apply(quantizer: Any, tensor: Tensor) -> Tensor:
     if quantizer.unsigned:
         tensor = tensor.clamp(min=0)  # ModelOpt refuses negative values, the runtime saturates
     if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
-        # ModelOpt would copy it to the other memory format; one grid a tensor does not care.
+        # ModelOpt would copy it to the other memory format; one grid per tensor does not care.
         channels_last: Tensor = quantizer(tensor.permute(0, 2, 3, 1))
         return channels_last.permute(0, 3, 1, 2)
     return quantizer(tensor)  # type: ignore[no-any-return]

@@ -98,7 +98,7 @@ class Nms(BaseModel):
 
 
 class Config(TaskConfig):
-    """``output`` names the output that holds everything, or one a stride, or boxes, scores ... apart.
+    """``output`` names the output that holds everything, or one per stride, or boxes, scores ... apart.
 
     ``family`` is a kind of model; the keys from ``layout`` to ``nms`` override its values.  At most
     ``candidates`` boxes with a score of at least ``score_threshold``, the surest, go into the suppression

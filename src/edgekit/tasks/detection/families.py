@@ -1,6 +1,6 @@
 """What the numbers of detection heads mean, as data: reference points, box codings, families.
 
-A head has one row a candidate.  Its box columns are read by one entry of :data:`CODINGS`; a
+A head has one row per candidate.  Its box columns are read by one entry of :data:`CODINGS`; a
 :class:`Family` names that entry and says where the columns are and what the scores are.  A new kind
 of model is one row of :data:`FAMILIES`.
 """

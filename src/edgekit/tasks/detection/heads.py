@@ -45,7 +45,7 @@ class Head:
         family: what the numbers mean.
         classes: how many.
         parts: names of the outputs: of ``head``, which holds everything in one row, or of ``boxes``,
-            ``scores`` and, where there are any, ``objectness``, ``labels``, ``count``; one name, or one a stride.
+            ``scores`` and, where there are any, ``objectness``, ``labels``, ``count``; one name, or one per stride.
         anchors: reference boxes (centre x, y, width, height) in shares of the input, in the order of the
             candidates; none: they are made from the strides of the family.
     """
