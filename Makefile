@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: help venv demo test lint format docs benchmark gpu-check constraints clean
+.PHONY: help venv demo check test mutants lint format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,15 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 
 test: lint ## what CI runs: lint, then every test with coverage
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term
+
+check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
+	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
+	$(BIN)/python -m pytest --fast --numprocesses $(WORKERS) --dist loadfile
+
+mutants: $(VENV)/.mutants ## mutation test of verdicts and keys; hours, resumable: DRAW=, ROOM=, MINUTES=, FRESH=1
+	$(BIN)/python benchmarks/mutants.py run $(if $(DRAW),--draw $(DRAW)) $(if $(ROOM),--room $(ROOM)) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FRESH),--fresh)
+	$(BIN)/python benchmarks/mutants.py report
 
 lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflows
 	$(BIN)/ruff check
@@ -60,7 +69,7 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	mv .constraints.partial constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
+	rm -rf $(VENV) .mutants .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }
@@ -73,6 +82,10 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(INSTALL) -e '.[mutants]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt

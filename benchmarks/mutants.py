@@ -23,12 +23,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cosmic_ray.commands.init
-from cosmic_ray.mutating import mutate_and_test
-from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from cosmic_ray.work_db import WorkDB
+    from cosmic_ray.work_item import MutationSpec, WorkItem, WorkResult
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".mutants"
@@ -190,6 +191,9 @@ def baseline(plan: Plan, room: Room) -> float:
 
 def session(plan: Plan) -> None:
     """A session with every mutant of the plan's files, made once."""
+    import cosmic_ray.commands.init
+    from cosmic_ray.work_db import use_db
+
     if SESSION.exists():
         return
     with use_db(WORK / "new.sqlite") as db:
@@ -199,6 +203,9 @@ def session(plan: Plan) -> None:
 
 def run(draw: int | None, rooms: Sequence[str], minutes: float, fresh: bool) -> None:
     """Ask the tests of every drawn mutant that has no result yet."""
+    from cosmic_ray.mutating import mutate_and_test
+    from cosmic_ray.work_db import WorkDB, use_db
+
     unpack(fresh)
     os.chdir(TREE)
     # CI: Hypothesis draws the same examples for every mutant.
@@ -254,7 +261,7 @@ class Score:
         self.mutants += 1
         if result is not None:
             self.tried += 1
-            self.killed += result.test_outcome is TestOutcome.KILLED
+            self.killed += result.test_outcome == "killed"
             self.hung += result.output == "timeout"
 
     def to_dict(self) -> dict[str, object]:
@@ -283,6 +290,8 @@ def report() -> dict[str, object]:
     Raises:
         SystemExit: a mutant could not be tried, so no share is right.
     """
+    from cosmic_ray.work_db import WorkDB, use_db
+
     plan = read_plan(PLAN, TREE)
     scores = {room.name: Score() for room in plan.rooms}
     total, survivors = Score(), []
@@ -290,11 +299,11 @@ def report() -> dict[str, object]:
         results = dict(db.results)
         for room, item in drawn_from(db, plan):
             result = results.get(item.job_id)
-            if result is not None and result.test_outcome in (None, TestOutcome.INCOMPETENT):
+            if result is not None and result.test_outcome in (None, "incompetent"):
                 sys.exit(f"{name_of(item)} could not be tried: {result.output}")
             for score in (scores[room], total):
                 score.add(result)
-            if result is not None and result.test_outcome is TestOutcome.SURVIVED:
+            if result is not None and result.test_outcome == "survived":
                 survivors.append(survivor(room, item, result))
     survivors.sort(key=lambda one: (str(one["file"]), one["line"]))
     return {

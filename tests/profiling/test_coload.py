@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, InputError
 from edgekit.profiling import co_load
+from tests.support.waiting import until
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -37,10 +37,7 @@ def test_one_busy_child_on_each_other_core(cores: list[int]) -> None:
         assert busy == tuple(cores[1:])
         assert sorted(child.cpu_affinity() for child in made) == [[core] for core in busy]
         used = [child.cpu_times().user for child in made]
-        deadline = time.monotonic() + 30
-        while any(c.cpu_times().user <= u for c, u in zip(made, used, strict=True)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert all(c.cpu_times().user > u for c, u in zip(made, used, strict=True))
+        until(lambda: all(c.cpu_times().user > u for c, u in zip(made, used, strict=True)), "that every child is busy")
     assert not any(child.is_running() for child in made)
 
 
@@ -86,10 +83,7 @@ def test_children_end_with_a_parent_that_is_killed() -> None:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert pids
-    deadline = time.monotonic() + 30
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(map(_alive, pids))
+    until(lambda: not any(map(_alive, pids)), "that the children are gone")
 
 
 def _alive(pid: int) -> bool:

@@ -24,7 +24,8 @@ from edgekit.remote import Board
 from edgekit.remote import board as looks
 from edgekit.stats.faster import EACH, LOADS
 from tests.support.graphs import convnet, normal
-from tests.support.loopback import HOST, Loopback, ended, until
+from tests.support.loopback import HOST, Loopback, ended
+from tests.support.waiting import until
 
 VERSIONS = ("10.3.0", "10.16.0", "11.1.0")
 

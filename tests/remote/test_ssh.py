@@ -13,7 +13,8 @@ import pytest
 from edgekit.core.errors import EnvironmentFault, InputError, MissingRequirement, OutputError
 from edgekit.remote.ssh import CONFIG, Host
 from tests.support import loopback
-from tests.support.loopback import HOST, Loopback, ended, until
+from tests.support.loopback import HOST, Loopback, ended
+from tests.support.waiting import until
 
 
 class TestRefusals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from edgekit.core.errors import DataError, EnvironmentFault, MissingRequirement
 from edgekit.sensors import tegrastats
 from tests.support.sysfs_trees import command, recorded
+from tests.support.waiting import until
 
 LINES = recorded("tegrastats")
 ORIN = LINES[0]["line"]
@@ -80,10 +80,7 @@ def test_a_recording_holds_the_printed_lines(tmp_path: Path) -> None:
     config = printing(tmp_path, LINES[1]["line"], LINES[1]["line"].replace("VDD_IN 12479mW", "VDD_IN 6479mW"))
     recording = config.reader().open(rate_hz=20)
     with recording:
-        for _ in range(1000):  # until the second line is through the pipe
-            if len(recording._readings) == 2:
-                break
-            time.sleep(0.01)
+        until(lambda: len(recording._readings) == 2, "that the second line is through the pipe")
     samples = recording.samples()
     assert list(samples.power_w["VDD_IN"]) == [12.479, 6.479]
     assert samples.peak_w(["VDD_IN"]) == 12.479

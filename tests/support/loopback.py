@@ -9,8 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import edgekit
+from tests.support.waiting import PATIENCE_S, until
 
 FAKE = Path(__file__).parent / "fake_trtexec.py"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -74,15 +74,6 @@ class Loopback:
         self.running.unlink(missing_ok=True)
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait for a condition, 20 s at most."""
-    for _ in range(400):
-        if holds():
-            return
-        time.sleep(0.05)
-    pytest.fail("it did not come to hold in 20 s")
-
-
 def ended(pid: int) -> bool:
     """Whether a process is gone, or waits only for its parent to notice."""
     try:
@@ -126,7 +117,7 @@ def serve(root: Path) -> Iterator[Loopback]:
             yield board
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(PATIENCE_S)
 
 
 def client(root: Path, name: str, port: int, key: str = "user_key", known: str = "known_hosts") -> Path:
@@ -149,12 +140,11 @@ def _server(root: Path, port: int) -> str:
 
 
 def _wait(port: int, log: Path) -> None:
-    for _ in range(100):
+    def answers() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"sshd does not answer: {log.read_text()}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(answers, f"that sshd answers ({log})")
 
 
 def _script(path: Path, text: str) -> Path:

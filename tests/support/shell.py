@@ -31,7 +31,6 @@ def edgekit(*args: object, cwd: Path | None = None) -> Result:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
         stdin=subprocess.DEVNULL,
     )

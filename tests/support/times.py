@@ -95,17 +95,21 @@ class Times:
 
 @dataclass(frozen=True)
 class Slow:
-    """The tests that ``make check`` leaves out: those that were measured above ``limit_s``."""
+    """The tests that ``make check`` leaves out: those above ``limit_s``, and all of some folders, or files."""
 
     limit_s: float
     seconds: Mapping[str, float]
+    places: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path = TIMES) -> Slow:
         found = json.loads(path.read_text("utf-8"))
-        return cls(found["fast_s"], found["seconds"])
+        return cls(found["fast_s"], found["seconds"], tuple(found["left_out"]))
 
     def __contains__(self, nodeid: str) -> bool:
+        file = nodeid.partition("::")[0]
+        if any(file == place or file.startswith(f"{place}/") for place in self.places):
+            return True
         return self.seconds.get(function_of(nodeid), 0.0) > self.limit_s
 
 

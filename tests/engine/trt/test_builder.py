@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.support.graphs import convnet, node, normal, write
+from tests.support.waiting import PATIENCE_S
 
 from edgekit.core.errors import BundleError, EnvironmentFault, InputError, MissingRequirement, ModelError
 from edgekit.engine import trt
@@ -220,7 +221,7 @@ class TestProgress:
         cancelled, ended = threading.Event(), threading.Event()
 
         def work() -> None:
-            assert cancelled.wait(10)
+            assert cancelled.wait(PATIENCE_S)
             ended.set()
 
         class Interrupted(tracking.ThreadPoolExecutor):
