@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.times import Slow, TimesPlugin
+from tests.support.times import CpuTimes, RoomTimes, Slow
 
 # A gate in a test leaves no run behind; commands run in processes of their own inherit it.
 os.environ["EDGEKIT_HISTORY"] = "off"
@@ -21,13 +21,15 @@ settings.load_profile("edgekit")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out the tests that tests/times.json calls slow")
-    parser.addoption("--record-times", type=Path, metavar="FILE", help="write the seconds of every test to FILE")
+    parser.addoption("--record-times", action="store_true", help="measure the tests that run, into tests/times.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that hears of every worker's tests
         workers = config.getoption("numprocesses", None) or 1
-        config.pluginmanager.register(TimesPlugin(workers, config.getoption("--record-times")), "times")
+        config.pluginmanager.register(RoomTimes(workers))
+        if config.getoption("--record-times"):
+            config.pluginmanager.register(CpuTimes())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

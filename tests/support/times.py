@@ -7,8 +7,9 @@ busy machine fails nothing.
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,22 +114,43 @@ class Slow:
         return self.seconds.get(function_of(nodeid), 0.0) > self.limit_s
 
 
-class TimesPlugin:
+class RoomTimes:
     """Sums the times where reports of all workers arrive and prints them below everything but pytest's summary."""
 
-    def __init__(self, workers: int, record: Path | None) -> None:
-        self.times = Times(max(workers, 1))
-        self._record = record
+    def __init__(self, workers: int) -> None:
+        self._times = Times(max(workers, 1))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.times.add(report.nodeid, report.duration)
+        self._times.add(report.nodeid, report.duration)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("time by room", sep="-")
-        for line in self.times.lines(budgets()):
+        for line in self._times.lines(budgets()):
             terminalreporter.write_line(line)
 
+
+class CpuTimes:
+    """Measures tests in CPU seconds of this process and its children, which other work on the machine hardly changes.
+
+    At the end those that ran replace their values in the file; what took less than a second is not listed.
+    """
+
+    LISTED_S = 1.0
+
+    def __init__(self, path: Path = TIMES) -> None:
+        self._path = path
+        self._times = Times(1)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        before = sum(os.times()[:4])
+        result = yield
+        self._times.add(item.nodeid, sum(os.times()[:4]) - before)
+        return result
+
     def pytest_sessionfinish(self) -> None:
-        if self._record is not None:
-            self._record.write_text(json.dumps(dict(sorted(self.times.seconds.items())), indent=0) + "\n", "utf-8")
+        document = json.loads(self._path.read_text("utf-8"))
+        kept = {name: s for name, s in document["seconds"].items() if name not in self._times.seconds}
+        document["seconds"] = dict(sorted((kept | self._times.slow(self.LISTED_S)).items()))
+        self._path.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
