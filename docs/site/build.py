@@ -18,6 +18,7 @@ NAVIGATION: list[tuple[str, list[str]]] = [
         [
             "guide.md", "preprocess.md", "tasks.md", "datasets.md", "rendered.md", "quantization.md", "parity.md",
             "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "cases.md",
+            "mutants.md",
         ],
     ),
 ]  # fmt: skip
