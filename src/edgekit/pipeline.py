@@ -34,6 +34,7 @@ from edgekit.stages import judge, labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
 from edgekit.stages.compressed import Compressed
+from edgekit.stages.golden import prove_frames
 from edgekit.stages.judge import Judging, load_of
 from edgekit.stages.measure import Accuracy, Timing
 from edgekit.stages.rebuild import Rebuilt
@@ -175,7 +176,7 @@ def rebuild(bundle: Bundle | Path, out: Path | None = None, progress: Progress =
 def verify(
     bundle: Bundle | Path, progress: Progress = SILENT, bisect: bool = False, reduce: Path | None = None
 ) -> VerifyReport:
-    """Run the bundle's engine on its golden inputs and compare the outputs.
+    """Run the bundle's engine on its golden inputs and compare the outputs; prove what comes before and after it.
 
     With ``bisect``, engines that show their tensors are built from the bundle's typed model until the first layer that
     departs is found; see :mod:`edgekit.verification.bisect`.  ``reduce`` is a file for the smallest part of the
@@ -190,6 +191,8 @@ def verify(
     with progress.track("verify"):
         said = bundle.agreement
         report = check(backend, proven, limits, said, bundle=bundle.identity, name=candidate.file)
+    proof = prove_frames(bundle)
+    report = replace(report, golden_frames=proof, verdict="fail" if proof.verdict == "fail" else report.verdict)
     limit = limits.output_rel_l2
     if bisect:
         report = replace(report, departure=departures.find(backend, model, golden, limit, progress))

@@ -92,6 +92,7 @@ def test_the_bundle_holds_what_a_target_needs(built: Path) -> None:
     assert set(bundle.manifest["files"]) == {
         "bundle.json", "calibration.json", "golden.npz", "parity.json", "engines/fp32.ort.onnx",
         "engines/int8.ort.onnx", "models/fp32.onnx", "models/int8.onnx",
+        "golden/0.image.png", "golden/1.image.png", "golden/predictions.json",
     }  # fmt: skip
     assert set(bundle.manifest["inputs"]) == {"code", "weights", "calibration"}
     assert bundle.manifest["device"]["engine"] == "ort"

@@ -1,10 +1,11 @@
 """Bundles: everything a target needs to run, judge and trust an engine, in one folder or file.
 
-    manifest.json       hash of every file and input, tool versions, device, seed
+    manifest.json       hash and size of every file, hash of every input, tool versions, device, seed
     bundle.json         inputs, preprocess, task, data, KPIs, engine configuration
     models/*.onnx       the typed model, and the control's
     engines/*           what the backend built from them
-    golden.npz          inputs, PyTorch outputs, typed-ONNX outputs
+    golden.npz          inputs, PyTorch outputs, typed-ONNX outputs of a few frames
+    golden/             those frames as they were read (PNG), and predictions.json: what the task makes of them
     calibration.json    how the ranges were found
     parity.json         engines against golden, their layers' precision, INT8 against its control, at build time
     signature.json      Ed25519 over the manifest; only in signed bundles
@@ -21,6 +22,7 @@ from edgekit.bundle.bundle import open_bundle as open_bundle
 from edgekit.bundle.bundle import pack as pack
 from edgekit.bundle.bundle import write_bundle as write_bundle
 from edgekit.bundle.contents import EVALUATION as EVALUATION
+from edgekit.bundle.contents import GOLDEN as GOLDEN
 from edgekit.bundle.contents import MANIFEST as MANIFEST
 from edgekit.bundle.contents import NOT_RUN as NOT_RUN
 from edgekit.bundle.contents import PARENTS as PARENTS

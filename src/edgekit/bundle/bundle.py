@@ -25,6 +25,7 @@ from edgekit.bundle.contents import (
     NOT_RUN,
     PARENTS,
     PLACE,
+    PREDICTIONS,
     SIGNATURE,
     SIZES,
     VERSION,
@@ -33,6 +34,7 @@ from edgekit.bundle.contents import (
     EvaluationData,
 )
 from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
+from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
@@ -212,6 +214,21 @@ class Bundle:
     def golden(self) -> Golden:
         """What ``golden.npz`` holds."""
         return Golden.read(self.path / "golden.npz")
+
+    def predictions(self) -> PredictionsDocument | None:
+        """The golden frames and what the task makes of their golden outputs; None: the bundle is of version 1.
+
+        Raises:
+            BundleError: it is no such document.
+        """
+        if PREDICTIONS not in self.manifest["files"]:
+            return None
+        try:
+            return PredictionsDocument.model_validate_json((self.path / PREDICTIONS).read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise BundleError(
+                f"{self.path}/{PREDICTIONS}: {words(error.errors()[0])}; made by another edgekit? build it again"
+            ) from error
 
     def size_mib(self) -> float:
         """Size of the candidate's engine file."""

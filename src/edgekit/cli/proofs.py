@@ -45,6 +45,9 @@ def show_parity(report: VerifyReport) -> None:
         )
         if seen.verdict == "undecided":
             print("these frames are too few to say more; parity: {frames: 64} in the spec asks on more")
+    if report.golden_frames is not None:
+        print(f"preprocessing, raw golden frames to golden inputs: {report.golden_frames.preprocessing}")
+        print(f"postprocessing, golden outputs to golden predictions: {report.golden_frames.postprocessing}")
     if report.verdict == "pass" and any(o.verdict == "fail" for o in report.outputs):
         print("an output is over its limit and no layer is: roundings add up, and the KPIs on accuracy judge them")
 

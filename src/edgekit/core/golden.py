@@ -1,14 +1,16 @@
 """Golden inputs and outputs: what a build's model was fed, and what the references make of it.
 
 A file of them is a ``.npz`` whose arrays are named ``input.<frame>.<tensor>``, ``output.<frame>.<tensor>`` (of the
-model as it was loaded, in float32) and ``<reference>.<frame>.<tensor>`` (of a typed ONNX file, unoptimised).  Nobody
-outside this module knows these names.
+model as it was loaded, in float32) and ``<reference>.<frame>.<tensor>`` (of a typed ONNX file, unoptimised).  Of a
+large output a bundle keeps some values: then ``shape.<frame>.<tensor>`` is the shape that the output has, and value
+``k`` is the one at the flat place ``(k * 2654435769 mod 2**32) * size // 2**32`` of its ``size``.  Nobody else knows
+these names.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,8 +26,14 @@ GOLDEN_FRAMES = 2
 """How many frames a build keeps."""
 FP32 = "fp32"
 """The reference that every build has: the model as it was loaded."""
-_FEEDS, _LOADED = "input", "output"
+WHOLE = 2**17
+"""Values up to which an output is kept whole in a bundle."""
+KEPT = 2**15
+"""How many values are kept of a larger one: relative L2 over them is that of the output within a few percent."""
+_FEEDS, _LOADED, _SHAPE = "input", "output", "shape"
 """Roles in a file; every other role is the name of a reference."""
+_GOLDEN_RATIO = 2654435769
+"""Of 2**32: its multiples spread evenly over any length (H. Weyl), whatever the width of a row is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class Golden:
     """Tensors by input name, one mapping a frame."""
     references: Mapping[str, tuple[Arrays, ...]] = field(default_factory=dict)
     """Reference name to tensors by output name, one mapping a frame."""
+    shapes: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+    """Of outputs whose references hold some of their values: the whole shape by output name, one mapping a frame."""
 
     @property
     def frames(self) -> int:
@@ -81,7 +91,43 @@ class Golden:
     def interface(self, role: Literal["input", "output"]) -> tuple[TensorSpec, ...]:
         """Name, shape and dtype of the model's inputs or outputs, as they are on the first frame."""
         arrays = self.feeds(0) if role == "input" else self.outputs(0)
-        return tuple(TensorSpec(name, array.shape, array.dtype.name) for name, array in arrays.items())
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if role == "output" and self.shapes:
+            shapes |= self.shapes[0]
+        return tuple(TensorSpec(name, shapes[name], array.dtype.name) for name, array in arrays.items())
+
+    def whole(self, frame: int) -> bool:
+        """Whether the outputs of a frame are kept with all their values."""
+        return not (self.shapes and self.shapes[frame])
+
+    def kept(self, frame: int, name: str, output: Array) -> Array:
+        """Those values of an output that the references hold: all of it, or a flat selection.
+
+        One of another shape than the references' is given back as it is.
+        """
+        shape = self.shapes[frame].get(name) if self.shapes else None
+        return output if shape is None or output.shape != shape else _thinned(output)
+
+    def thinned(self, whole: Collection[str] = ()) -> Self:
+        """The same with :data:`KEPT` values of each output that has more than :data:`WHOLE`.
+
+        Outputs named in ``whole`` stay, and those whose shape differs between references.
+        """
+        assert not self.shapes, "it is thinned already"
+        shapes: list[dict[str, tuple[int, ...]]] = []
+        for frame in range(self.frames):
+            found = [outputs[frame] for outputs in self.references.values()]
+            large = {name: array.shape for name, array in self.outputs(frame).items() if array.size > WHOLE}
+            alike = {name for name in large if all(each[name].shape == large[name] for each in found if name in each)}
+            shapes.append({name: large[name] for name in sorted(alike - set(whole))})
+        references = {
+            reference: tuple(
+                {name: _thinned(array) if name in shapes[frame] else array for name, array in found.items()}
+                for frame, found in enumerate(outputs)
+            )
+            for reference, outputs in self.references.items()
+        }
+        return type(self)(self.inputs, references, tuple(shapes))
 
     def with_reference(self, name: str, outputs: Sequence[Arrays]) -> Self:
         """These frames with one more reference, or another one of that name.
@@ -90,11 +136,12 @@ class Golden:
             name: without a dot.
             outputs: tensors by output name, one mapping a frame.
         """
-        if "." in name or name in (_FEEDS, _LOADED):
-            raise ValueError(f"reference {name!r}: expected a name without a dot, and neither {_FEEDS} nor {_LOADED}")
+        taken = (_FEEDS, _LOADED, _SHAPE)
+        if "." in name or name in taken:
+            raise ValueError(f"reference {name!r}: expected a name without a dot, and none of {', '.join(taken)}")
         if len(outputs) != self.frames:
             raise ValueError(f"reference {name!r} has outputs of {len(outputs)} frames; expected {self.frames}")
-        return type(self)(self.inputs, {**self.references, name: tuple(dict(frame) for frame in outputs)})
+        return type(self)(self.inputs, {**self.references, name: tuple(dict(frame) for frame in outputs)}, self.shapes)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -110,14 +157,24 @@ class Golden:
         count = 1 + max(roles[_FEEDS], default=-1)
         by_frame = {role: tuple(found.get(frame, {}) for frame in range(count)) for role, found in roles.items()}
         inputs = by_frame.pop(_FEEDS)
-        return cls(inputs, {FP32 if role == _LOADED else role: found for role, found in by_frame.items()})
+        sizes = [{name: tuple(x.tolist()) for name, x in found.items()} for found in by_frame.pop(_SHAPE, ())]
+        references = {FP32 if role == _LOADED else role: found for role, found in by_frame.items()}
+        return cls(inputs, references, tuple(sizes))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, deflated: bool = False) -> None:
         """Write the file, atomically; the same arrays give the same bytes."""
         arrays = _named(_FEEDS, self.inputs)
         for name, outputs in self.references.items():
             arrays |= _named(_LOADED if name == FP32 else name, outputs)
-        write_arrays(path, arrays)
+        for frame, shapes in enumerate(self.shapes):
+            arrays |= {f"{_SHAPE}.{frame}.{name}": np.array(shape, np.int64) for name, shape in shapes.items()}
+        write_arrays(path, arrays, deflated)
+
+
+def _thinned(output: Array) -> Array:
+    places = (np.arange(KEPT, dtype=np.uint64) * np.uint64(_GOLDEN_RATIO)) % np.uint64(2**32)
+    chosen: Array = output.reshape(-1)[places * np.uint64(output.size) // np.uint64(2**32)]
+    return chosen
 
 
 def _parsed(key: str, path: Path) -> tuple[str, int, str]:
@@ -131,16 +188,12 @@ def _named(role: str, frames: Sequence[Arrays]) -> dict[str, Array]:
     return {f"{role}.{frame}.{name}": array for frame, found in enumerate(frames) for name, array in found.items()}
 
 
-def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write arrays by name as one ``.npz`` file, atomically and without pickling."""
-    write_bytes(path, packed_arrays(arrays))
-
-
-def packed_arrays(arrays: Arrays) -> bytes:
-    """The bytes of a ``.npz`` file of these arrays; the same arrays give the same bytes."""
+def write_arrays(path: Path, arrays: Arrays, deflated: bool = False) -> None:
+    """Write arrays by name as one ``.npz`` file, atomically and without pickling; the same arrays, the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(arrays))
-    return buffer.getvalue()
+    save = np.savez_compressed if deflated else np.savez
+    save(buffer, allow_pickle=False, **dict(arrays))
+    write_bytes(path, buffer.getvalue())
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -25,6 +25,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from edgekit.core import plugins, suggest
+from edgekit.core.golden import GOLDEN_FRAMES
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become parts of file names."""
@@ -197,6 +198,17 @@ class ParityLimits(Section):
     frames: int = Field(16, ge=1, description="calibration frames for the second judge, evenly spread")
 
 
+class GoldenFrames(Section):
+    """What a bundle keeps of the golden frames; see docs/bundle.md."""
+
+    frames: int = Field(
+        GOLDEN_FRAMES,
+        ge=0,
+        le=GOLDEN_FRAMES,
+        description="how many stay in the bundle as they were read; 0: none, for people's privacy or a licence",
+    )
+
+
 KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 
 
@@ -262,6 +274,7 @@ class Spec(Section):
     targets: dict[str, EngineSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     parity: ParityLimits = Field(ParityLimits(), description="limits of the proof that an engine is its typed model")
+    golden: GoldenFrames = Field(GoldenFrames(), description="what a bundle keeps of the frames that prove it")
     seed: int = Field(0, description="of random weights, when a factory is used without a weights file")
 
     @model_validator(mode="after")

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import remote
-from edgekit.bundle import EVALUATION, PLACE, PLACEMENT, Bundle, Contents, EngineFile, EvaluationData, write_bundle
+from edgekit.bundle import (
+    EVALUATION,
+    GOLDEN,
+    PLACE,
+    PLACEMENT,
+    Bundle,
+    Contents,
+    EngineFile,
+    EvaluationData,
+    write_bundle,
+)
 from edgekit.core import plugins
 from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
@@ -23,6 +33,7 @@ from edgekit.engine import Backend
 from edgekit.preprocess import Preprocess
 from edgekit.stages import keys, prove, race
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
+from edgekit.stages.golden import write_golden
 from edgekit.stages.tools import tool_versions
 from edgekit.verification.agreement import Judge
 
@@ -159,7 +170,7 @@ def publish_bundle(
         candidate=roles[wanted],
         control=roles[control] if wanted != control else None,
     )
-    files = {"golden.npz": compressed.golden, "parity.json": built.path / "parity.json"}
+    files = {"parity.json": built.path / "parity.json"}
     for precision, role in roles.items():
         files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{backend.suffix}")
     manifest = {
@@ -174,10 +185,11 @@ def publish_bundle(
         "command": f"edgekit build edgekit.yaml --target {target}",
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
+        frames, origin = write_golden(spec, compressed, wanted, Path(scratch))
         if compressed.calibration is not None:
             files[RECORD] = Path(scratch) / RECORD
             write_json(files[RECORD], record_of(spec, compressed))
-        return write_bundle(final, contents, files, manifest)
+        return write_bundle(final, contents, files | frames, manifest | {GOLDEN: origin.model_dump(mode="json")})
 
 
 def engine_files(folder: Path, made: str) -> dict[str, Path]:

@@ -27,6 +27,7 @@ from edgekit.stages import job as jobs
 from edgekit.stages import keys, labels
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
 from edgekit.technique import Job
+from edgekit.verification import golden_frames
 
 
 def quantize_model(
@@ -199,10 +200,7 @@ def typed_outputs(model: Path, golden: Golden) -> list[dict[str, Array]]:
     Raises:
         ModelError: one holds NaN or infinity.
     """
-    from edgekit.engine import ort
-
-    with ort.reference(model) as engine:
-        found = [{name: array.copy() for name, array in engine.infer(feeds).items()} for feeds in golden.inputs]
+    found = golden_frames.typed_outputs(model, golden)
     for outputs in found:
         for name, array in outputs.items():
             if not np.isfinite(array).all():

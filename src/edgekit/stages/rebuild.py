@@ -35,7 +35,9 @@ from edgekit.core.progress import Progress
 from edgekit.engine import EngineConfig, RemoteConfig
 from edgekit.stages.build import engine_files, make_engines
 from edgekit.stages.compressed import RECORD
+from edgekit.stages.golden import prove_frames
 from edgekit.stages.tools import tool_versions
+from edgekit.verification import golden_frames
 
 _WRITTEN_ANEW = ("format", "version", "name", "target", "files", "sizes", "digest")
 """Keys of a manifest that :func:`~edgekit.bundle.write_bundle` gives."""
@@ -70,7 +72,8 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
         progress: shows the steps.
 
     Raises:
-        CheckFailed: an engine does not compute what its typed model says; the old bundle stays.
+        CheckFailed: an engine does not compute what its typed model says, or this machine's pre- or postprocessing is
+            not that of the golden frames; the old bundle stays.
         EnvironmentFault: the runtime or its device is not here, or ``out`` cannot be written.
         InputError: ``out`` is something else than a bundle.
     """
@@ -86,6 +89,7 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
     with locked(final), tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
         made = Path(scratch) / "engines"
         made.mkdir()
+        golden_frames.require(prove_frames(bundle))  # before the work on engines
         make_engines(backend, models, bundle.golden(), made, progress, contents.parity)
         renamed = {p: role.model_copy(update={"file": f"engines/{p}{backend.suffix}"}) for p, role in roles.items()}
         control = contents.control and renamed[contents.control.precision]

@@ -106,7 +106,8 @@ def compare(
     for frame in range(frames):
         for output, result in engine.infer(golden.feeds(frame)).items():
             typed, fp32 = golden.output(frame, output, precision), golden.output(frame, output)
-            found.setdefault(output, []).append(_Compared(result.copy(), typed, fp32))
+            kept = golden.kept(frame, output, result).copy()
+            found.setdefault(output, []).append(_Compared(kept, typed, fp32))
     ordered = frozenset() if model is None else ordered_outputs(model)
     shaken = _Shaken(model, golden) if precision == FP32 and model is not None else None
     outputs = tuple(_judged(output, compared, ordered, limits, shaken) for output, compared in found.items())

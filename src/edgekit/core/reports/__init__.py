@@ -27,10 +27,12 @@ from edgekit.core.reports.history import Series as Series
 from edgekit.core.reports.history import Worsening as Worsening
 from edgekit.core.reports.parity import Agreement as Agreement
 from edgekit.core.reports.parity import Departure as Departure
+from edgekit.core.reports.parity import FramesProof as FramesProof
 from edgekit.core.reports.parity import LayerParity as LayerParity
 from edgekit.core.reports.parity import LayersReport as LayersReport
 from edgekit.core.reports.parity import OutputParity as OutputParity
 from edgekit.core.reports.parity import Reduction as Reduction
+from edgekit.core.reports.parity import StepProof as StepProof
 from edgekit.core.reports.parity import VerifyReport as VerifyReport
 from edgekit.core.reports.race import Race as Race
 from edgekit.core.reports.timing import Latency as Latency

@@ -132,12 +132,54 @@ class Reduction:
 
 
 @dataclass(frozen=True)
+class StepProof:
+    """Pre- or postprocessing on the golden frames.
+
+    ``distance`` is the largest of ``frames``, and ``where`` it was; ``measure`` says of what.  ``reason`` says why it
+    was not checked, or what is wrong.
+    """
+
+    verdict: Literal["pass", "fail", "not checked"]
+    frames: int = 0
+    distance: float = 0.0
+    limit: float = 0.0
+    measure: str = ""
+    where: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.verdict == "not checked":
+            return f"not checked: {self.reason}"
+        at = f" at {self.where}" if self.where else ""
+        because = f"; {self.reason}" if self.reason else ""
+        measured = f"{self.distance:.3g} {self.measure}{at}, limit {self.limit:.3g}, {self.frames} frames"
+        return f"{self.verdict} ({measured}{because})"
+
+
+@dataclass(frozen=True)
+class FramesProof:
+    """Golden frames as they were read, through this machine's preprocessing, and golden outputs through its task.
+
+    ``preprocessing``: raw frames to the golden inputs.  ``postprocessing``: golden outputs to the golden predictions.
+    """
+
+    preprocessing: StepProof
+    postprocessing: StepProof
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of both."""
+        return "fail" if "fail" in (self.preprocessing.verdict, self.postprocessing.verdict) else "pass"
+
+
+@dataclass(frozen=True)
 class VerifyReport(Document):
     """Parity of one engine with its typed model.
 
     It holds when every layer holds, and every output does or, as second judge, the task sees no difference
     (``agreement``; a bundle has that of its build).  ``departure`` where the first layer that departs was looked for by
-    building engines, ``reduction`` where the smallest such part was.
+    building engines, ``reduction`` where the smallest such part was.  ``golden_frames`` is the proof of what comes
+    before and after the engine; None: it was not asked for, as in a build.
     """
 
     bundle: str
@@ -149,4 +191,5 @@ class VerifyReport(Document):
     reduction: Reduction | None = None
     layers: LayersReport | None = None
     agreement: Agreement | None = None
+    golden_frames: FramesProof | None = None
     schema_version: int = SCHEMA_VERSION

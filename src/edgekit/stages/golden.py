@@ -1,0 +1,88 @@
+"""What a bundle holds of the golden frames: the frames as they were read, tensors, and predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.bundle import Bundle
+from edgekit.bundle.contents import PREDICTIONS
+from edgekit.bundle.frames import read_frame, write_frame
+from edgekit.bundle.manifest import GoldenRecord
+from edgekit.core.artifacts import write_bytes
+from edgekit.core.decoded import Frame, PredictionsDocument, geometry_record, recorded
+from edgekit.core.errors import DataError
+from edgekit.core.golden import Golden
+from edgekit.core.reports import FramesProof
+from edgekit.core.spec import Spec
+from edgekit.data import Dataset
+from edgekit.preprocess import Preprocess
+from edgekit.stages.compressed import Compressed
+from edgekit.verification import golden_frames
+from edgekit.verification.golden_frames import GoldenFrames
+from edgekit.verification.limits import limits_of
+from edgekit.verification.outputs import ordered_outputs
+
+GOLDEN = "golden.npz"
+
+
+def write_golden(
+    spec: Spec, compressed: Compressed, precision: str, folder: Path
+) -> tuple[dict[str, Path], GoldenRecord]:
+    """Write golden tensors, frames and predictions.
+
+    Args:
+        spec: names data, preprocessing, task, and how many frames are kept.
+        compressed: the golden tensors, and the typed models.
+        precision: of the candidate: its typed model's outputs are decoded.
+        folder: for the files.
+
+    Returns:
+        The files by their place in the bundle, and what the manifest says of them.
+
+    Raises:
+        DataError: the calibration frames are no longer those that the golden inputs were made of.
+    """
+    config = spec.data.calibration
+    data, golden = config.open(), Golden.read(compressed.golden)
+    preprocess, task = Preprocess(spec.preprocess), spec.task.create()
+    frames: list[Frame] = []
+    for number in range(golden.frames):
+        sample = data[number * len(data) // golden.frames]
+        prepared = preprocess(sample.images, sample.id)
+        if not all(np.array_equal(prepared.feeds[name], fed) for name, fed in golden.feeds(number).items()):
+            raise DataError(f"data.calibration: frame {sample.id!r} changed while the bundle was built; build it again")
+        sources = write_frame(folder, number, sample.images) if number < spec.golden.frames else None
+        prediction = recorded(task.decode(golden.outputs(number, precision), prepared.geometry))
+        geometry = geometry_record(prepared.geometry)
+        frames.append(Frame(id=sample.id, sources=sources, geometry=geometry, prediction=prediction))
+    document = PredictionsDocument(task=spec.task.kind, reference=precision, frames=tuple(frames))
+    write_bytes(folder / PREDICTIONS, (document.model_dump_json() + "\n").encode())
+    golden.thinned(ordered_outputs(compressed.models[precision])).write(folder / GOLDEN, deflated=True)
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    kept = min(spec.golden.frames, golden.frames)
+    return files, GoldenRecord(
+        format=config.format,
+        dataset_hash=_fingerprint(data, compressed),
+        ids=tuple(frame.id for frame in frames),
+        kept=kept,
+    )
+
+
+def _fingerprint(data: Dataset, compressed: Compressed) -> str:
+    """Known since the export, whose key it is part of: computing it reads every file."""
+    known = compressed.exported.inputs.get("calibration", {}).get("fingerprint")
+    return str(known or data.fingerprint())
+
+
+def prove_frames(bundle: Bundle) -> FramesProof:
+    """The bundle's golden frames through its pre- and postprocessing on this machine."""
+    document, candidate = bundle.predictions(), bundle.contents.candidate
+    images = tuple(
+        None if frame.sources is None else read_frame(bundle.path, frame.sources)
+        for frame in (document.frames if document is not None else ())
+    )
+    held = GoldenFrames(bundle.golden(), document, images, bundle.path / candidate.model)
+    limits = limits_of(candidate.precision, bundle.contents.parity)
+    return golden_frames.prove(held, bundle.preprocess(), bundle.task(), limits)
