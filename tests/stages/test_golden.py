@@ -121,7 +121,9 @@ def test_raw_frames_are_left_out_on_request(tiny_project: Path, monkeypatch: pyt
     assert edgekit.verify(bundle.path).outputs[0].verdict == "fail"
 
 
-@pytest.mark.parametrize(("given", "words"), [("3", "expected 2 or less; found 3"), ("-1", "expected 0 or more; found -1")])
+@pytest.mark.parametrize(
+    ("given", "words"), [("3", "expected 2 or less; found 3"), ("-1", "expected 0 or more; found -1")]
+)
 def test_how_many_frames_can_be_kept(given: str, words: str, tiny_project: Path) -> None:
     spec = tiny_project / "edgekit.yaml"
     spec.write_text(spec.read_text() + f"golden: {{frames: {given}}}\n")
