@@ -16,8 +16,8 @@ NAVIGATION: list[tuple[str, list[str]]] = [
     (
         "Guides",
         [
-            "guide.md", "preprocess.md", "tasks.md", "datasets.md", "rendered.md", "quantization.md", "parity.md",
-            "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "cases.md",
+            "guide.md", "bundle.md", "preprocess.md", "tasks.md", "datasets.md", "rendered.md", "quantization.md",
+            "parity.md", "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "cases.md",
             "mutants.md",
         ],
     ),
@@ -25,7 +25,7 @@ NAVIGATION: list[tuple[str, list[str]]] = [
 KEYS = """The keys of `edgekit.yaml`; an unknown key is an error. `edgekit schema` prints this page as JSON Schema.
 What the sections mean: [model](../guide.md#models-edgekit-takes), [preprocess](../preprocess.md), [task](../tasks.md),
 [data](../datasets.md), [compress](../quantization.md), [targets](../guide.md#targets-and-quantization),
-[kpis](../gate.md#what-a-kpi-can-say), [parity](../parity.md#limits)."""
+[kpis](../gate.md#what-a-kpi-can-say), [parity](../parity.md#limits), [golden](../bundle.md#without-raw-frames)."""
 CSS = ".md-typeset td code { overflow-wrap: normal; word-break: normal; }\n"
 CONFIG = """[project]
 site_name = "edgekit"

@@ -153,11 +153,13 @@ def test_bundle_commands(tiny_bundle: Path, tmp_path: Path) -> None:
     assert document(edgekit("bundle", "check", tiny_bundle, "--public-key", public, "--json"))["signature"] == "valid"
 
 
-@pytest.mark.parametrize("of", ["spec", "evaluate", "profile", "verify", "gate", "history"])
+@pytest.mark.parametrize(
+    "of", ["spec", "evaluate", "profile", "verify", "gate", "history", "bundle", "manifest", "predictions"]
+)
 def test_schema(of: str) -> None:
     schema = document(edgekit("schema", "--of", of))
     wanted = {"spec": "targets", "evaluate": "metrics", "profile": "latency_ms", "verify": "outputs", "gate": "kpis"}
-    wanted["history"] = "charts"
+    wanted |= {"history": "charts", "bundle": "candidate", "manifest": "files", "predictions": "frames"}
     assert wanted[of] in schema["properties"]
 
 
