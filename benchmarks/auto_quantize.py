@@ -36,6 +36,7 @@ from typing import Any
 import modelopt.torch.quantization as mtq
 import torch
 
+from edgekit.chain import Chain
 from edgekit.core.progress import Silent
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
@@ -228,12 +229,12 @@ def measured(
 
 def relabelled(spec: Spec, source: Path, folder: Path) -> Dataset:
     """The validation frames with the classes that FP32 gives."""
-    preprocess, task, frames = Preprocess(spec.preprocess), spec.task.create(), spec.data.validation.open()
+    frames = spec.data.validation.open()
     built = folder / f"labels{ort.Backend.suffix}"
     ort.Backend(ENGINE).build(source, built)
     with ort.Backend(ENGINE).engine(built) as engine:
-        prepared = (preprocess(sample.images) for sample in frames)
-        masks = [task.decode(engine.infer(one.feeds), one.geometry).labels for one in prepared]
+        chain = Chain(Preprocess(spec.preprocess), engine, spec.task.create())
+        masks = [chain(sample.images).labels for sample in frames]
     return Relabelled(frames, masks)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bundle import open_bundle
+from edgekit.chain import predict
 from edgekit.core.predictions import Detections
 from edgekit.data.images import Config
 from edgekit.profiling import machine
@@ -39,7 +40,7 @@ def measure(path: Path, images: Path, limit: int | None) -> dict[str, object]:
     with bundle.engine(bundle.contents.control) as control, bundle.engine() as candidate:
         for sample in frames:
             prepared = preprocess(sample.images)
-            found = [task.decode(engine.infer(prepared.feeds), prepared.geometry) for engine in (control, candidate)]
+            found = [predict(engine, task, prepared) for engine in (control, candidate)]
             sure, likely = ([above(one, score) for one in found] for score in (confidence, confidence / 2))
             same += 2 * len(matches(sure[0], sure[1]))
             total += len(sure[0]) + len(sure[1])

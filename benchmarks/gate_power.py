@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.chain import predict
 from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.core.spec import Kpi
 from edgekit.evaluation import bootstrap
@@ -95,7 +96,7 @@ def _frames(bundle: Bundle, root: Path | None, limit: int | None) -> tuple[np.nd
             sample = dataset[index]
             prepared = preprocess(sample.images)
             for score, engine in zip(scores, (control, candidate), strict=True):
-                score.update(task.decode(engine.infer(prepared.feeds), prepared.geometry), sample.truth, sample.id)
+                score.update(predict(engine, task, prepared), sample.truth, sample.id)
     first, second = (score.counts.all().astype(np.int32) for score in scores)
     return first, second
 

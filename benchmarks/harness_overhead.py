@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.chain import Chain
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
 from edgekit.engine import Engine
@@ -107,13 +108,14 @@ def whole_query(queries: int, rounds: int) -> dict[str, Any]:
     """``drive`` against a bare loop over the same engine, preprocess and decode."""
     steps, samples = Steps(), [Sample("frame", {})]
     with Instant() as engine:
+        chain = Chain(steps, engine, steps)  # type: ignore[arg-type]
 
         def query(number: int) -> None:
             prepared = steps(samples[0].images)
             steps.decode(engine.infer(prepared.feeds), prepared.geometry)
 
         def harness() -> float:
-            driven = drive(SingleStream(queries, warmup=1), engine, samples, steps, steps)  # type: ignore[arg-type]
+            driven = drive(SingleStream(queries, warmup=1), chain, samples)
             return float(1e6 / driven.traffic["throughput_hz"])
 
         return overhead(lambda: bare(query, queries), harness, rounds)

@@ -16,6 +16,7 @@ from edgekit.core.tensors import Array
 from edgekit.data.camvid import CamVid
 from edgekit.model.export import export
 from edgekit.model.load import load_model
+from edgekit.preprocess import Prepared
 from edgekit.qdq.profiles import PROFILES
 from edgekit.quantize import ptq
 from edgekit.tasks import Task
@@ -23,7 +24,6 @@ from edgekit.tasks.classification import Classification
 from edgekit.tasks.detection import Config as DetectionConfig
 from edgekit.tasks.segmentation import Segmentation
 from edgekit.technique import Job
-from edgekit.verification.agreement import Frame
 
 FRAMES = 16
 SUBSETS = 3
@@ -31,19 +31,19 @@ CALIBRATORS = ("minmax", "percentile")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Kept:
     """Frames by number, kept: what a judge and a calibration read."""
 
-    frames: tuple[Frame, ...]
+    frames: tuple[Prepared, ...]
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> Prepared:
         return self.frames[index]
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
-        return (dict(feeds) for feeds, _ in self.frames)
+        return (frame.feeds for frame in self.frames)
 
 
 def exported(name: str, folder: Path) -> Path:
@@ -66,28 +66,27 @@ def task(name: str) -> Task:
     return DetectionConfig.model_validate(given).create()
 
 
-def calibration(name: str, camvid: Path, subset: int) -> Prepared:
+def calibration(name: str, camvid: Path, subset: int) -> Kept:
     """``FRAMES`` frames of the training split that no other subset has."""
     return _prepared(MODELS[name], camvid, "train", range(subset, 10**6, SUBSETS), FRAMES)
 
 
-def golden(name: str, camvid: Path, count: int) -> Prepared:
+def golden(name: str, camvid: Path, count: int) -> Kept:
     """Frames that calibration does not see."""
     return _prepared(MODELS[name], camvid, "val", range(10**6), count)
 
 
-def _prepared(model: Model, camvid: Path, split: str, taken: range, count: int) -> Prepared:
+def _prepared(model: Model, camvid: Path, split: str, taken: range, count: int) -> Kept:
     dataset, preprocess, crops = CamVid(camvid, split), model.preprocess(), max(model.crops, 1)
     numbers = [number for number in taken[: len(dataset)] if number < len(dataset)]
     frames = []
     for at in range(count):
         image = dataset[numbers[at * len(numbers) // count]].images["image"]
-        prepared = preprocess({"image": square_crops(image, model.crops)[at % crops]})
-        frames.append((prepared.feeds, prepared.geometry))
-    return Prepared(tuple(frames))
+        frames.append(preprocess({"image": square_crops(image, model.crops)[at % crops]}))
+    return Kept(tuple(frames))
 
 
-def typed_models(source: Path, frames: Prepared, calibrator: str, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
+def typed_models(source: Path, frames: Kept, calibrator: str, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
     """Typed models by profile, those of one calibration where that changes none of them."""
     for rounds in (True, False):
         names = [name for name in wanted if PROFILES[name].rounds_outputs == rounds]

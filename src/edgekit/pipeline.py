@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgekit import __version__, engine, remote
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.chain import Chain
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
 from edgekit.core.locks import locked
@@ -250,7 +251,8 @@ def report(
     if judged is not None:
         ids = [frame.id for frame in evaluated.worst]
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
-            drawn = draw_frames(ids, engine, bundle.preprocess(), judged.task, judged.dataset, advance)
+            chain = Chain(bundle.preprocess(), engine, judged.task)
+            drawn = draw_frames(ids, chain, judged.dataset, advance)
     facts = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
     facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
@@ -268,12 +270,11 @@ def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = 
     bundle = _bundle(bundle)
     if len(images) == 0:
         raise DataError("--images: no frame to run")
-    preprocess, task, written = bundle.preprocess(), bundle.task(), []
+    written: list[Path] = []
     with bundle.engine() as engine, progress.track("run", len(images)) as advance:
+        chain = bundle.chain(engine)
         for sample in images:
-            prepared = preprocess(sample.images, sample.id)
-            prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
-            picture = task.draw(sample.picture(), prediction, sample.truth)
+            picture = chain.task.draw(sample.picture(), chain(sample.images, sample.id), sample.truth)
             written.append(out / f"{sample.id}.png")
             write_picture(written[-1], picture)
             advance()

@@ -19,7 +19,7 @@ from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, Tens
 from edgekit.engine import Backend, Engine, EngineConfig, Probe, target_of
 from tests.support.graphs import node, normal, relative_l2, write
 
-# The smallest section of a spec for each backend; a new backend adds a line.
+# The smallest section of a spec for each backend; a new one adds a line, one of another package has EXAMPLE itself.
 EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}, "trt": {"engine": "trt"}}
 LIMIT = json.loads((Path(__file__).parents[1] / "golden" / "contract.json").read_text())["engine_relative_l2"]
 WEIGHT = normal(5, 4, 3, 3, 3, scale=0.3)
@@ -36,10 +36,15 @@ def feeds(seed: int) -> dict[str, np.ndarray]:
     return {"image": normal(seed, 1, 3, 10, 12), "offset": normal(seed + 100, 1, 4, 1, 1)}
 
 
-def config_of(name: str) -> EngineConfig:
-    if name not in EXAMPLES:
+def example_of(name: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = EXAMPLES.get(name, vars(plugins.load("engine", name)).get("EXAMPLE"))
+    if found is None:
         pytest.fail(f"the backend {name!r} has no example; add one to EXAMPLES in {__file__}")
-    return target_of(EXAMPLES[name])
+    return found
+
+
+def config_of(name: str) -> EngineConfig:
+    return target_of(example_of(name))
 
 
 @pytest.fixture(scope="module", params=plugins.names("engine"))
@@ -92,7 +97,7 @@ class TestBackend:
         with pytest.raises(ValidationError, match="frozen"):
             config.engine = "other"
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-            target_of(EXAMPLES[name] | {"no_such_key": 1})
+            target_of(example_of(name) | {"no_such_key": 1})
         assert target_of(json.loads(config.model_dump_json())) == config
 
     def test_form(self, name: str, backend: Backend) -> None:

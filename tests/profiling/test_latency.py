@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit.chain import Chain
 from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
@@ -66,7 +67,7 @@ class Decoder:
         return outputs
 
 
-preprocess: Any = lambda images: Prepared  # noqa: E731
+preprocess: Any = lambda images, frame="": Prepared  # noqa: E731
 decoder: Any = Decoder()
 
 
@@ -84,12 +85,12 @@ def run(load: Load) -> tuple[list[str], Timed, int]:
         rounds += 1
 
     @contextlib.contextmanager
-    def opened() -> Iterator[dict[str, Engine]]:
+    def opened() -> Iterator[dict[str, Chain]]:
         calls.append("open")
         with Recorder("a", calls) as a, Recorder("b", calls) as b:
-            yield {"a": a, "b": b}
+            yield {"a": Chain(preprocess, a, decoder), "b": Chain(preprocess, b, decoder)}
 
-    timed = measure_latency(opened, [Sample("s", {})], preprocess, decoder, load, advance)
+    timed = measure_latency(opened, [Sample("s", {})], load, advance)
     return calls, timed, rounds
 
 
@@ -97,11 +98,11 @@ def test_parts_of_an_accelerator() -> None:
     calls: list[str] = []
 
     @contextlib.contextmanager
-    def opened() -> Iterator[dict[str, Engine]]:
+    def opened() -> Iterator[dict[str, Chain]]:
         with Accelerated("a", calls) as a, Recorder("b", []) as b:
-            yield {"a": a, "b": b}
+            yield {"a": Chain(preprocess, a, decoder), "b": Chain(preprocess, b, decoder)}
 
-    timed = measure_latency(opened, [Sample("s", {})], preprocess, decoder, Load(100, 1, 1))
+    timed = measure_latency(opened, [Sample("s", {})], Load(100, 1, 1))
     assert list(timed.stages["a"]) == ["pre", "infer", "post", "total", "enqueue", "device"]
     assert list(timed.stages["b"]) == ["pre", "infer", "post", "total"]
     assert timed.stages["a"]["enqueue"].p50 == pytest.approx(0.5)
@@ -164,7 +165,7 @@ def test_inference_alone() -> None:
 def test_drive_runs_the_whole_pipeline(scenario: Scenario) -> None:
     calls: list[str] = []
     with Recorder("a", calls) as engine:
-        driven = drive(scenario, engine, [Sample(str(i), {}) for i in range(3)], preprocess, decoder)
+        driven = drive(scenario, Chain(preprocess, engine, decoder), [Sample(str(i), {}) for i in range(3)])
     assert len(calls) == 40 + driven.traffic["warmup"]
     assert driven.infer_ms.shape == (40,)
     assert driven.stages["infer"] == summarise(driven.infer_ms)
@@ -187,7 +188,8 @@ def test_drive_counts_total_from_when_a_frame_was_due() -> None:
     calls: list[str] = []
     slow_step: Any = slow
     with Recorder("a", calls) as engine:
-        driven = drive(ConstantStream(1000, 40, 1, max_warmup=20), engine, [Sample("s", {})], slow_step, decoder)
+        chain = Chain(slow_step, engine, decoder)
+        driven = drive(ConstantStream(1000, 40, 1, max_warmup=20), chain, [Sample("s", {})])
     # 40 frames of at least 4 ms that come every millisecond: the last waits for at least 39 * 3 ms.
     assert driven.traffic["late"] == 39
     assert driven.traffic["rate_kept_hz"] < 250

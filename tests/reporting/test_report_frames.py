@@ -19,7 +19,7 @@ def test_frames_are_drawn_in_the_order_asked_for(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     drawn = []
     with bundle.engine() as engine:
-        parts = (engine, bundle.preprocess(), bundle.task(), bundle.dataset())
+        parts = (bundle.chain(engine), bundle.dataset())
         pictures = draw_frames(["f5", "f1"], *parts, lambda: drawn.append(1))
         assert draw_frames([], *parts) == ()
         with pytest.raises(DataError, match=r"frame 'elsewhere' of the evaluation is not in this dataset"):

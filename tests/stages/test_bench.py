@@ -13,6 +13,7 @@ import pytest
 from edgekit.core.spec import ParityLimits
 from edgekit.core.specfile import read_spec
 from edgekit.data import Dataset, Sample
+from edgekit.engine import backend
 from edgekit.stages import labels
 from edgekit.stages.job import Feeds, TargetBench
 from edgekit.stages.prove import judge_of
@@ -52,7 +53,7 @@ def test_some_frames_of_a_drive_are_spread_over_all_of_it(frames: int, limit: in
 
 def test_the_second_judge_sees_all_of_a_drive() -> None:
     judge = judge_of(None, numbered, Drive(12), Path("fp32.onnx"), ParityLimits(frames=4))  # type: ignore[arg-type]
-    assert [judge.frames[i][0]["x"] for i in range(len(judge.frames))] == [0, 3, 6, 9]
+    assert [judge.frames[i].feeds["x"] for i in range(len(judge.frames))] == [0, 3, 6, 9]
     with pytest.raises(IndexError):
         judge.frames[4]
 
@@ -81,7 +82,7 @@ def bench(tiny_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     clock = [0.0]
     monkeypatch.setattr(TargetBench, "_engine", lambda self, model: Slow(clock))
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    return TargetBench(spec, "cpu", tmp_path / "fp32.onnx", found, tmp_path, None)
+    return TargetBench(spec, "cpu", backend(spec.targets["cpu"]), tmp_path / "fp32.onnx", found, tmp_path, None)
 
 
 def test_the_first_query_of_an_engine_counts_for_no_latency(bench: TargetBench) -> None:

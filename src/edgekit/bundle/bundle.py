@@ -33,6 +33,7 @@ from edgekit.bundle.contents import (
     EngineFile,
     EvaluationData,
 )
+from edgekit.chain import Chain
 from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
 from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
@@ -139,6 +140,10 @@ class Bundle:
         """The task that decodes the outputs."""
         task: Task = self.contents.task.create()
         return task
+
+    def chain(self, engine: Engine) -> Chain:
+        """Preprocessing, an engine of this bundle and the task: calling it gives the prediction of a frame."""
+        return Chain(self.preprocess(), engine, self.task())
 
     def judged(self, root: Path | None = None) -> Agreed:
         """The evaluation data, whose truths carry the task's class ids, and the task that judges them.

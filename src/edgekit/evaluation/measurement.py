@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgekit.chain import predict
 from edgekit.core.errors import DataError
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array
@@ -116,9 +117,7 @@ def measure(
         if task.labelled and sample.truth is None:
             raise DataError(f"frame {sample.id!r} has no truth; evaluate needs a labelled dataset format")
         prepared = preprocess(sample.images, sample.id)
-        predictions = {
-            name: task.decode(engine.infer(prepared.feeds), prepared.geometry) for name, engine in engines.items()
-        }
+        predictions = {name: predict(engine, task, prepared) for name, engine in engines.items()}
         truth = task.truth(sample.truth, predictions[control] if task.against_control and control else None)
         for name, prediction in predictions.items():
             scores[name].update(prediction, replace(sample, truth=truth))

@@ -5,7 +5,6 @@ Engines that take turns meet every drift of the machine's speed together.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.chain import Chain
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Latency
 from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Engine, in_turn
-from edgekit.preprocess import Preprocess
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
 from edgekit.stats.openings import MIN_LOADS, percentile_interval, summarise_openings
 from edgekit.stats.percentiles import CONFIDENCE, QUANTILES, summarise
-from edgekit.tasks import Task
 
 STAGES = ("pre", "infer", "post", "total")
 PARTS = ("enqueue", "device")
@@ -105,10 +103,8 @@ class Driven:
 
 
 def measure_latency(
-    opened: Callable[[], AbstractContextManager[Mapping[str, Engine]]],
+    opened: Callable[[], AbstractContextManager[Mapping[str, Chain]]],
     samples: Sequence[Sample],
-    preprocess: Preprocess,
-    task: Task,
     load: Load,
     advance: Callable[[], None] = lambda: None,
     more: Callable[[int], bool] = lambda done: True,
@@ -116,10 +112,9 @@ def measure_latency(
     """Latency by engine and stage.
 
     Args:
-        opened: opens the engines, by name, until its block ends.
+        opened: opens the engines until its block ends, each in its chain, by name; preprocessing is timed as ``pre``,
+            the task's decoding as ``post``.
         samples: frames to take in turn; read before timing starts.
-        preprocess: timed as ``pre``.
-        task: its decode is timed as ``post``.
         load: number of queries, and of openings.
         advance: called after every round.
         more: whether there is time for another opening after so many; not asked before the fifth.
@@ -129,9 +124,9 @@ def measure_latency(
         number = len(parts)
         if number >= MIN_LOADS and not more(number):
             break
-        with opened() as engines:
+        with opened() as chains:
             queries = range(number * load.each - load.settling(number), (number + 1) * load.each)
-            parts.append(_rounds(engines, samples, preprocess, task, queries, load.each, advance))
+            parts.append(_rounds(chains, samples, queries, load.each, advance))
     rows = _joined(parts)
     return Timed(
         stages={name: _by_stage(times, len(parts)) for name, times in rows.items()},
@@ -158,37 +153,33 @@ def _bounded(parts: Sequence[Mapping[str, Array]]) -> bool:
 
 
 def _rounds(
-    engines: Mapping[str, Engine],
+    chains: Mapping[str, Chain],
     samples: Sequence[Sample],
-    preprocess: Preprocess,
-    task: Task,
     queries: range,
     counted: int,
     advance: Callable[[], None],
 ) -> dict[str, Array]:
     """Milliseconds of the last ``counted`` queries of each engine, float64 ``(counted, columns)``; A B, B A, ..."""
-    rows = {name: np.zeros((len(queries), len(_COLUMNS))) for name in engines}
-    order = list(engines)
+    rows = {name: np.zeros((len(queries), len(_COLUMNS))) for name in chains}
+    order = list(chains)
     for place, query in enumerate(queries):
         images = samples[query % len(samples)].images
         for name in order:
-            rows[name][place] = _query(engines[name], images, preprocess, task)
+            rows[name][place] = _query(chains[name], images)
         order.reverse()
         advance()
     return {name: times[-counted:] * 1e3 for name, times in rows.items()}
 
 
-def drive(scenario: Scenario, engine: Engine, samples: Sequence[Sample], preprocess: Preprocess, task: Task) -> Driven:
+def drive(scenario: Scenario, chain: Chain, samples: Sequence[Sample]) -> Driven:
     """Run one engine, with its pre- and post-processing, under a scenario.
 
     ``total`` is counted from when the query was due in a constant stream, else from its begin.
 
     Args:
         scenario: the traffic.
-        engine: open.
+        chain: its engine is open; preprocessing is timed as ``pre``, the task's decoding as ``post``.
         samples: frames to take in turn; read before timing starts.
-        preprocess: timed as ``pre``.
-        task: its decode is timed as ``post``.
 
     Raises:
         CheckFailed: the clock went backwards.
@@ -197,7 +188,7 @@ def drive(scenario: Scenario, engine: Engine, samples: Sequence[Sample], preproc
 
     def issue(query: int) -> None:
         # Warm-up has the same numbers, so the queries that count overwrite its rows.
-        rows[query] = _query(engine, samples[query % len(samples)].images, preprocess, task)
+        rows[query] = _query(chain, samples[query % len(samples)].images)
 
     timeline = run(scenario, issue)
     times_ms = rows * 1e3
@@ -211,17 +202,11 @@ def time_inference(engines: Mapping[str, Engine], feeds: Arrays, queries: int, w
     return {name: summarise(np.array(times)) for name, times in in_turn(engines, feeds, queries, warmup).items()}
 
 
-def _query(engine: Engine, images: Mapping[str, Array], preprocess: Preprocess, task: Task) -> tuple[float, ...]:
-    start = time.perf_counter()
-    prepared = preprocess(images)
-    ready = time.perf_counter()
-    outputs = engine.infer(prepared.feeds)
-    inferred = time.perf_counter()
-    task.decode(outputs, prepared.geometry)
-    end = time.perf_counter()
-    parts_ms = engine.parts_ms()
+def _query(chain: Chain, images: Mapping[str, Array]) -> tuple[float, ...]:
+    passed = chain.timed(images)
+    parts_ms = chain.engine.parts_ms()
     parts = (parts_ms.get(part, np.nan) / 1e3 for part in PARTS)
-    return ready - start, inferred - ready, end - inferred, end - start, *parts
+    return passed.pre_s, passed.infer_s, passed.post_s, passed.total_s, *parts
 
 
 def _by_stage(times_ms: Array, loads: int = 1) -> dict[str, Latency]:

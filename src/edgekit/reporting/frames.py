@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edgekit.chain import Chain
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 from edgekit.data import Dataset, Sample
-from edgekit.engine import Engine
-from edgekit.preprocess import Preprocess
 from edgekit.reporting.content import Picture
 from edgekit.tasks import Task
 
@@ -19,9 +18,7 @@ LEGEND_WIDTH, LEGEND_SCALE = 720, 0.6
 
 def draw_frames(
     ids: Sequence[str],
-    engine: Engine,
-    preprocess: Preprocess,
-    task: Task,
+    chain: Chain,
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Picture, ...]:
@@ -32,9 +29,7 @@ def draw_frames(
 
     Args:
         ids: sample ids of ``dataset``.
-        engine: open.
-        preprocess: the bundle's preprocessing.
-        task: decodes and draws.
+        chain: its engine is open; its task draws too.
         dataset: holds the frames.
         advance: called after every frame drawn.
 
@@ -44,9 +39,7 @@ def draw_frames(
     drawn: dict[str, Picture] = {}
     for sample in dataset if ids else ():
         if sample.id in ids:
-            prepared = preprocess(sample.images, sample.id)
-            prediction = task.decode(engine.infer(prepared.feeds), prepared.geometry)
-            drawn[sample.id] = _picture(task, sample, prediction)
+            drawn[sample.id] = _picture(chain.task, sample, chain(sample.images, sample.id))
             advance()
             if len(drawn) == len(set(ids)):
                 break

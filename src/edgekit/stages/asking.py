@@ -49,7 +49,7 @@ class Asking:
             agreement = judge.ask(opened, model, limits)
         count = min(GOLDEN_FRAMES, len(self.frames))
         spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
-        golden = typed_golden(self.source, model, precision, [spread[frame][0] for frame in range(count)])
+        golden = typed_golden(self.source, model, precision, [spread[frame].feeds for frame in range(count)])
         report = check(backend, Proven(engine, model, precision, golden), limits, agreement)
         try:
             require(report)

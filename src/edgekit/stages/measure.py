@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit import evaluation, profiling
 from edgekit.bundle import Bundle, EngineFile
+from edgekit.chain import Chain
 from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError
 from edgekit.core.progress import Progress
@@ -194,22 +195,22 @@ def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: 
     if baseline is not None:
         openers[BASELINE] = baseline.engine
     openers[AGAIN] = bundle.engine
-    order = list(openers)
+    order, preprocess, task = list(openers), bundle.preprocess(), bundle.task()
 
     @contextlib.contextmanager
-    def opened() -> Iterator[dict[str, Engine]]:
+    def opened() -> Iterator[dict[str, Chain]]:
         # What memory an engine gets depends on which was opened before it: each comes first, and last, as often.
         order.append(order.pop(0))
         with contextlib.ExitStack() as stack:
             engines = {name: stack.enter_context(openers[name]()) for name in order}
-            yield {name: engines[name] for name in openers}
+            yield {name: Chain(preprocess, engines[name], task) for name in openers}
 
     load = how.load
     fewest = load.settling(0) + (MIN_LOADS - 1) * load.settling(1) + MIN_LOADS * load.each
     pace, more = how.budget.pace(fewest, "rounds of queries", OPENINGS_SHARE), how.budget.room(OPENINGS_SHARE)
     with progress.track("time", load.rounds) as advance:
         step = _both(advance, pace)
-        return profiling.measure_latency(opened, samples, bundle.preprocess(), bundle.task(), load, step, more)
+        return profiling.measure_latency(opened, samples, load, step, more)
 
 
 def _both(*calls: Callable[[], None]) -> Callable[[], None]:
@@ -275,7 +276,7 @@ def _ratio(timed: Timed, top: str, bottom: str) -> Interval:
 def _driven(bundle: Bundle, samples: list[Sample], scenario: Scenario, progress: Progress) -> ProfileReport:
     """The report of an engine under traffic of its own, still without memory; no control runs beside it."""
     with bundle.engine() as engine, progress.track(f"time, {scenario.name}"):
-        driven = profiling.drive(scenario, engine, samples, bundle.preprocess(), bundle.task())
+        driven = profiling.drive(scenario, bundle.chain(engine), samples)
         described = engine.describe()
     candidate = _candidate(bundle)
     return ProfileReport(
@@ -335,7 +336,7 @@ def _layers(
         peaks = roofline.measure_peaks(engine)
         if path is not None:
             stream = SingleStream(queries=TRACED)
-            driven = profiling.drive(stream, engine, samples, bundle.preprocess(), bundle.task())
+            driven = profiling.drive(stream, bundle.chain(engine), samples)
             trace.write_trace(path, trace.query_spans(driven.timeline), events, bundle.name)
     return roofline.annotate(layers.summarise_layers(events), peaks), peaks.to_dict()
 

@@ -17,10 +17,10 @@ from edgekit.core.reports import Agreement, Departure
 from edgekit.core.spec import ParityLimits
 from edgekit.data import Dataset
 from edgekit.engine import Backend, Engine, layers_path
-from edgekit.preprocess import Preprocess
+from edgekit.preprocess import Prepared, Preprocess
 from edgekit.tasks import Task
 from edgekit.verification import bisect
-from edgekit.verification.agreement import Frame, Judge
+from edgekit.verification.agreement import Judge
 from edgekit.verification.limits import Limits, limits_of
 from edgekit.verification.parity import Proven, check, decided, require
 
@@ -103,11 +103,10 @@ class Spread:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> Prepared:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        prepared = self.preprocess(self.frames[index * len(self.frames) // self.count].images)
-        return prepared.feeds, prepared.geometry
+        return self.preprocess(self.frames[index * len(self.frames) // self.count].images)
 
 
 def _asked(judge: Judge, engine: Engine, model: Path, precision: str, limits: Limits, progress: Progress) -> Agreement:

@@ -13,25 +13,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgekit.chain import predict
 from edgekit.core.errors import DataError, TensorError
-from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Agreement, Judgement
-from edgekit.core.tensors import Arrays
 from edgekit.engine import Engine
+from edgekit.preprocess import Prepared
 from edgekit.stats.openings import student
 from edgekit.tasks import Task
 from edgekit.verification.limits import Limits
 
 CONFIDENCE = 0.95
-Frame = tuple[Arrays, Geometry]
-"""Feeds of one frame, and how it was prepared."""
 
 
 class Frames(Protocol):
     """Prepared frames by number."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Frame: ...
+    def __getitem__(self, index: int) -> Prepared: ...
 
 
 @dataclass(frozen=True)
@@ -55,16 +53,16 @@ class Judge:
         differences, noise = [], []
         with ort.reference(model) as typed, ort.reference(self.fp32) as fp32:
             for number in range(len(self.frames)):
-                feeds, geometry = self.frames[number]
-                said, meant, wanted = (self._decoded(each, feeds, geometry) for each in (engine, typed, fp32))
+                frame = self.frames[number]
+                said, meant, wanted = (self._decoded(each, frame) for each in (engine, typed, fp32))
                 differences.append(_apart(self.task, meant, said))
                 noise.append(_apart(self.task, wanted, meant))
                 advance()
         return judged(self.task.disagreement_of, differences, noise, limits)
 
-    def _decoded(self, engine: Engine, feeds: Arrays, geometry: Geometry) -> Any:
+    def _decoded(self, engine: Engine, frame: Prepared) -> Any:
         try:
-            return self.task.decode(engine.infer(feeds), geometry)
+            return predict(engine, self.task, frame)
         except (DataError, TensorError) as problem:
             # Outputs that mean nothing to the task (NaN): that is a difference, unless both are so.
             return str(problem)
