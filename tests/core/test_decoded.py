@@ -31,7 +31,7 @@ PREDICTIONS: dict[str, Any] = {
     ),
     "class_scores": ClassScores(np.float32([0.25, 1 / 3, 0.4])),
     "embedding": Embedding(RANDOM.normal(size=7).astype(np.float32)),
-    "values": Values(("speed", "angle"), np.array([12.5, -1 / 3])),
+    "values": Values(("speed", "angle", "none"), np.array([12.5, -1 / 3, np.nan])),
     "tensors": Tensors({"x": np.ones((2, 2), np.float32)}),
     "several": Predictions(
         boxes=Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)),

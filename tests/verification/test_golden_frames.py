@@ -18,7 +18,7 @@ from edgekit.core.tensors import Array
 from edgekit.inputs import image
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import segmentation
-from edgekit.verification.golden_frames import GoldenFrames, prove, require
+from edgekit.verification.golden_frames import GoldenFrames, input_distances, prove, require
 from edgekit.verification.limits import limits_of
 from edgekit.verification.outputs import relative_l2
 from tests.support.graphs import node, write
@@ -90,6 +90,14 @@ def test_preprocessing_that_departs(held: GoldenFrames, keys: dict[str, Any]) ->
         CheckFailed, match=r"^preprocessing departs .* relative L2 at input 'x' of frame [01], limit 0\.001"
     ):
         require(proof)
+
+
+def test_inputs_with_nan_are_alike_when_they_are_the_same() -> None:
+    points = np.array([[1, np.nan], [2, 3]], np.float32)
+    other = np.array([[1, np.nan], [2, 4]], np.float32)
+    assert input_distances({"p": points.copy()}, {"p": points}) == {"p": 0}
+    assert input_distances({"p": other}, {"p": points})["p"] > 0.001
+    assert input_distances({"q": points}, {"p": points}) == {"p": float("inf")}
 
 
 def test_preprocessing_that_refuses_the_frame(held: GoldenFrames) -> None:

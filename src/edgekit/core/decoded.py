@@ -28,7 +28,7 @@ Size = tuple[int, int]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class LabelMapRecord(_Record):

@@ -149,12 +149,7 @@ def publish_bundle(
         p: EngineFile(file=f"engines/{p}{backend.suffix}", model=f"models/{p}.onnx", precision=p)
         for p in {wanted, control}
     }
-    if backend.runs_elsewhere():
-        golden = Golden.read(compressed.golden)
-        inputs, outputs = golden.interface("input"), golden.interface("output")
-    else:
-        with backend.engine(built.path / f"{wanted}{backend.suffix}") as engine:
-            inputs, outputs = engine.inputs, engine.outputs
+    inputs, outputs = _interface(backend, built.path / f"{wanted}{backend.suffix}", compressed)
     check_interface(spec, inputs, outputs)
     contents = Contents(
         name=spec.name,
@@ -173,7 +168,7 @@ def publish_bundle(
     files = {"parity.json": built.path / "parity.json"}
     for precision, role in roles.items():
         files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{backend.suffix}")
-    manifest = {
+    facts = {
         **origins,
         PLACEMENT: backend.quantization_profile() if wanted == "int8" else None,
         EVALUATION: judged_on and asdict(judged_on),
@@ -189,7 +184,18 @@ def publish_bundle(
         if compressed.calibration is not None:
             files[RECORD] = Path(scratch) / RECORD
             write_json(files[RECORD], record_of(spec, compressed))
-        return write_bundle(final, contents, files | frames, manifest | {GOLDEN: origin.model_dump(mode="json")})
+        return write_bundle(final, contents, files | frames, facts | {GOLDEN: origin.model_dump(mode="json")})
+
+
+def _interface(
+    backend: Backend, engine: Path, compressed: Compressed
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of an engine; of one that runs elsewhere those of its model."""
+    if backend.runs_elsewhere():
+        golden = Golden.read(compressed.golden)
+        return golden.interface("input"), golden.interface("output")
+    with backend.engine(engine) as opened:
+        return opened.inputs, opened.outputs
 
 
 def engine_files(folder: Path, made: str) -> dict[str, Path]:

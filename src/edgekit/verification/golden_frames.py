@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgekit.core.decoded import OtherRecord, PredictionsDocument, geometry_of, restored
 from edgekit.core.errors import BundleError, CheckFailed, DataError, TensorError
 from edgekit.core.golden import Golden
@@ -21,6 +23,8 @@ from edgekit.verification.limits import Limits
 from edgekit.verification.outputs import relative_l2
 
 _LIMITS: Mapping[str, float] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+PREPROCESSING_REL_L2 = _LIMITS["preprocessing_rel_l2"]
+"""Of a model input: what another processor's rounding may change."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,30 @@ def _preprocessing(held: GoldenFrames, preprocess: Preprocess) -> StepProof:
     kept = [number for number, images in enumerate(held.images) if images is not None]
     if not kept:
         return StepProof("not checked", reason="the bundle keeps no raw frame (golden: {frames: 0} in its spec)")
-    limit, worst, where = _LIMITS["preprocessing_rel_l2"], -1.0, ""
+    limit, worst, where = PREPROCESSING_REL_L2, -1.0, ""
     measure = "relative L2"
     for number in kept:
         try:
             made = preprocess(held.images[number] or {}, f"golden frame {number}").feeds
         except (DataError, TensorError) as problem:
             return StepProof("fail", len(kept), float("inf"), limit, measure, f"frame {number}", str(problem))
-        for name, expected in held.golden.feeds(number).items():
-            distance = relative_l2(made[name], expected) if name in made else float("inf")
+        for name, distance in input_distances(made, held.golden.feeds(number)).items():
             if distance > worst:
                 worst, where = distance, f"input {name!r} of frame {number}"
     return StepProof("pass" if worst <= limit else "fail", len(kept), worst, limit, measure, where)
+
+
+def input_distances(made: Arrays, golden: Arrays) -> dict[str, float]:
+    """Relative L2 of each model input from the golden one; equal ones are equal with NaN in them too."""
+    found: dict[str, float] = {}
+    for name, expected in golden.items():
+        array = made.get(name)
+        if array is None:
+            found[name] = float("inf")
+        else:
+            same = np.array_equal(array, expected, equal_nan=expected.dtype.kind == "f")
+            found[name] = 0.0 if same else relative_l2(array, expected)
+    return found
 
 
 def _postprocessing(held: GoldenFrames, document: PredictionsDocument, task: Task, limits: Limits) -> StepProof:
