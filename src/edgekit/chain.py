@@ -56,7 +56,7 @@ class Chain:
         return predict(self.engine, self.task, self.preprocess(images, frame))
 
     def timed(self, images: Mapping[str, Array]) -> Passed:
-        """As calling it, with the clock read between the stages (a fraction of a microsecond in all)."""
+        """As calling it, with the clock read between the stages."""
         inferred: list[float] = []
         start = time.perf_counter()
         prepared = self.preprocess(images)
