@@ -116,7 +116,8 @@ def whole_query(queries: int, rounds: int) -> dict[str, Any]:
 
         def harness() -> float:
             driven = drive(SingleStream(queries, warmup=1), chain, samples)
-            return float(1e6 / driven.traffic["throughput_hz"])
+            assert driven.traffic.throughput_hz is not None
+            return 1e6 / driven.traffic.throughput_hz
 
         return overhead(lambda: bare(query, queries), harness, rounds)
 

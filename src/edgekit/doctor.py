@@ -35,15 +35,15 @@ EXTRAS = {
 
 def examine() -> list[Probe]:
     """Every finding; nothing is changed on the machine."""
-    facts = machine()
+    here = machine()
     found = [
         Probe(
             "python",
             sys.version_info >= (3, 10),
-            f"{platform.python_version()} on {facts['system']} {facts['machine']}",
+            f"{platform.python_version()} on {here.system} {here.machine}",
         ),
-        Probe("cpu", True, f"{facts['cpu']}, {facts['cpus']} usable CPUs, load {facts['load_average_1min']}"),
-        _clocks(str(facts["governor"])),
+        Probe("cpu", True, f"{here.cpu}, {here.cpus} usable CPUs, load {here.load_average_1min}"),
+        _clocks(here.governor),
     ]
     for name in plugins.names("engine"):
         found += _engine(name)

@@ -256,7 +256,7 @@ def report(
     facts = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
     facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
-    proof = Proof.read(bundle.proofs[0])
+    proof = Proof.of(bundle.proofs[0])
     content = Content(gated, evaluated, profiled, compressed, drawn, history, facts, metrics, proof)
     write_html(path, content)
     return content

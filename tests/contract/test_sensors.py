@@ -50,5 +50,5 @@ def test_all_of_them_around_some_work() -> None:
     with Recorder() as recorder:
         time.sleep(0.05)
     power = recorder.report(queries=5)
-    assert set(power["readers"]) | set(power["unavailable"]) == set(plugins.names("sensors"))
-    json.dumps(power, allow_nan=False)
+    assert set(power.readers) | set(power.unavailable) == set(plugins.names("sensors"))
+    json.dumps(power.to_dict(), allow_nan=False)

@@ -237,7 +237,7 @@ def test_a_kpi_on_flicker(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     limit = Kpi(max=1, max_drop=1)
     judged = replace(bundle, contents=bundle.contents.model_copy(update={"kpis": {"flicker": limit}}))
     verdicts = edgekit.gate(judged, report, profiled)
-    assert [(k.name, k.limit["kind"], k.verdict) for k in verdicts.kpis] == [
+    assert [(k.name, k.limit.kind, k.verdict) for k in verdicts.kpis] == [
         ("flicker", "max", "pass"), ("flicker", "max_drop", "pass"),
     ]  # fmt: skip
     with pytest.raises(SpecError, match=r"kpis\.flicker: .*not measured"):

@@ -16,9 +16,11 @@ from edgekit.core.reports import (
     Difference,
     EvaluateReport,
     Interval,
+    KpiLimit,
     KpiResult,
     Metric,
     ProfileReport,
+    Settings,
     Slice,
 )
 from edgekit.core.spec import Kpi
@@ -62,9 +64,18 @@ def profile(times_ms: tuple[float, ...], loads: int = 20, noise: Interval | None
     latency = summarise(np.array(times_ms))
     stages = dict.fromkeys(("pre", "infer", "post", "total"), latency)
     memory = {"peak_rss": 100.0, "imports": 60.0, "engine": 40.0}
-    settings = {"loads": loads}
     return ProfileReport(
-        "b", "e", latency, stages, memory, 2.0, None, None, noise=noise, times_ms={"e": times_ms}, settings=settings
+        "b",
+        "e",
+        latency,
+        stages,
+        memory,
+        2.0,
+        None,
+        None,
+        noise=noise,
+        times_ms={"e": times_ms},
+        settings=Settings(loads=loads),
     )
 
 
@@ -90,7 +101,7 @@ def test_two_evaluations_meet_at_the_control_they_share(limit: float, expected: 
     assert result.interval is not None
     assert result.interval.low == pytest.approx(0.01 - 0.002 * 2**0.5)
     assert result.interval.high == pytest.approx(0.01 + 0.002 * 2**0.5)
-    assert result.limit == {"kind": "baseline_drop", "value": limit, "baseline": 0.71, "drop": 0.01}
+    assert result.limit == KpiLimit("baseline_drop", limit, baseline=0.71, drop=0.01)
 
 
 def test_without_a_shared_control_the_intervals_of_the_values_are_combined() -> None:
@@ -110,7 +121,7 @@ def test_the_paired_difference_is_used_when_both_were_evaluated_in_one_go() -> N
 
 def test_a_metric_where_lower_is_better_drops_by_rising() -> None:
     result = one("misses", {"baseline_drop": 0.5}, (evaluation(0.60), SAME), (evaluation(0.80), SAME))
-    assert result.limit["drop"] == pytest.approx(2.0)
+    assert result.limit.drop == pytest.approx(2.0)
     assert result.verdict == "fail"
 
 
@@ -118,7 +129,7 @@ def test_slices_are_compared_with_the_same_slice() -> None:
     limits = {"baseline_drop": 0.01, "where": {"weather": "*"}}
     result = one("miou", limits, (evaluation(0.70), SAME), (evaluation(0.71), SAME))
     assert (result.where, result.verdict) == ("weather=fog", "undecided")
-    assert result.limit["baseline"] == pytest.approx(0.61)
+    assert result.limit.baseline == pytest.approx(0.61)
 
 
 def test_a_ratio_of_sizes_is_exact() -> None:
@@ -127,7 +138,7 @@ def test_a_ratio_of_sizes_is_exact() -> None:
     assert one("size_mib", {"baseline_ratio": 1.06}, candidate, base).verdict == "pass"
     result = one("size_mib", {"baseline_ratio": 1.04}, candidate, base)
     assert (result.verdict, result.interval, result.reason) == ("fail", None, "")
-    assert result.limit["ratio"] == pytest.approx(1.05)
+    assert result.limit.ratio == pytest.approx(1.05)
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.0, "pass"), (1.05, "fail"), (0.9, "pass")])

@@ -41,15 +41,15 @@ def test_limits(name: str, limits: dict[str, float], expected: str) -> None:
 
 def test_two_limits_of_one_kpi_are_judged_apart() -> None:
     report = verdict("miou", min=0.6, max_drop=0.01)
-    assert [(k.limit["kind"], k.verdict) for k in report.kpis] == [("min", "pass"), ("max_drop", "fail")]
-    assert report.kpis[1].limit["drop"] == pytest.approx(0.02)
+    assert [(k.limit.kind, k.verdict) for k in report.kpis] == [("min", "pass"), ("max_drop", "fail")]
+    assert report.kpis[1].limit.drop == pytest.approx(0.02)
     assert report.verdict == "fail"
 
 
 def test_a_rise_of_a_lower_is_better_metric_is_a_drop() -> None:
     numbers = {"latency_p99_ms": Measured(LATENCY, 20.0, 18.0)}
     report = judge({"latency_p99_ms": Kpi(max_drop=1.0)}, "cpu", numbers)
-    assert report.kpis[0].limit["drop"] == pytest.approx(2.0)
+    assert report.kpis[0].limit.drop == pytest.approx(2.0)
     assert report.verdict == "fail"
 
 

@@ -12,13 +12,16 @@ from pydantic import ValidationError
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import (
     Bootstrap,
+    ControlProfile,
     Difference,
     EvaluateReport,
     GateReport,
     Interval,
+    KpiLimit,
     Latency,
     Metric,
     ProfileReport,
+    Settings,
     Slice,
 )
 from edgekit.core.spec import Kpi
@@ -112,7 +115,7 @@ def test_limits_on_intervals(name: str, limits: dict[str, Any], expected: str, n
 def test_the_interval_of_a_drop_is_that_of_the_paired_difference() -> None:
     (result,) = gate(miou={"max_drop": 0.015}).kpis
     assert result.interval == Interval(0.004, 0.018)
-    assert result.limit == {"kind": "max_drop", "value": 0.015, "control": 0.71, "drop": 0.01}
+    assert result.limit == KpiLimit("max_drop", 0.015, control=0.71, drop=0.01)
     assert result.margin == pytest.approx(0.005)
     assert result.units == "frames"
     assert result.reason == "cannot be decided with 40 frames; about 103 are needed"
@@ -134,7 +137,7 @@ def test_one_slice_and_each_slice() -> None:
     (fog,) = gate(fog={"metric": "miou", "min": 0.45, "where": {"weather": "fog"}}).kpis
     assert (fog.name, fog.where, fog.value, fog.verdict) == ("fog", "weather=fog", 0.50, "undecided")
     assert fog.reason == "cannot be decided with 12 frames; about 48 are needed"
-    assert fog.limit["metric"] == "miou"
+    assert fog.limit.metric == "miou"
     each = gate(miou={"max_drop": 0.015, "where": {"weather": "*"}})
     assert [(k.where, k.verdict) for k in each.kpis] == [("weather=fog", "fail"), ("weather=sun", "pass")]
     assert each.verdict == "fail"
@@ -198,7 +201,9 @@ def test_an_exact_bound_is_not_stretched() -> None:
 
 def test_speedup_is_judged_at_the_confidence_asked_for() -> None:
     times = {"e": tuple(10 + i % 7 / 7 for i in range(200)), "c": tuple(20 + i % 5 / 5 for i in range(200))}
-    profile = replace(PROFILE, times_ms=times, control={"engine": "c"}, settings={"loads": 10})
+    profile = replace(
+        PROFILE, times_ms=times, control=ControlProfile("c", PROFILE.latency_ms), settings=Settings(loads=10)
+    )
     (result,) = judge(
         {"speedup_p50": Kpi(min=1.5, confidence=0.99)}, "cpu", measured(EVALUATION, profile, (MIOU,))
     ).kpis

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from edgekit.core.errors import SpecError
-from edgekit.core.reports import GateReport, ProfileReport
+from edgekit.core.reports import (
+    GateReport,
+    LeakReport,
+    PowerReport,
+    ProfileReport,
+    SensorReport,
+    TemperatureReport,
+    Traffic,
+)
 from edgekit.core.spec import Kpi
 from edgekit.history.values import same_machine, values
 from edgekit.kpis import against, judge, measured
@@ -17,29 +25,22 @@ from edgekit.kpis.operation import HOW, OPERATION_METRICS, operation
 from edgekit.kpis.words import value
 from tests.support.nights import METRICS, evaluation, profile
 
-TRAFFIC = {"rate_hz": 30.0, "late": 0, "late_share": 0.0, "late_correlation": None, "queries": 700}
-POWER = {
-    "readers": {
-        "nvml": {"samples": 40, "scope": "gpu"},
-        "rapl": {"samples": 30, "scope": "cpu"},
-        "kernel": {"samples": 5, "scope": None},
+TRAFFIC = Traffic(700, rate_hz=30.0, late=0, late_share=0.0)
+POWER = PowerReport(
+    readers={
+        "nvml": SensorReport(samples=40, scope="gpu"),
+        "rapl": SensorReport(samples=30, scope="cpu"),
+        "kernel": SensorReport(samples=5),
     },
-    "scope": "gpu+cpu",
-    "mean_w": 12.5,
-    "peak_w": 30.0,
-    "energy_j": 290.0,
-    "energy_j_per_query": 0.41,
-    "temperature_c": {"before": {"kernel/cpu": 40.0}, "peak": {"kernel/cpu": 71.0, "nvml/gpu0": 66.5}, "after": {}},
-    "throttled": False,
-}
-LEAK = {
-    "slope_kib_per_1000": 1.5,
-    "low": 0.5,
-    "high": 2.5,
-    "confidence": 0.95,
-    "queries": 2000,
-    "verdict": "no leak",
-}
+    scope="gpu+cpu",
+    mean_w=12.5,
+    peak_w=30.0,
+    energy_j=290.0,
+    energy_j_per_query=0.41,
+    temperature_c=TemperatureReport({"kernel/cpu": 40.0}, {"kernel/cpu": 71.0, "nvml/gpu0": 66.5}),
+    throttled=False,
+)
+LEAK = LeakReport(1.5, 0.5, 2.5, 0.95, 64.0, "no leak", "memory grows", 2000)
 
 
 def at_work(**changes: Any) -> ProfileReport:
@@ -80,15 +81,15 @@ def test_every_number_has_its_kpi() -> None:
         ("energy_per_query_j", 0.4, {}, "fail"),
         ("temperature_max_c", 70.0, {}, "fail"),
         ("throttled", 0.0, {}, "pass"),
-        ("throttled", 0.0, {"power": {**POWER, "throttled": True}}, "fail"),
+        ("throttled", 0.0, {"power": replace(POWER, throttled=True)}, "fail"),
         ("leak_kib_per_1000", 3.0, {}, "pass"),
         ("leak_kib_per_1000", 2.0, {}, "undecided"),
         ("leak_kib_per_1000", 0.4, {}, "fail"),
         ("late_share", 0.01, {}, "pass"),
         ("late_share", 0.001, {}, "undecided"),
-        ("late_share", 0.001, {"traffic": {**TRAFFIC, "late": 9}}, "fail"),
-        ("late_share", 0.001, {"traffic": {**TRAFFIC, "late": 9, "late_correlation": 0.8}}, "undecided"),
-        ("late_share", 0.5, {"traffic": {**TRAFFIC, "late": 699}}, "fail"),
+        ("late_share", 0.001, {"traffic": replace(TRAFFIC, late=9)}, "fail"),
+        ("late_share", 0.001, {"traffic": replace(TRAFFIC, late=9, late_correlation=0.8)}, "undecided"),
+        ("late_share", 0.5, {"traffic": replace(TRAFFIC, late=699)}, "fail"),
     ],
 )
 def test_verdicts(name: str, limit: float, changes: dict[str, Any], verdict: str) -> None:
@@ -109,7 +110,7 @@ def test_the_queries_that_would_decide_are_told() -> None:
 
 def test_power_says_what_it_is_of_and_that_no_interval_was_measured() -> None:
     (result,) = gate({"power_mean_w": Kpi(max=15)}, at_work()).kpis
-    assert result.limit["under"] == "constant-stream at 30 Hz, gpu+cpu"
+    assert result.limit.under == "constant-stream at 30 Hz, gpu+cpu"
     assert value(result) == "12.5 W (constant-stream at 30 Hz, gpu+cpu)"
     assert result.reason == "no interval measured"
 
@@ -133,12 +134,12 @@ def test_power_of_engines_in_turn_is_nobodys() -> None:
 
 
 def test_a_mean_of_a_moment_is_none() -> None:
-    few = {**POWER, "readers": {**POWER["readers"], "rapl": {"samples": 9, "scope": "cpu"}}}  # type: ignore[dict-item]
+    few = replace(POWER, readers={**POWER.readers, "rapl": SensorReport(9, "cpu")})
     assert not {"power_mean_w", "power_peak_w", "energy_per_query_j"} & set(operation(at_work(power=few)))
 
 
 def test_unknown_is_not_zero() -> None:
-    silent = {**POWER, "throttled": None, "mean_w": None, "temperature_c": {"before": {}, "peak": {}, "after": {}}}
+    silent = replace(POWER, throttled=None, mean_w=None, temperature_c=TemperatureReport())
     assert not {"throttled", "power_mean_w", "temperature_max_c"} & set(operation(at_work(power=silent)))
 
 
@@ -155,9 +156,9 @@ def test_a_further_profile_adds_what_the_first_has_not() -> None:
 def test_a_baseline_of_other_sensors_or_traffic_is_refused() -> None:
     kpis, candidate = {"power_mean_w": Kpi(baseline_ratio=1.1)}, at_work()
     for earlier, passes in (
-        (at_work(power={**POWER, "mean_w": 12.0}), True),
-        (at_work(power={**POWER, "scope": "gpu", "mean_w": 12.0}), False),
-        (at_work(traffic={**TRAFFIC, "rate_hz": 60.0}), False),
+        (at_work(power=replace(POWER, mean_w=12.0)), True),
+        (at_work(power=replace(POWER, scope="gpu", mean_w=12.0)), False),
+        (at_work(traffic=replace(TRAFFIC, rate_hz=60.0)), False),
     ):
         base = against("v1", (evaluation(), earlier), (evaluation(), candidate), METRICS)
         numbers = measured(evaluation(), candidate, METRICS)
@@ -169,7 +170,7 @@ def test_a_baseline_of_other_sensors_or_traffic_is_refused() -> None:
 
 
 def test_a_baseline_of_a_share_is_no_share_itself() -> None:
-    candidate, earlier = (at_work(traffic={**TRAFFIC, "late": late}) for late in (20, 18))
+    candidate, earlier = (at_work(traffic=replace(TRAFFIC, late=late)) for late in (20, 18))
     base = against("v1", (evaluation(), earlier), (evaluation(), candidate), METRICS)
     report = judge(
         {"late_share": Kpi(baseline_drop=0.05)}, "cpu", measured(evaluation(), candidate, METRICS), baseline=base
@@ -178,7 +179,7 @@ def test_a_baseline_of_a_share_is_no_share_itself() -> None:
     (tight,) = judge(
         {"late_share": Kpi(baseline_drop=0.01)}, "cpu", measured(evaluation(), candidate, METRICS), baseline=base
     ).kpis
-    assert (tight.verdict, tight.limit["drop"]) == ("undecided", pytest.approx(2 / 700))
+    assert (tight.verdict, tight.limit.drop) == ("undecided", pytest.approx(2 / 700))
 
 
 def test_what_a_fresh_measurement_cannot_find_is_refused_before_it() -> None:
@@ -198,5 +199,5 @@ def test_a_history_keeps_them_under_their_names() -> None:
     assert kept["late_share"].higher is False
     assert (kept["power_mean_w"].value, kept["power_mean_w"].unit) == (12.5, "W")
     assert (kept["leak_kib_per_1000"].low, kept["leak_kib_per_1000"].high) == (0.5, 2.5)
-    assert same_machine(at_work()) != same_machine(at_work(traffic={**TRAFFIC, "rate_hz": 60.0}))
-    assert same_machine(at_work()) == same_machine(at_work(traffic={**TRAFFIC, "late": 3}))
+    assert same_machine(at_work()) != same_machine(at_work(traffic=replace(TRAFFIC, rate_hz=60.0)))
+    assert same_machine(at_work()) == same_machine(at_work(traffic=replace(TRAFFIC, late=3)))

@@ -11,14 +11,14 @@ from junitparser import Failure, JUnitXml, Skipped
 from pydantic import TypeAdapter
 
 from edgekit.core.errors import MissingRequirement, OutputError
-from edgekit.core.reports import GateReport, Interval, KpiResult
+from edgekit.core.reports import GateReport, Interval, KpiLimit, KpiResult
 from edgekit.kpis import markdown, require_junit, words, write_junit
 
 REASON = "cannot be decided with 40 frames; about 310 are needed"
 UNSURE = KpiResult(
     "miou",
     0.7,
-    {"kind": "max_drop", "value": 0.015, "control": 0.71, "drop": 0.01},
+    KpiLimit("max_drop", 0.015, control=0.71, drop=0.01),
     0.005,
     "",
     "undecided",
@@ -29,9 +29,9 @@ UNSURE = KpiResult(
     REASON,
 )
 SLOW = KpiResult(
-    "latency_p99_ms", 20.0, {"kind": "max", "value": 15.0}, -5.0, "ms", "fail", Interval(18.0, None), None, "queries"
+    "latency_p99_ms", 20.0, KpiLimit("max", 15.0), -5.0, "ms", "fail", Interval(18.0, None), None, "queries"
 )
-SMALL = KpiResult("size_mib", 2.5, {"kind": "max", "value": 3.0}, 0.5, "MiB", "pass")
+SMALL = KpiResult("size_mib", 2.5, KpiLimit("max", 3.0), 0.5, "MiB", "pass")
 REPORT = GateReport("cam|seg-cpu@12", "cpu", "fail", (UNSURE, SLOW, SMALL), ("power_w",), "last-good")
 
 
@@ -106,7 +106,7 @@ def test_markdown_gives_reasons() -> None:
 def test_the_terminal_says_what_would_decide() -> None:
     assert words.row(UNSURE)[-1] == f"undecided ({REASON})"
     assert words.row(SLOW) == ("latency_p99_ms", "20 [18, ?] ms", "<= 15", "-5", "fail")
-    ratio = {"kind": "baseline_ratio", "value": 1.05, "baseline": 10.0, "ratio": 1.2}
+    ratio = KpiLimit("baseline_ratio", 1.05, baseline=10.0, ratio=1.2)
     assert words.limit(replace(SMALL, limit=ratio)) == "ratio 1.2000 <= 1.05 (baseline 10.0000)"
 
 

@@ -166,18 +166,18 @@ def test_drive_runs_the_whole_pipeline(scenario: Scenario) -> None:
     calls: list[str] = []
     with Recorder("a", calls) as engine:
         driven = drive(scenario, Chain(preprocess, engine, decoder), [Sample(str(i), {}) for i in range(3)])
-    assert len(calls) == 40 + driven.traffic["warmup"]
+    assert len(calls) == 40 + driven.traffic.warmup
     assert driven.infer_ms.shape == (40,)
     assert driven.stages["infer"] == summarise(driven.infer_ms)
     assert driven.stages["total"].mean >= sum(driven.stages[s].mean for s in ("pre", "infer", "post"))
-    assert driven.traffic["queries"] == 40
-    assert driven.traffic["throughput_hz"] > 0
+    assert driven.traffic.queries == 40
+    assert driven.traffic.throughput_hz > 0
     paced = scenario.name == "constant-stream"
     for name in ("rate_hz", "rate_kept_hz", "late", "late_share", "queueing_p50_ms", "queueing_p99_ms"):
         assert (driven.traffic[name] is not None) == paced
     if paced:
-        assert driven.traffic["rate_hz"] == 200
-        assert driven.traffic["late_share"] == driven.traffic["late"] / 40
+        assert driven.traffic.rate_hz == 200
+        assert driven.traffic.late_share == driven.traffic.late / 40
 
 
 def test_drive_counts_total_from_when_a_frame_was_due() -> None:
@@ -191,16 +191,16 @@ def test_drive_counts_total_from_when_a_frame_was_due() -> None:
         chain = Chain(slow_step, engine, decoder)
         driven = drive(ConstantStream(1000, 40, 1, max_warmup=20), chain, [Sample("s", {})])
     # 40 frames of at least 4 ms that come every millisecond: the last waits for at least 39 * 3 ms.
-    assert driven.traffic["late"] == 39
-    assert driven.traffic["rate_kept_hz"] < 250
-    assert driven.traffic["queueing_p99_ms"] > 110
+    assert driven.traffic.late == 39
+    assert driven.traffic.rate_kept_hz < 250
+    assert driven.traffic.queueing_p99_ms > 110
     assert driven.stages["total"].p99 > 110 > driven.stages["infer"].p50
 
 
 def test_speedup_interval_is_of_control_over_candidate(tiny_bundle: Path) -> None:
     report = edgekit.profile(tiny_bundle, Timing(Load(100, 1, 10)))
     assert report.control is not None
-    control, candidate = (report.times_ms[name] for name in (report.control["engine"], report.engine))
+    control, candidate = (report.times_ms[name] for name in (report.control.engine, report.engine))
     assert report.speedup_interval is not None
     expected = p50_ratio(control, candidate, 0.95, 10)  # from times to the microsecond
     assert report.speedup_interval.low == pytest.approx(expected.low, rel=1e-2)
@@ -230,12 +230,12 @@ def test_profile_of_a_bundle(tiny_bundle: Path) -> None:
     report = edgekit.profile(tiny_bundle, Timing(Load(100, 2, 5)))
     assert report.engine == "engines/int8.ort.onnx"
     assert report.control is not None
-    assert report.control["engine"] == "engines/fp32.ort.onnx"
-    assert report.speedup_p50 == pytest.approx(report.control["latency_ms"]["p50"] / report.latency_ms.p50)
+    assert report.control.engine == "engines/fp32.ort.onnx"
+    assert report.speedup_p50 == pytest.approx(report.control.latency_ms.p50 / report.latency_ms.p50)
     assert report.latency_ms == report.stages_ms["infer"]
     assert report.size_mib == pytest.approx((tiny_bundle / report.engine).stat().st_size / 2**20)
-    assert report.settings["queries"] == 100
-    assert report.settings["provider"] == "CPUExecutionProvider"
+    assert report.settings.queries == 100
+    assert report.settings.provider == "CPUExecutionProvider"
 
 
 def test_machine_is_described() -> None:

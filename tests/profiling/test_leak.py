@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.engine import ort
-from edgekit.profiling import judge_growth, leak_test
+from edgekit.profiling import assess_growth, leak_test
 from tests.support.graphs import node, write
 from tests.support.keeping_engine import install_keeping_engine
 
@@ -22,15 +22,15 @@ COUNTS = np.arange(10.0, 2010.0, 10.0)
 
 
 def judged(kib: Any, limit_kib: float = 64.0) -> Mapping[str, Any]:
-    return judge_growth(COUNTS, np.asarray(kib, np.float64), limit_kib)
+    return assess_growth(COUNTS, np.asarray(kib, np.float64), limit_kib)
 
 
 @settings(deadline=None)  # the first call imports SciPy
 @given(st.floats(-500, 5000), st.floats(0, 1e6))
 def test_the_slope_of_a_straight_line(slope: float, start: float) -> None:
     found = judged(start + slope * COUNTS / 1000)
-    assert found["slope_kib_per_1000"] == pytest.approx(slope, abs=1e-3)
-    assert found["low"] <= found["slope_kib_per_1000"] <= found["high"]
+    assert found.slope_kib_per_1000 == pytest.approx(slope, abs=1e-3)
+    assert found.low <= found.slope_kib_per_1000 <= found.high
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,22 @@ def test_the_slope_of_a_straight_line(slope: float, start: float) -> None:
     ],
 )
 def test_verdicts(kib: Any, verdict: str) -> None:
-    assert judged(kib)["verdict"] == verdict
+    assert judged(kib).verdict == verdict
 
 
 def test_noise_as_large_as_the_limit_decides_nothing() -> None:
     noise = np.random.default_rng(3).normal(0, 400, len(COUNTS))
     found = judged(50_000 + 0.06 * COUNTS + noise, limit_kib=60.0)
-    assert found["verdict"] == "undecided"
-    assert found["low"] <= 60.0 < found["high"]
-    assert "run more queries" in found["reason"]
+    assert found.verdict == "undecided"
+    assert found.low <= 60.0 < found.high
+    assert "run more queries" in found.reason
 
 
 def test_a_few_pages_in_all_decide_nothing() -> None:
-    few = judge_growth(COUNTS / 10, 50_000 + 0.03 * COUNTS, 64.0)
-    assert (few["verdict"], few["low"] > 64.0) == ("undecided", True)
-    assert "too little in all, run more queries" in few["reason"]
-    assert judge_growth(COUNTS, 50_000 + 1.0 * COUNTS, 64.0)["verdict"] == "leak"
+    few = assess_growth(COUNTS / 10, 50_000 + 0.03 * COUNTS, 64.0)
+    assert (few.verdict, few.low > 64.0) == ("undecided", True)
+    assert "too little in all, run more queries" in few.reason
+    assert assess_growth(COUNTS, 50_000 + 1.0 * COUNTS, 64.0).verdict == "leak"
 
 
 def test_the_interval_covers_the_slope_when_neighbours_resemble_each_other() -> None:
@@ -70,7 +70,7 @@ def test_the_interval_covers_the_slope_when_neighbours_resemble_each_other() -> 
         for at, shock in enumerate(rng.normal(0, 100, len(COUNTS) - 1), start=1):
             noise[at] = 0.6 * noise[at - 1] + shock
         found = judged(50_000 + 0.1 * COUNTS + noise)
-        covered += found["low"] <= 100.0 <= found["high"]
+        covered += found.low <= 100.0 <= found.high
     assert covered / runs > 0.88  # 0.95 is nominal; without blocks it is 0.65
 
 
@@ -86,7 +86,7 @@ def test_the_interval_covers_the_slope_when_neighbours_resemble_each_other() -> 
 )
 def test_what_cannot_be_judged(counts: Any, kib: Any, limit: float, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        judge_growth(counts, kib, limit)
+        assess_growth(counts, kib, limit)
 
 
 @pytest.mark.parametrize(("kib_a_query", "verdict"), [(4, "leak"), (0, "no leak")])
@@ -96,11 +96,11 @@ def test_an_engine_that_keeps_memory_is_found(
     install_keeping_engine(tmp_path / "site", monkeypatch)
     config = {"engine": "keeping", "kib_a_query": kib_a_query}
     found = leak_test(tmp_path / "e.keeping", config, FEEDS, queries=400)
-    assert found["verdict"] == verdict, found["reason"]
+    assert found.verdict == verdict, found.reason
     if kib_a_query:
-        assert found["slope_kib_per_1000"] == pytest.approx(4000, rel=0.1)
-    assert len(found["memory_kib"]) == 200
-    assert found["memory_kib"][-1][0] == found["queries"] == 400
+        assert found.slope_kib_per_1000 == pytest.approx(4000, rel=0.1)
+    assert len(found.memory_kib) == 200
+    assert found.memory_kib[-1][0] == found.queries == 400
 
 
 def test_onnx_runtime_does_not_leak(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_onnx_runtime_does_not_leak(tmp_path: Path) -> None:
         write(tmp_path / "m.onnx", [node("Relu", "x", "y")], *tensors, {}), engine
     )
     found = leak_test(engine, {"engine": "ort"}, FEEDS, queries=2000)
-    assert found["verdict"] != "leak", found["reason"]
+    assert found.verdict != "leak", found.reason
 
 
 def test_too_few_queries() -> None:

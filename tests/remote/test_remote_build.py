@@ -65,7 +65,7 @@ def test_medians_of_int8_that_gains_nothing_decide_nothing(board: Loopback, tiny
     assert f"INT8 may not pay on this target: {numbers}; decide it on the target with: edgekit profile" in made.stderr
     bundle = edgekit.open_bundle(tiny_project / "artifacts" / "tiny-cpu")
     assert bundle.race is not None
-    assert bundle.race["verdict"] == "undecided"
+    assert bundle.race.verdict == "undecided"
     # The control itself has nothing to beat.
     file = tiny_project / "edgekit.yaml"
     file.write_text(file.read_text().replace("device: orin-agx-64gb", "device: orin-agx-64gb, precision: fp16"))

@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 
 from edgekit.core.errors import DataError
-from edgekit.core.reports import EvaluateReport, GateReport, Latency, ProfileReport
+from edgekit.core.reports import ControlProfile, EvaluateReport, GateReport, Latency, ProfileReport
 from edgekit.reporting import comparison, write_picture
 
 INT8 = Latency(10.0, 11.0, 12.0, 10.5, 100)
-CONTROL = {
-    "latency_ms": {"p50": 20.0, "p90": 22.0, "p99": 30.0},
-    "size_mib": 8.0,
-    "memory_mib": {"peak_rss": 120.0},
-}
+CONTROL = ControlProfile("c", Latency(20.0, 22.0, 30.0, 21.0, 100), 8.0, {"peak_rss": 120.0})
 
 
-def profile(control: dict[str, object] | None) -> ProfileReport:
+def profile(control: ControlProfile | None) -> ProfileReport:
     stages = dict.fromkeys(("pre", "infer", "post", "total"), INT8)
     return ProfileReport("b", "e", INT8, stages, {"peak_rss": 60.0, "imports": 50.0, "engine": 10.0}, 2.0, control, 2.0)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.core.reports import GateReport, KpiResult, LayerTime, Series
+from edgekit.core.reports import GateReport, KpiLimit, KpiResult, LayerTime, Series
 from edgekit.reporting import charts, timing
 from edgekit.reporting import history as nights
 from tests.support.report_content import CANDIDATE, METRICS, compress, content, evaluation, gate, history, profile
@@ -22,7 +22,7 @@ def _limited(ms: float) -> GateReport:
         SHORT.bundle,
         "cpu",
         "pass",
-        (KpiResult("latency_p99_ms", 9.0, {"kind": "max", "value": ms}, 1.0, "ms", "pass"),),
+        (KpiResult("latency_p99_ms", 9.0, KpiLimit("max", ms), 1.0, "ms", "pass"),),
     )
 
 
@@ -51,7 +51,7 @@ def test_engines_far_apart_share_no_histogram() -> None:
 def test_the_control_has_its_own_precision_for_a_name(file: str, name: str) -> None:
     before = SHORT.profile or profile()
     times = {CANDIDATE: before.times_ms[CANDIDATE], file: before.times_ms[CANDIDATE]}
-    after = replace(before, times_ms=times, control={**(before.control or {}), "engine": file})
+    after = replace(before, times_ms=times, control=replace(before.control, engine=file))
     assert [series.name for series in timing.timed(after)] == ["candidate", name]
     found = charts.pareto(replace(SHORT, profile=after))
     assert found is not None

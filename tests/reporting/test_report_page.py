@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from edgekit.core.errors import InputError, MissingRequirement, OutputError
+from edgekit.core.reports import MachineReport
 from edgekit.reporting import Content, Picture, find_browser, pdf, write_html, write_pdf
 from tests.support.chromium import browser, executable
 from tests.support.report_content import METRICS, content, evaluation, gate, history, jpeg, profile
@@ -220,7 +221,8 @@ def test_names_from_data_are_harmless(chromium: Browser, tmp_path: Path) -> None
     )
     evil = Content(
         judged, replace(measured, bundle=bundle, metrics=metrics, slices=slices, worst=worst, dataset=EVIL),
-        replace(timed, bundle=bundle, layers=layers, machine={EVIL: EVIL}), None, (Picture(EVIL, jpeg(0), EVIL),),
+        replace(timed, bundle=bundle, layers=layers, machine=MachineReport(cpu=EVIL)), None,
+        (Picture(EVIL, jpeg(0), EVIL),),
         charts, {EVIL: {EVIL: EVIL}}, METRICS,
     )  # fmt: skip
     write_html(tmp_path / "evil.html", evil)

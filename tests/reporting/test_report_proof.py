@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit.core.reports import LayersReport, Race, VerifyReport
+from edgekit.core.reports import EngineProof, LayersReport, Race, VerifyReport
 from edgekit.reporting import Proof, write_html
 from edgekit.reporting.proof import LAYERS, Shown, shown
 from tests.support.report_content import content, proof
@@ -71,8 +71,8 @@ def test_a_backend_without_inner_tensors_says_outputs_only() -> None:
 
 
 def test_what_parity_json_holds_is_read() -> None:
-    race = Race("fp32", 8.1, 23.4, 2.89, None, None, None, "trtexec", "undecided")
-    found = Proof.read({**report().to_dict(), "achieved": None, "race": race.to_dict()})
+    race = Race("fp32", 8.1, 23.4, 2.89, None, None, "trtexec", "undecided")
+    found = Proof.of(replace(EngineProof.of(report()), race=race))
     assert found.parity == report()
     made = shown(found)
     assert made is not None
@@ -80,11 +80,11 @@ def test_what_parity_json_holds_is_read() -> None:
         "Race against the control: int8 p50 8.100 ms, its FP32 control 23.400 ms: 2.89x as fast (medians of trtexec, "
         "not in turn): undecided."
     )
-    assert Proof.read({**report().to_dict(), "race": None}) == replace(FOUND, race="")
+    assert Proof.of(EngineProof.of(report())) == replace(FOUND, race="")
 
 
 def test_an_engine_that_did_not_run_says_why() -> None:
-    found = Proof.read({"engine": "int8", "verdict": "not run", "reason": "no GPU is here", "achieved": None})
+    found = Proof.of(EngineProof("int8", "not run", "no GPU is here"))
     made = shown(found)
     assert made == Shown("Not proven: no GPU is here. Run edgekit verify where the engine runs.", "", [], "", [], [])
 

@@ -6,7 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.core.reports import Difference, GateReport, Interval, KpiResult
+from edgekit.core.reports import (
+    ClocksReport,
+    ClockState,
+    ControlProfile,
+    Difference,
+    GateReport,
+    Interval,
+    KpiLimit,
+    KpiResult,
+    Latency,
+    LeakReport,
+    MachineReport,
+    PowerReport,
+)
 from edgekit.reporting import tables
 from edgekit.reporting.provenance import groups, missing, resources, warnings
 from edgekit.reporting.tables import effect
@@ -50,7 +63,7 @@ def test_cost_has_an_effect_only_with_an_interval(
 ) -> None:
     before = profile(100)
     latency = replace(before.latency_ms, p50=10.0)
-    control = {"latency_ms": {"p50": p50, "p90": 30.0}, "size_mib": 47.9, "memory_mib": {"peak_rss": 655.0}}
+    control = ControlProfile("c", Latency(p50, 30.0, 31.0, p50, 100), 47.9, {"peak_rss": 655.0})
     after = replace(before, latency_ms=latency, control=control, speedup_interval=interval)
     first, *others = tables.compared(replace(SHORT, evaluation=None, gate=None, profile=after))
     assert (first.change, first.change_interval, first.effect) == row
@@ -81,7 +94,7 @@ def test_slices_are_grouped_worst_first() -> None:
 
 
 def test_slices_show_metrics_that_a_kpi_names() -> None:
-    named = KpiResult("rain", 1.0, {"kind": "min", "value": 0.0, "metric": "pixel_accuracy"}, 1.0, "", "pass")
+    named = KpiResult("rain", 1.0, KpiLimit("min", 0.0, metric="pixel_accuracy"), 1.0, "", "pass")
     parts = tuple(replace(p, metrics=p.metrics | {"pixel_accuracy": 0.9, "other": 1.0}) for p in evaluation(10).slices)
     judged = GateReport(SHORT.bundle, "cpu", "pass", (named,))
     rows = tables.slices(replace(SHORT, gate=judged, evaluation=replace(evaluation(10), slices=parts)))
@@ -107,10 +120,15 @@ def test_layers_are_the_slowest() -> None:
     assert rows[0].module == ""  # the node's own name says it
 
 
+def clocks(locked: bool | None, reason: str) -> ClocksReport:
+    state = ClockState(locked, reason)
+    return ClocksReport(locked, reason, state, state)
+
+
 def test_warnings() -> None:
     assert warnings(SHORT) == ["Clocks were not locked: governor schedutil. Times vary from run to run."]
-    busy = {"governor": "performance", "load_average_1min": 9.0, "cpus": 4}
-    power = {"clocks": {"locked": False, "reason": "turbo is on"}, "throttled": True, "throttle_reasons": ["heat"]}
+    busy = MachineReport(governor="performance", load_average_1min=9.0, cpus=4)
+    power = PowerReport(clocks=clocks(False, "turbo is on"), throttled=True, throttle_reasons=("heat",))
     times = {profile(100).engine: (8.0,) * 50 + (9.0,) * 50}
     noisy = replace(profile(100), machine=busy, noise=Interval(1.02, 1.04), power=power, times_ms=times)
     random = replace(SHORT, profile=noisy, provenance={"calibration": {"real": False}})
@@ -124,7 +142,7 @@ def test_warnings() -> None:
         "random pixels",
     ):
         assert word in said
-    assert warnings(replace(SHORT, profile=replace(profile(100), machine={"governor": "performance"}))) == []
+    assert warnings(replace(SHORT, profile=replace(profile(100), machine=MachineReport(governor="performance")))) == []
 
 
 def test_what_was_not_measured_is_named() -> None:
@@ -136,11 +154,7 @@ def test_what_was_not_measured_is_named() -> None:
 
 
 def test_sensors_that_are_not_here_measured_nothing() -> None:
-    absent = {
-        "rate_hz": 2.0,
-        "clocks": {"locked": None, "reason": "a virtual machine"},
-        "unavailable": {"rapl": "none"},
-    }
+    absent = PowerReport(rate_hz=2.0, clocks=clocks(None, "a virtual machine"), unavailable={"rapl": "none"})
     bare = replace(SHORT, profile=replace(profile(100), power=absent))
     assert missing(bare) == ["power"]
     assert "Power and clocks" not in dict(resources(bare.profile))
@@ -148,9 +162,8 @@ def test_sensors_that_are_not_here_measured_nothing() -> None:
 
 
 def test_leak_test_is_told_in_words() -> None:
-    readings = [[10 * k, 82852] for k in range(200)]
-    leak = {"slope_kib_per_1000": 0.31, "low": -0.04, "high": 1.26, "confidence": 0.95, "limit_kib_per_1000": 64.0,
-            "verdict": "no leak", "reason": "memory grows", "queries": 2000, "memory_kib": readings}  # fmt: skip
+    readings = tuple((10 * k, 82852) for k in range(200))
+    leak = LeakReport(0.31, -0.04, 1.26, 0.95, 64.0, "no leak", "memory grows", 2000, readings)
     assert dict(resources(replace(profile(100), leak=leak)))["Leak test"] == [
         ("verdict", "no leak"),
         ("queries", "2000"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.core.errors import DataError
-from edgekit.core.reports import GateReport, Interval, KpiResult
+from edgekit.core.reports import GateReport, Interval, KpiLimit, KpiResult
 from edgekit.reporting import Content, Picture
 from edgekit.reporting.history import worse
 from edgekit.reporting.verdict import banner, kpi_rows, strip
@@ -45,22 +45,22 @@ def test_rows_put_failures_first() -> None:
 @pytest.mark.parametrize(
     ("limit", "interval", "shown"),
     [
-        ({"kind": "max_drop", "drop": -0.0011, "control": 0.3675}, Interval(-0.0021, -0.0001),
+        (KpiLimit("max_drop", 0.01, drop=-0.0011, control=0.3675), Interval(-0.0021, -0.0001),
          ("0.3686 (0.0011 better)", "better by 0.0001 to 0.0021")),
-        ({"kind": "baseline_ratio", "ratio": 1.0, "baseline": 0.3686}, Interval(0.99, 1.02),
+        (KpiLimit("baseline_ratio", 0.01, ratio=1.0, baseline=0.3686), Interval(0.99, 1.02),
          ("0.3686 (1.000 times the baseline's)", "0.9900 to 1.020 times the baseline's")),
-        ({"kind": "baseline_ratio", "ratio": 2.0, "baseline": 0.7372, "higher": True}, Interval(1.9, 2.1),
+        (KpiLimit("baseline_ratio", 0.01, ratio=2.0, baseline=0.7372, higher=True), Interval(1.9, 2.1),
          ("0.3686 (1/2.000 of the baseline's)", "1/1.900 to 1/2.100 of the baseline's")),
     ],
 )  # fmt: skip
-def test_interval_and_value_agree(limit: dict[str, Any], interval: Interval, shown: tuple[str, str]) -> None:
-    judged = KpiResult("miou", 0.3686, limit | {"value": 0.01}, 0.0111, "", "pass", interval)
+def test_interval_and_value_agree(limit: KpiLimit, interval: Interval, shown: tuple[str, str]) -> None:
+    judged = KpiResult("miou", 0.3686, limit, 0.0111, "", "pass", interval)
     (row,) = kpi_rows(replace(SHORT, gate=GateReport(SHORT.bundle, "cpu", "pass", (judged,))))
     assert (row.value, row.interval) == shown
 
 
 def test_slow_engine_names_the_slowest_layer() -> None:
-    slow = KpiResult("latency_p99_ms", 40.0, {"kind": "max", "value": 33.3}, -6.7, "ms", "fail")
+    slow = KpiResult("latency_p99_ms", 40.0, KpiLimit("max", 33.3), -6.7, "ms", "fail")
     judged = GateReport(SHORT.bundle, "cpu", "fail", (slow,))
     (step,) = banner(replace(SHORT, gate=judged)).steps
     assert step.section == "#layers"
@@ -83,7 +83,7 @@ def test_pass_without_gate_and_allowed_undecided() -> None:
 def test_strip_has_its_limit_in_the_middle(kind: str, limit: float, value: float, half: float) -> None:
     margin = value - limit if kind == "min" else limit - value
     found = strip(
-        KpiResult("k", value, {"kind": kind, "value": limit}, margin, "", "pass", Interval(value - half, value + half))
+        KpiResult("k", value, KpiLimit(kind, limit), margin, "", "pass", Interval(value - half, value + half))
     )
     assert found.low is not None
     assert found.high is not None
@@ -94,7 +94,7 @@ def test_strip_has_its_limit_in_the_middle(kind: str, limit: float, value: float
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_strip_of_a_one_sided_interval_has_no_line(end: str) -> None:
     half_open: dict[str, Any] = {"low": 0.6, "high": 0.8} | {end: None}
-    found = strip(KpiResult("k", 0.7, {"kind": "min", "value": 0.5}, 0.2, "", "pass", Interval(**half_open)))
+    found = strip(KpiResult("k", 0.7, KpiLimit("min", 0.5), 0.2, "", "pass", Interval(**half_open)))
     assert (found.low, found.high) == (None, None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.core.reports import Difference, Interval, KpiResult
+from edgekit.core.reports import Difference, Interval, KpiLimit, KpiResult
 from edgekit.reporting import words
 
 
@@ -47,23 +47,23 @@ def test_intervals() -> None:
 @pytest.mark.parametrize(
     ("limit", "text"),
     [
-        ({"kind": "min", "value": 0.69}, "at least 0.69 ms"),
-        ({"kind": "max", "value": 33.3}, "at most 33.3 ms"),
+        (KpiLimit("min", 0.69), "at least 0.69 ms"),
+        (KpiLimit("max", 33.3), "at most 33.3 ms"),
         (
-            {"kind": "max_drop", "value": 0.01, "control": 0.72, "drop": 0},
+            KpiLimit("max_drop", 0.01, control=0.72, drop=0),
             "at most 0.01 ms worse than FP32 (0.7200 ms)",
         ),
         (
-            {"kind": "baseline_drop", "value": 0.01, "baseline": 0.5, "drop": 0},
+            KpiLimit("baseline_drop", 0.01, baseline=0.5, drop=0),
             "at most 0.01 ms worse than the baseline (0.5000 ms)",
         ),
         (
-            {"kind": "baseline_ratio", "value": 1.05, "baseline": 8.0, "ratio": 1.0},
+            KpiLimit("baseline_ratio", 1.05, baseline=8.0, ratio=1.0),
             "at most 1.05 times the baseline's (8.000 ms)",
         ),
     ],
 )
-def test_limits_in_words(limit: dict[str, object], text: str) -> None:
+def test_limits_in_words(limit: KpiLimit, text: str) -> None:
     assert words.limit(KpiResult("k", 1.0, limit, 0.0, "ms", "pass")) == text
 
 
@@ -95,12 +95,12 @@ def test_no_interval_of_a_drop_no_words() -> None:
      (4.0, "", 2.0, "1/2.000 of the baseline's"), (7.9, "ms", 1.01, "1.010 times the baseline's")],
 )  # fmt: skip
 def test_ratios_to_the_baseline(value: float, unit: str, ratio: float, text: str) -> None:
-    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": ratio, "higher": not unit}
+    limit = KpiLimit("baseline_ratio", 1.5, baseline=8.0, ratio=ratio, higher=not unit)
     assert words.times_baseline(KpiResult("k", value, limit, 0.0, unit, "pass"), ratio) == text
 
 
 def test_a_limit_on_how_far_a_number_may_fall_is_a_least_share() -> None:
-    limit = {"kind": "baseline_ratio", "value": 1.5, "baseline": 8.0, "ratio": 2.0, "higher": True}
+    limit = KpiLimit("baseline_ratio", 1.5, baseline=8.0, ratio=2.0, higher=True)
     assert words.limit(KpiResult("k", 4.0, limit, 0.0, "", "fail")) == "at least 1/1.5 of the baseline's (8.000)"
 
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from scipy.integrate import trapezoid
 
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EnvironmentFault, InputError, MissingRequirement
+from edgekit.core.reports.power import Watts
 from edgekit.sensors import (
     ClockSources,
     Reading,
@@ -109,12 +109,12 @@ def test_energy_of_each_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with Recorder(configs=without_gpu(configs, monkeypatch), clocks=clocks) as recorder:
         package(tmp_path, 6_000_000)
     power = recorder.report(queries=10)
-    assert (power["scope"], power["energy_j"], power["energy_j_per_query"]) == ("cpu", 5.0, 0.5)
-    assert power["mean_w"] > 0
-    assert power["readers"]["rapl"]["rails"]["package-0"]["energy_j"] == 5.0
-    assert set(power["unavailable"]) == {"ina", "kernel", "nvml", "tegrastats"}
-    assert power["throttled"] is None
-    json.dumps(power, allow_nan=False)
+    assert (power.scope, power.energy_j, power.energy_j_per_query) == ("cpu", 5.0, 0.5)
+    assert (power.mean_w or 0.0) > 0
+    assert power.readers["rapl"].rails["package-0"].energy_j == 5.0
+    assert set(power.unavailable) == {"ina", "kernel", "nvml", "tegrastats"}
+    assert power.throttled is None
+    json.dumps(power.to_dict(), allow_nan=False)
 
 
 def test_the_widest_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +125,10 @@ def test_the_widest_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with Recorder(configs=without_gpu(configs, monkeypatch), clocks=clocks) as recorder:
         time.sleep(0.01)
     power = recorder.report(queries=4)
-    assert power["scope"] == "module"
-    assert (power["mean_w"], power["peak_w"]) == pytest.approx((SEEN["watts"], SEEN["watts"]))
-    assert power["energy_j_per_query"] == pytest.approx(power["energy_j"] / 4)
-    assert set(power["readers"]) == {"ina", "rapl"}
+    assert power.scope == "module"
+    assert (power.mean_w, power.peak_w) == pytest.approx((SEEN["watts"], SEEN["watts"]))
+    assert power.energy_j_per_query == pytest.approx((power.energy_j or 0.0) / 4)
+    assert set(power.readers) == {"ina", "rapl"}
 
 
 def test_gpu_and_processor_are_added() -> None:
@@ -140,7 +140,7 @@ def test_gpu_and_processor_are_added() -> None:
         "rapl": Samples.of([0.0, 1.0], [Reading(counter_j={"package-0": v}) for v in (0.0, 40.0)], 1.0),
     }
     totals = {"nvml": Total("gpu", ("gpu0",)), "rapl": Total("cpu", ("package-0",))}
-    assert _whole(samples, totals) == ("gpu+cpu", {"mean_w": 140.0, "peak_w": 140.0, "energy_j": 140.0})
+    assert _whole(samples, totals) == ("gpu+cpu", Watts(140.0, 140.0, 140.0))
 
 
 def test_clocks_and_temperatures_before_during_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,17 +155,18 @@ def test_clocks_and_temperatures_before_during_and_after(tmp_path: Path, monkeyp
         plant(tmp_path, {f"{folder}/scaling_max_freq": 2_000_000, f"{folder}/scaling_cur_freq": 600_000})
         plant(tmp_path, {f"{zone}/temp": 80_000, throttles: 1})
     power = recorder.report(queries=1)
-    assert power["clocks"]["before"]["locked"] is True
-    assert power["clocks"]["after"]["locked"] is False
-    assert power["clocks"]["locked"] is False  # a run on unlocked clocks says so
-    assert power["clocks"]["reason"] == "cpu0: 1000 to 2000 MHz, governor schedutil"
-    during = power["clocks"]["during"]["kernel/cpu0"]
-    assert (during["min"], during["max"]) == (600.0, 1000.0)
-    temperature = power["temperature_c"]
-    assert temperature["before"] == {"kernel/cpu-thermal": 40.0}
-    assert temperature["peak"] == temperature["after"] == {"kernel/cpu-thermal": 80.0}
-    assert (power["throttled"], power["throttle_reasons"]) == (True, ["cpu0.core"])
-    assert (power["scope"], power["mean_w"], power["energy_j_per_query"]) == (None, None, None)
+    assert power.clocks is not None
+    assert power.clocks.before.locked is True
+    assert power.clocks.after.locked is False
+    assert power.clocks.locked is False  # a run on unlocked clocks says so
+    assert power.clocks.reason == "cpu0: 1000 to 2000 MHz, governor schedutil"
+    during = power.clocks.during["kernel/cpu0"]
+    assert (during.min, during.max) == (600.0, 1000.0)
+    temperature = power.temperature_c
+    assert temperature.before == {"kernel/cpu-thermal": 40.0}
+    assert temperature.peak == temperature.after == {"kernel/cpu-thermal": 80.0}
+    assert (power.throttled, power.throttle_reasons) == (True, ("cpu0.core",))
+    assert (power.scope, power.mean_w, power.energy_j_per_query) == (None, None, None)
 
 
 def test_no_sensor_at_all_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +174,10 @@ def test_no_sensor_at_all_is_no_error(tmp_path: Path, monkeypatch: pytest.Monkey
     with Recorder(configs=without_gpu(configs, monkeypatch), clocks=clocks) as recorder:
         pass
     power = recorder.report(queries=1)
-    assert power["readers"] == {}
-    assert set(power["unavailable"]) == set(plugins.names("sensors"))
-    assert power["clocks"]["locked"] is None
+    assert power.readers == {}
+    assert set(power.unavailable) == set(plugins.names("sensors"))
+    assert power.clocks is not None
+    assert power.clocks.locked is None
 
 
 def test_a_sensor_asked_for_by_name_must_work(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_sensor_that_fails_on_the_way(tmp_path: Path, asked: bool, monkeypatch
         with pytest.raises(DataError, match="expected an energy of 0 to"):
             recorder.report(queries=1)
     else:
-        assert recorder.report(queries=1)["unavailable"]["rapl"].startswith("failed on the way: ")
+        assert recorder.report(queries=1).unavailable["rapl"].startswith("failed on the way: ")
 
 
 def test_a_sensor_that_says_nonsense_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,7 @@ def test_a_sensor_that_says_nonsense_at_once(tmp_path: Path, monkeypatch: pytest
     configs, clocks = machine(tmp_path)
     with Recorder(configs=without_gpu(configs, monkeypatch), clocks=clocks) as recorder:
         pass
-    assert "expected an energy of 0 to" in recorder.report(queries=1)["unavailable"]["rapl"]
+    assert "expected an energy of 0 to" in recorder.report(queries=1).unavailable["rapl"]
     assert not configs["rapl"].reader().probe().works
     with pytest.raises(EnvironmentFault, match="expected an energy of 0 to"):
         Recorder(["rapl"], configs=configs, clocks=clocks).__enter__()
@@ -230,8 +232,9 @@ def test_jetson_clocks_is_asked_before_and_after(tmp_path: Path, monkeypatch: py
     configs, clocks = machine(tmp_path, jetson_clocks=printer(tmp_path / "show", held["shown"]))
     with Recorder(configs=without_gpu(configs, monkeypatch), clocks=clocks) as recorder:
         pass
-    found: dict[str, Any] = recorder.report(queries=1)["clocks"]
-    assert (found["locked"], found["before"]["emc_locked"], found["after"]["emc_locked"]) == (True, True, True)
+    found = recorder.report(queries=1).clocks
+    assert found is not None
+    assert (found.locked, found.before.emc_locked, found.after.emc_locked) == (True, True, True)
 
 
 def test_every_sensor_is_probed_on_this_machine() -> None:

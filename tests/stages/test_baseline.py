@@ -160,7 +160,7 @@ def test_the_first_night(tiny_bundle: Path, tmp_path: Path, compared: list[str])
     bundle = with_kpis(open_bundle(tiny_bundle), **kpis)
     first = against(bundle, book)
     assert (first.verdict, first.baseline, compared) == ("pass", None, [])
-    assert [(k.name, k.limit["kind"]) for k in first.kpis] == [("latency_p50_ms", "max")]
+    assert [(k.name, k.limit.kind) for k in first.kpis] == [("latency_p50_ms", "max")]
     (warning,) = first.warnings
     assert warning == (
         "no run of tiny-cpu has passed its gate yet, so there is no last-good; "
@@ -206,5 +206,5 @@ def test_a_report_without_a_baseline_leaves_its_kpis_out(tiny_bundle: Path, book
     run = History.open(book).find("last-good")
     bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=Kpi(max=1e6, baseline_ratio=2.0))
     content = edgekit.report(bundle, tmp_path / "r.html", run.evaluation, run.profile, pictures=False)
-    assert [k.limit["kind"] for k in content.gate.kpis] == ["max"]
+    assert [k.limit.kind for k in content.gate.kpis] == ["max"]
     assert content.gate.warnings == ("no baseline was named; not judged this time: latency_p50_ms (baseline_ratio)",)

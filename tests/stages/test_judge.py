@@ -127,7 +127,7 @@ def test_kpis_of_traffic_are_judged_from_a_further_profile(tiny_bundle: Path, mo
         edgekit.gate(bundle, report, alone)
     gated = edgekit.gate(bundle, report, turns, Judging(beside=(alone,)))
     late, speedup = gated.kpis
-    assert (late.value, late.limit["under"]) == (alone.traffic["late_share"], "constant-stream at 100 Hz")
+    assert (late.value, late.limit.under) == (alone.traffic.late_share, "constant-stream at 100 Hz")
     assert speedup.value == turns.speedup_p50
 
 

@@ -26,7 +26,7 @@ def test_time_needs_no_labels(tiny_bundle: Path, tiny_project: Path) -> None:
     with pytest.raises(DataError, match="masks"):
         edgekit.profile(bundle, Timing(LOAD, root=tiny_project / "data"))
     report = edgekit.profile(bundle, Timing(LOAD, images=tiny_project / "data/images"))
-    assert report.settings["frames"] == 8
+    assert report.settings.frames == 8
     assert report.latency_ms.p50 > 0
 
 

@@ -137,11 +137,11 @@ def test_profile_times_every_stage_and_the_control(built: Path) -> None:
         sum(report.stages_ms[stage].mean for stage in ("pre", "infer", "post")), rel=1e-6
     )
     assert report.control is not None
-    assert report.control["engine"] == "engines/fp32.ort.onnx"
-    assert report.speedup_p50 == pytest.approx(report.control["latency_ms"]["p50"] / report.latency_ms.p50)
+    assert report.control.engine == "engines/fp32.ort.onnx"
+    assert report.speedup_p50 == pytest.approx(report.control.latency_ms.p50 / report.latency_ms.p50)
     assert report.memory_mib["peak_rss"] == pytest.approx(report.memory_mib["imports"] + report.memory_mib["engine"])
-    assert report.settings["queries"] == 100
-    assert report.settings["frames"] == 8
+    assert report.settings.queries == 100
+    assert report.settings.frames == 8
 
 
 def test_gate_judges_the_specs_kpis(built: Path) -> None:
@@ -149,7 +149,7 @@ def test_gate_judges_the_specs_kpis(built: Path) -> None:
     evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, Timing(Load(700, 1, 10)))
     report = edgekit.gate(bundle, evaluated, profiled)
     assert report.verdict == "pass"
-    found = {(k.name, k.limit["kind"]): (k.value, k.limit["value"], k.verdict) for k in report.kpis}
+    found = {(k.name, k.limit.kind): (k.value, k.limit.value, k.verdict) for k in report.kpis}
     assert found == {
         ("miou", "min"): (evaluated.metrics["miou"], 0.6, "pass"),
         ("miou", "max_drop"): (evaluated.metrics["miou"], 0.05, "pass"),

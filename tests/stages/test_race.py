@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 import edgekit
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
-from edgekit.core.reports import race as words
+from edgekit.core.reports import Interval, Race
 from edgekit.engine import ort, trt
 from edgekit.stages import race as racing
 from edgekit.stats.faster import EACH, LOADS, SETTLING
@@ -80,25 +82,22 @@ def test_chance_between_openings_is_no_gain(gain: float, spread: float, verdict:
     assert found.verdict == verdict
 
 
-def race_with(verdict: str) -> dict[str, object]:
-    return {
-        "control": "fp32", "p50_ms": 10.0, "control_p50_ms": 9.2, "speedup_p50": 0.92, "queries": 80, "openings": 10,
-        "interval": {"low": 0.9, "high": 0.94}, "by": "edgekit", "verdict": verdict,
-    }  # fmt: skip
+def race_with(verdict: Literal["faster", "rejected", "undecided"]) -> Race:
+    return Race("fp32", 10.0, 9.2, 0.92, Interval(0.9, 0.94), 80, "edgekit", verdict, 10)
 
 
 def test_one_line_says_that_int8_does_not_pay_and_what_to_try() -> None:
-    assert words.advice(race_with("faster")) == ""
-    advice = words.advice(race_with("rejected"))
-    assert advice.startswith(
+    assert race_with("faster").advice() == ""
+    told = race_with("rejected").advice()
+    assert told.startswith(
         "INT8 does not pay on this target: int8 p50 10.000 ms, its FP32 control 9.200 ms: 0.92x [0.90"
     )
-    assert "method: auto" in advice
-    assert "precision: fp32" in advice
-    assert "\n" not in advice
-    assert words.advice(race_with("undecided")).startswith("INT8 may not pay")
-    old = {key: value for key, value in race_with("rejected").items() if key != "openings"}
-    assert "(80 queries of each in turn): rejected" in words.line(old)  # a bundle of an earlier version
+    assert "method: auto" in told
+    assert "precision: fp32" in told
+    assert "\n" not in told
+    assert race_with("undecided").advice().startswith("INT8 may not pay")
+    old = replace(race_with("rejected"), openings=None)
+    assert "(80 queries of each in turn): rejected" in old.line()  # a bundle of an earlier version
 
 
 def test_only_where_int8_has_no_other_use_is_a_lost_race_a_failure() -> None:
@@ -112,7 +111,8 @@ def test_a_lost_race_on_the_cpu_makes_the_bundle_all_the_same(tiny_project: Path
     assert made.returncode == 0, made.stderr
     raced = json.loads(made.stdout)["race"]
     bundle = edgekit.open_bundle(tiny_project / "artifacts" / "tiny-cpu")
-    assert bundle.race == raced
+    assert bundle.race is not None
+    assert bundle.race.to_dict() == raced
     assert (raced["control"], raced["by"], raced["openings"]) == ("fp32", "edgekit", LOADS)
-    assert (words.advice(raced) in made.stderr) or raced["verdict"] == "faster"
+    assert (bundle.race.advice() in made.stderr) or raced["verdict"] == "faster"
     assert json.loads((bundle.path / "parity.json").read_text())[0]["race"] == raced

@@ -51,7 +51,7 @@ def test_in_place(foreign: Path) -> None:
     assert models.items() <= new.manifest["files"].items()
     assert new.contents == old.contents
     assert set(new.manifest["files"]) == set(old.manifest["files"])
-    assert [report["verdict"] for report in new.proofs] == ["pass", "pass"]
+    assert [proof.verdict for proof in new.proofs] == ["pass", "pass"]
     assert edgekit.verify(new).verdict == "pass"
     assert not (foreign / SIGNATURE).exists()
     kept = ("inputs", "calibration", "evaluation", "seed", "placement")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgekit.core.reports import (
+    ControlProfile,
     Difference,
     EvaluateReport,
     GateReport,
     Interval,
+    KpiLimit,
     KpiResult,
     Latency,
+    MachineReport,
     Metric,
+    PowerReport,
     ProfileReport,
     Series,
+    Settings,
     Slice,
 )
 
@@ -44,17 +51,17 @@ def profile(p50: float = 10.0, cpu: str = "one") -> ProfileReport:
         stages_ms={"pre": latency, "infer": latency, "total": latency},
         memory_mib={"peak_rss": 100.0, "engine": 40.0, "pss": 90.0},
         size_mib=3.0,
-        control={"engine": "engines/fp32.onnx", "latency_ms": {"p50": 20.0}},
+        control=ControlProfile("engines/fp32.onnx", replace(latency, p50=20.0)),
         speedup_p50=2.0,
-        power={"mean_w": 7.5, "samples": [7.0, 8.0], "locked": True},
+        power=PowerReport(mean_w=7.5),
         times_ms={"engines/int8.onnx": (p50, p50 + 0.5)},
-        settings={"queries": 200},
-        machine={"system": "Linux", "cpu": cpu, "cpus": 2, "load_average_1min": p50},
+        settings=Settings(queries=200),
+        machine=MachineReport(system="Linux", cpu=cpu, cpus=2, load_average_1min=p50),
     )
 
 
 def gate(verdict: str = "pass") -> GateReport:
-    kpi = KpiResult("miou", 0.7, {"kind": "min", "value": 0.6}, 0.1, "", "pass", Interval(0.68, 0.72))
+    kpi = KpiResult("miou", 0.7, KpiLimit("min", 0.6), 0.1, "", "pass", Interval(0.68, 0.72))
     return GateReport(BUNDLE, "cpu", verdict, (kpi,))  # type: ignore[arg-type]
 
 

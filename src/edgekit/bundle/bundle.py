@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import Self
 
 from edgekit import engine as engines
@@ -39,7 +39,7 @@ from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
-from edgekit.core.reports import Agreement
+from edgekit.core.reports import Agreement, EngineProof, Race
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Backend, Engine
@@ -191,30 +191,38 @@ class Bundle:
     @property
     def unverified(self) -> str:
         """Why its engines were not held against golden when they were built; empty: they were."""
-        return next((str(report["reason"]) for report in self.proofs if report["verdict"] == NOT_RUN), "")
+        return next((proof.reason for proof in self.proofs if proof.verdict == NOT_RUN), "")
 
     @property
-    def proofs(self) -> tuple[Mapping[str, Any], ...]:
-        """What was found out about each engine when it was built, the candidate's first; see ``parity.json``."""
-        return tuple(json.loads((self.path / "parity.json").read_text(encoding="utf-8")))
+    def proofs(self) -> tuple[EngineProof, ...]:
+        """What was found out about each engine when it was built, the candidate's first: ``parity.json``.
+
+        Raises:
+            BundleError: it is no such list.
+        """
+        file = self.path / "parity.json"
+        try:
+            return TypeAdapter(tuple[EngineProof, ...]).validate_json(file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise BundleError(f"{file}: {place}: {words(first)}; made by another edgekit? build it again") from error
 
     @property
     def agreement(self) -> Agreement | None:
         """What the task made of engine and typed model when it was built; None: the second judge was not asked."""
-        found = self.proofs[0].get("agreement")
-        return None if found is None else Agreement(**found)
+        return self.proofs[0].agreement
 
     @property
     def built(self) -> dict[str, float]:
         """Counts of the candidate's layers by the names of their KPIs; empty: it has no layer list."""
-        found = self.proofs[0].get("achieved") or {}
-        return {str(name): float(value) for name, value in found.get("numbers", {}).items()}
+        achieved = self.proofs[0].achieved
+        return {} if achieved is None else dict(achieved.numbers)
 
     @property
-    def race(self) -> Mapping[str, Any] | None:
-        """The candidate against the control that it has to beat, as :class:`~edgekit.core.reports.Race` has it."""
-        found: Mapping[str, Any] | None = self.proofs[0].get("race")
-        return found
+    def race(self) -> Race | None:
+        """The candidate against the control that it has to beat; None: there was nothing to race."""
+        return self.proofs[0].race
 
     def golden(self) -> Golden:
         """What ``golden.npz`` holds."""

@@ -10,7 +10,6 @@ import typer
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 from edgekit.cli.proofs import show_summary
 from edgekit.cli.reuse import FreshOption, reuse_line
-from edgekit.core.reports import race
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -54,26 +53,24 @@ def refuse_slower(bundle: Bundle, allowed: bool) -> None:
     """Tell when INT8 is not faster than its control; exit code 1 where that is a failure and not ``allowed``."""
     if bundle.race is None:
         return
-    if bundle.race["verdict"] == "rejected" and bundle.backend().slower_fails and not allowed:
-        print(
-            f"rejected: {race.line(bundle.race)}; build with precision: fp16, or with --allow-slower", file=sys.stderr
-        )
+    if bundle.race.verdict == "rejected" and bundle.backend().slower_fails and not allowed:
+        print(f"rejected: {bundle.race.line()}; build with precision: fp16, or with --allow-slower", file=sys.stderr)
         raise SystemExit(1)
-    if advice := race.advice(bundle.race):
+    if advice := bundle.race.advice():
         print(advice, file=sys.stderr)
 
 
 def document(bundle: Bundle) -> dict[str, Any]:
     """What ``--json`` says of a new bundle."""
-    achieved = bundle.proofs[0].get("achieved")
+    achieved = bundle.proofs[0].achieved
     return {
         "bundle": str(bundle.path),
         "name": bundle.name,
         "digest": bundle.digest,
         "precision": bundle.contents.candidate.precision,
         "verified": not bundle.unverified,
-        "achieved": achieved and {"verdict": achieved["verdict"], "missed": achieved["missed"]} | achieved["numbers"],
-        "race": bundle.race,
+        "achieved": achieved and {"verdict": achieved.verdict, "missed": list(achieved.missed)} | achieved.numbers,
+        "race": bundle.race and bundle.race.to_dict(),
         "stages": [stage.to_dict() for stage in bundle.stages],
     }
 
@@ -82,8 +79,8 @@ def show(bundle: Bundle) -> None:
     """What was made and proven, and the next command."""
     for report in bundle.proofs:
         show_summary(report)
-    if bundle.race is not None and not race.advice(bundle.race):  # which says it all
-        print(race.line(bundle.race))
+    if bundle.race is not None and not bundle.race.advice():  # which says it all
+        print(bundle.race.line())
     if bundle.stages:  # one that was just built here
         print(reuse_line(bundle.stages))
     proven = "built, not verified here" if bundle.unverified else "parity holds"

@@ -11,7 +11,6 @@ import typer
 from edgekit.cli.build_command import AllowSlowerOption, document, refuse_slower, show
 from edgekit.cli.console import APP_OPTIONS, Bars, BundleArgument, JsonOption, VerboseOption, print_json, print_table
 from edgekit.cli.proofs import show_layers
-from edgekit.core.reports import race
 
 if TYPE_CHECKING:
     from edgekit.stages.rebuild import Rebuilt
@@ -37,7 +36,7 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
                 "manifest": dict(opened.manifest),
                 "contents": opened.contents.model_dump(mode="json"),
                 "signed": signed,
-                "proofs": list(opened.proofs),
+                "proofs": [proof.to_dict() for proof in opened.proofs],
             }
         )
         return
@@ -59,12 +58,12 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     rows += [("made by", manifest["command"])]
     rows += [("rebuilt from", f"{parent['digest']} ({_facts(parent)})") for parent in opened.parents]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
-    rows += [(f"proof {report['engine']}", str(report["verdict"])) for report in opened.proofs]
+    rows += [(f"proof {proof.engine}", proof.verdict) for proof in opened.proofs]
     if opened.race is not None:
-        rows += [("proof of speed", race.line(opened.race))]
+        rows += [("proof of speed", opened.race.line())]
     print_table(str(bundle), ("", _INTACT), rows, _INTACT)
-    for report in opened.proofs:
-        show_layers(report)
+    for proof in opened.proofs:
+        show_layers(proof)
 
 
 def _facts(parent: Mapping[str, Any]) -> str:

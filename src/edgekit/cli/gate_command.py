@@ -79,7 +79,7 @@ def gate(
     from edgekit.bundle import open_bundle
     from edgekit.core.artifacts import require_writable
     from edgekit.core.budget import seconds_of
-    from edgekit.core.reports import EvaluateReport, ProfileReport, race
+    from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.kpis import require_junit, words
     from edgekit.stages.judge import Judging, load_of
 
@@ -109,7 +109,7 @@ def gate(
             print(f"{name}: undecided: {reason}")
         for name in report.not_applicable:
             print(f"{name}: for another target, not judged")
-    if report.race is not None and (advice := race.advice(report.race)):
+    if report.race is not None and (advice := report.race.advice()):
         print(advice, file=sys.stderr)
     if report.run is not None:
         print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)

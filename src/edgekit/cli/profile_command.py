@@ -19,7 +19,7 @@ from edgekit.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.core.reports import Latency, ProfileReport
+    from edgekit.core.reports import Latency, ProfileReport, Traffic
 
 QueriesOption = Annotated[int, typer.Option(help="Queries that count; p99 needs 662, p99.9 needs 6636.")]
 WarmupOption = Annotated[int, typer.Option(help="Queries before them that do not.")]
@@ -137,8 +137,8 @@ def _cells(times: Latency) -> list[str]:
     return cells
 
 
-def _end(value: float | None) -> str:
-    return "?" if value is None else f"{value:.2f}"
+def _end(value: float | None, digits: int = 2) -> str:
+    return "?" if value is None else f"{value:.{digits}f}"
 
 
 def _lines(report: ProfileReport) -> list[str]:
@@ -150,24 +150,15 @@ def _lines(report: ProfileReport) -> list[str]:
         spread = report.speedup_interval
         ends = f" [{_end(spread.low)}, {_end(spread.high)}]" if spread is not None else ""
         lines.append(
-            f"{control_name(report.control['engine'])}: p50 {report.control['latency_ms']['p50']:.2f} ms; "
+            f"{control_name(report.control.engine)}: p50 {report.control.latency_ms.p50:.2f} ms; "
             f"the engine is {report.speedup_p50:.2f}x{ends} as fast"
         )
     if report.noise is not None:
         lines.append(
             f"noise of this machine: engine against itself {_end(report.noise.low)} to {_end(report.noise.high)}x"
         )
-    traffic = report.traffic or {}
-    if traffic:
-        lines.append(
-            f"throughput {traffic['throughput_hz']:.1f} queries a second"
-            + ("" if traffic["stable"] else "; warm-up did not settle")
-        )
-    if traffic.get("rate_hz") is not None:
-        lines.append(
-            f"asked {traffic['rate_hz']:g} Hz, kept {traffic['rate_kept_hz']:.3f} Hz; "
-            f"{traffic['late']} of {traffic['queries']} queries late; queueing p99 {traffic['queueing_p99_ms']:.2f} ms"
-        )
+    if report.traffic is not None:
+        lines += _traffic_lines(report.traffic)
     memory = report.memory_mib
     lines.append(
         f"peak memory {memory['peak_rss']:.0f} MiB (engine {memory['engine']:.0f} MiB), "
@@ -176,17 +167,29 @@ def _lines(report: ProfileReport) -> list[str]:
     return lines + _power_lines(report)
 
 
+def _traffic_lines(traffic: Traffic) -> list[str]:
+    settled = "" if traffic.stable else "; warm-up did not settle"
+    lines = []
+    if traffic.throughput_hz is not None:
+        lines.append(f"throughput {traffic.throughput_hz:.1f} queries a second{settled}")
+    if traffic.rate_hz is not None:
+        lines.append(
+            f"asked {traffic.rate_hz:g} Hz, kept {_end(traffic.rate_kept_hz, 3)} Hz; "
+            f"{traffic.late} of {traffic.queries} queries late; queueing p99 {_end(traffic.queueing_p99_ms)} ms"
+        )
+    return lines
+
+
 def _power_lines(report: ProfileReport) -> list[str]:
-    lines, power = [], report.power or {}
-    if power.get("mean_w") is not None:
-        lines.append(f"power ({power['scope']}): mean {power['mean_w']:.2f} W, peak {power['peak_w']:.2f} W")
-    clocks = power.get("clocks", {})
-    if clocks and clocks["locked"] is not True:
-        lines.append(f"clocks are not known to be locked: {clocks['reason']}")
-    if power.get("throttled"):
-        lines.append(f"throttled: {', '.join(power['throttle_reasons'])}")
+    lines, power = [], report.power
+    if power is not None and power.mean_w is not None:
+        lines.append(f"power ({power.scope}): mean {power.mean_w:.2f} W, peak {_end(power.peak_w)} W")
+    if power is not None and power.clocks is not None and power.clocks.locked is not True:
+        lines.append(f"clocks are not known to be locked: {power.clocks.reason}")
+    if power is not None and power.throttled:
+        lines.append(f"throttled: {', '.join(power.throttle_reasons)}")
     if report.leak is not None:
-        lines.append(f"leak test: {report.leak['verdict']}: {report.leak['reason']}")
+        lines.append(f"leak test: {report.leak.verdict}: {report.leak.reason}")
     return lines
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from edgekit.cli.console import print_table
-from edgekit.core.reports import LayerParity, VerifyReport
+from edgekit.core.reports import Achieved, EngineProof, LayerParity, VerifyReport
 
 _COUNTS = {
     "missed_layers": "wider than asked",
@@ -60,38 +59,34 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def show_summary(report: Mapping[str, Any]) -> None:
+def show_summary(proof: EngineProof) -> None:
     """How many layers of an engine compute in which type, against what its model asked for."""
-    achieved = report.get("achieved")
+    achieved = proof.achieved
     if achieved is None:
         return
     groups: dict[tuple[str, str], list[str]] = {}
-    for layer in achieved["layers"]:
-        if layer["wanted"]:
-            groups.setdefault((layer["wanted"], layer["achieved"] or "?"), []).append(layer["name"])
-    rows = [(*types, str(len(names)), _some(names, achieved["missed"])) for types, names in groups.items()]
-    print_table(_title(report), ("asked for", "achieved", "layers", "missed"), rows, "missed")
+    for layer in achieved.layers:
+        if layer.wanted:
+            groups.setdefault((layer.wanted, layer.achieved or "?"), []).append(layer.name)
+    rows = [(*types, str(len(names)), _some(names, achieved.missed)) for types, names in groups.items()]
+    print_table(_title(achieved), ("asked for", "achieved", "layers", "missed"), rows, "missed")
 
 
-def show_layers(report: Mapping[str, Any]) -> None:
+def show_layers(proof: EngineProof) -> None:
     """Every layer that was asked for a type, or that only rounds."""
-    achieved = report.get("achieved")
-    if achieved is None:
-        return
-    shown = [layer for layer in achieved["layers"] if layer["wanted"] or layer["name"] in achieved["unfused"]]
-    rows = [(layer["name"], layer["kind"], layer["wanted"] or "-", layer["achieved"] or "?") for layer in shown]
-    print_table(_title(report), ("layer", "kind", "asked for", "achieved"), rows)
+    if proof.achieved is not None:
+        header = ("layer", "kind", "asked for", "achieved")
+        print_table(_title(proof.achieved), header, proof.achieved.rows())
 
 
-def _title(report: Mapping[str, Any]) -> str:
-    achieved = report["achieved"]
-    counts = [f"{int(achieved['numbers'][name])} {what}" for name, what in _COUNTS.items() if achieved["numbers"][name]]
-    if achieved["unknown"]:
-        counts.append(f"{achieved['unknown']} not told")
-    return f"{achieved['precision']} layers: {achieved['verdict']}; {', '.join(counts) or 'all as asked'}"
+def _title(achieved: Achieved) -> str:
+    counts = [f"{int(achieved.numbers[name])} {what}" for name, what in _COUNTS.items() if achieved.numbers[name]]
+    if achieved.unknown:
+        counts.append(f"{achieved.unknown} not told")
+    return f"{achieved.precision} layers: {achieved.verdict}; {', '.join(counts) or 'all as asked'}"
 
 
-def _some(names: list[str], missed: list[str]) -> str:
+def _some(names: Sequence[str], missed: Sequence[str]) -> str:
     found = [name for name in names if name in missed]
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return ", ".join(found[:_NAMED]) + more

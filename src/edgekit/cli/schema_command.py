@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ OfOption = Annotated[
     typer.Option(
         "--of",
         help="spec; or a command: compress, sensitivity, evaluate, profile, verify, gate, history; "
-        "or a file of a bundle: bundle, manifest, predictions.",
+        "or a file of a bundle: bundle, manifest, parity, predictions.",
     ),
 ]
 
@@ -26,12 +26,13 @@ def schema(of: OfOption = "spec") -> None:
     from edgekit.bundle.manifest import Manifest
     from edgekit.core.decoded import PredictionsDocument
     from edgekit.core.errors import InputError
-    from edgekit.core.reports import DOCUMENTS, HistoryReport
+    from edgekit.core.reports import DOCUMENTS, EngineProof, HistoryReport
     from edgekit.core.spec import Spec
     from edgekit.core.suggest import allowed
 
-    documents: dict[str, type] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
-    documents |= {"bundle": Contents, "manifest": Manifest, "predictions": PredictionsDocument}
+    documents: dict[str, Any] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
+    documents |= {"bundle": Contents, "manifest": Manifest, "parity": tuple[EngineProof, ...]}
+    documents |= {"predictions": PredictionsDocument}
     if of not in documents:
         raise InputError(f"--of: no document {of!r}; {allowed(of, tuple(documents))}")
     print_json(TypeAdapter(documents[of]).json_schema())

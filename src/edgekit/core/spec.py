@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from edgekit.core import plugins, suggest
 from edgekit.core.golden import GOLDEN_FRAMES
+from edgekit.core.reports import KpiKind
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become parts of file names."""
@@ -209,7 +210,7 @@ class GoldenFrames(Section):
     )
 
 
-KPI_LIMITS = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
+KPI_LIMITS: tuple[KpiKind, ...] = ("min", "max", "max_drop", "baseline_drop", "baseline_ratio")
 
 
 class Kpi(Section):

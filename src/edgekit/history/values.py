@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
-from edgekit.core.reports import Difference, EvaluateReport, Interval, Latency, Metric, ProfileReport
+from edgekit.core.reports import Difference, Document, EvaluateReport, Interval, Latency, Metric, ProfileReport
 from edgekit.kpis.operation import operation
 
 _LONGEST = 250 - len(":high")  # MLflow's limit of a metric's name
@@ -117,7 +117,8 @@ def _of_profile(report: ProfileReport) -> Iterator[tuple[str, Value]]:
         between = at_work.interval or Interval(None, None)
         yield name, Value(at_work.value, False, at_work.metric.unit, "profile", between.low, between.high)
     for section in ("control", "traffic", "leak", "power"):
-        for name, number in _leaves(section, getattr(report, section) or {}):
+        part: Document | None = getattr(report, section)
+        for name, number in _leaves(section, {} if part is None else part.to_dict()):
             yield name, Value(number, None, "", "profile")
 
 
@@ -149,7 +150,7 @@ def parameters(evaluation: EvaluateReport, profile: ProfileReport | None, more: 
         "preprocess_hash": evaluation.preprocess_hash,
     }
     if profile is not None:
-        facts |= {"scenario": profile.scenario, "machine": profile.machine, "settings": profile.settings}
+        facts |= {"scenario": profile.scenario, "machine": profile.machine.to_dict(), "settings": _settings(profile)}
     return {key(name): text for name, text in _texts("", {**facts, **more}) if text}
 
 
@@ -161,6 +162,12 @@ def _texts(path: str, node: object) -> Iterator[tuple[str, str]]:
         yield path, str(node)
 
 
+def _settings(profile: ProfileReport) -> dict[str, object]:
+    found = profile.settings.to_dict()
+    del found["more"]
+    return found | dict(profile.settings.more)
+
+
 def same_data(evaluation: EvaluateReport) -> str:
     """Equal for runs whose accuracy can be compared."""
     return sha256_of([evaluation.dataset_hash or evaluation.dataset, evaluation.preprocess_hash])[:16]
@@ -170,6 +177,9 @@ def same_machine(profile: ProfileReport | None) -> str:
     """Equal for runs whose latency can be compared; what changes from hour to hour, such as the load, is left out."""
     if profile is None:
         return ""
-    facts = [str(profile.machine.get(name, "")) for name in ("system", "machine", "cpu", "cpus", "device")]
-    rate = (profile.traffic or {}).get("rate_hz")
+    machine, traffic = profile.machine, profile.traffic
+    cpus = "" if machine.cpus is None else str(machine.cpus)
+    # The last is the accelerator, which no profile names in its machine: runs of before have it so too.
+    facts = [machine.system, machine.machine, machine.cpu, cpus, ""]
+    rate = None if traffic is None else traffic.rate_hz
     return sha256_of([*facts, profile.scenario, *([] if rate is None else [rate])])[:16]

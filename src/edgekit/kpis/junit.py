@@ -38,7 +38,7 @@ def junit(report: GateReport) -> bytes:
     if report.baseline is not None:
         suite.add_property("baseline", report.baseline)
     for result in report.kpis:
-        case = TestCase(f"{words.title(result)} {result.limit['kind']}", classname=f"edgekit.kpis.{report.target}")
+        case = TestCase(f"{words.title(result)} {result.limit.kind}", classname=f"edgekit.kpis.{report.target}")
         case.system_out = _said(result)
         if result.verdict != "pass":
             kind = Skipped if result.allowed else Failure

@@ -34,8 +34,6 @@ PROFILE_METRICS = (
 )
 HOW = operation.HOW | building.HOW
 """The command that measures what not every profile has."""
-LOADS = "loads"
-"""The setting of a profile that says how often its engines were opened."""
 _EVEN = 1e-6
 _DRAWN = {"frame": "frames", "sequence": "sequences", "scene": "scenes", "drive": "drives"}
 
@@ -140,10 +138,10 @@ def _latencies(profile: ProfileReport) -> dict[str, Latency]:
 
 def _timing(name: str, profile: ProfileReport) -> dict[str, Any]:
     """Interval and sampling of a number of the profile; empty for sizes, which are exact."""
-    loads, latencies = profile.settings.get(LOADS, 1), _latencies(profile)
+    loads, latencies = profile.settings.loads, _latencies(profile)
     times = profile.times_ms.get(profile.engine, ())
     if name == "speedup_p50":
-        control = profile.times_ms.get((profile.control or {}).get("engine", ""), ())
+        control = () if profile.control is None else profile.times_ms.get(profile.control.engine, ())
         sampling = Sampling(profile.latency_ms.samples, "queries", CONFIDENCE, None, times, loads, control)
         return {"interval": profile.speedup_interval, "sampling": sampling}
     stage, _, rest = name.partition("_")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from edgekit.core.reports import Interval, Metric, ProfileReport
+from edgekit.core.reports import Interval, LeakReport, Metric, PowerReport, ProfileReport
 from edgekit.kpis.quantity import Measured, Sampling
 from edgekit.stats.percentiles import CONFIDENCE
 from edgekit.stats.shares import Share
@@ -50,7 +49,7 @@ def operation(profile: ProfileReport) -> dict[str, Measured]:
 
     Power and energy are those of a run of the engine alone: when engines take turns they would be of all of them.
     """
-    found = [*_traffic(profile), *_power(profile), *_heat(profile.power or {}), *_leak(profile.leak or {})]
+    found = [*_traffic(profile), *_power(profile), *_heat(profile.power), *_leak(profile.leak)]
     return {number.metric.name: number for number in found}
 
 
@@ -58,50 +57,50 @@ def _alone(profile: ProfileReport) -> str:
     """The traffic that the engine alone had; empty when engines took turns."""
     if profile.traffic is None:
         return ""
-    rate = profile.traffic.get("rate_hz")
+    rate = profile.traffic.rate_hz
     return profile.scenario if rate is None else f"{profile.scenario} at {rate:g} Hz"
 
 
 def _traffic(profile: ProfileReport) -> Iterable[Measured]:
-    traffic = profile.traffic or {}
-    late, queries = traffic.get("late"), traffic.get("queries")
-    if late is None or not queries:
+    traffic = profile.traffic
+    if traffic is None or traffic.late is None or not traffic.queries:
         return
     # Nothing is known of neighbours where all or none were late.
-    share = Share.correlated(late, queries, traffic.get("late_correlation") or 0.0)
-    sampling = Sampling(queries, "queries sent", CONFIDENCE, share=share)
-    yield Measured(LATE, late / queries, interval=share.interval(CONFIDENCE), sampling=sampling, under=_alone(profile))
+    share = Share.correlated(traffic.late, traffic.queries, traffic.late_correlation or 0.0)
+    sampling = Sampling(traffic.queries, "queries sent", CONFIDENCE, share=share)
+    value = traffic.late / traffic.queries
+    yield Measured(LATE, value, interval=share.interval(CONFIDENCE), sampling=sampling, under=_alone(profile))
 
 
 def _power(profile: ProfileReport) -> Iterable[Measured]:
-    power, traffic = profile.power or {}, _alone(profile)
-    readings = _readings(power)
-    if not traffic or readings < MIN_READINGS:
+    power, traffic = profile.power, _alone(profile)
+    if power is None or not traffic:
         return
-    under, sampling = f"{traffic}, {power['scope']}", Sampling(readings, "readings", CONFIDENCE)
-    for metric, key in ((MEAN, "mean_w"), (PEAK, "peak_w"), (ENERGY, "energy_j_per_query")):
-        if power.get(key) is not None:
-            yield Measured(metric, power[key], sampling=sampling, under=under)
+    readings = _readings(power)
+    if readings < MIN_READINGS:
+        return
+    under, sampling = f"{traffic}, {power.scope}", Sampling(readings, "readings", CONFIDENCE)
+    for metric, value in ((MEAN, power.mean_w), (PEAK, power.peak_w), (ENERGY, power.energy_j_per_query)):
+        if value is not None:
+            yield Measured(metric, value, sampling=sampling, under=under)
 
 
-def _readings(power: Mapping[str, Any]) -> int:
+def _readings(power: PowerReport) -> int:
     """How often the power of the scope was read; of several sensors, the one that was read least."""
-    parts = (power.get("scope") or "").split("+")
-    counts = [reader["samples"] for reader in power.get("readers", {}).values() if reader.get("scope") in parts]
-    return min(counts, default=0)
+    parts = (power.scope or "").split("+")
+    return min((reader.samples for reader in power.readers.values() if reader.scope in parts), default=0)
 
 
-def _heat(power: Mapping[str, Any]) -> Iterable[Measured]:
-    if power.get("throttled") is not None:
-        yield Measured(THROTTLED, float(power["throttled"]))
-    peaks = power.get("temperature_c", {}).get("peak", {})
-    if peaks:
-        yield Measured(TEMPERATURE, max(peaks.values()))
+def _heat(power: PowerReport | None) -> Iterable[Measured]:
+    if power is None:
+        return
+    if power.throttled is not None:
+        yield Measured(THROTTLED, float(power.throttled))
+    if power.temperature_c.peak:
+        yield Measured(TEMPERATURE, max(power.temperature_c.peak.values()))
 
 
-def _leak(leak: Mapping[str, Any]) -> Iterable[Measured]:
-    if leak:
-        sampling = Sampling(leak["queries"], "queries watched", leak["confidence"])
-        yield Measured(
-            LEAK, leak["slope_kib_per_1000"], interval=Interval(leak["low"], leak["high"]), sampling=sampling
-        )
+def _leak(leak: LeakReport | None) -> Iterable[Measured]:
+    if leak is not None:
+        sampling = Sampling(leak.queries, "queries watched", leak.confidence)
+        yield Measured(LEAK, leak.slope_kib_per_1000, interval=Interval(leak.low, leak.high), sampling=sampling)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.core.errors import SpecError
-from edgekit.core.reports import GateReport, Interval, Judgement, KpiResult
+from edgekit.core.reports import GateReport, Interval, Judgement, KpiKind, KpiLimit, KpiResult
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.core.suggest import allowed
 from edgekit.kpis.checks import contradiction
@@ -158,13 +158,10 @@ class _Judge:
             )
         return values[value]
 
-    def _result(self, kind: str, part: _Slice) -> KpiResult:
+    def _result(self, kind: KpiKind, part: _Slice) -> KpiResult:
         limit = getattr(self.kpi, kind)
-        described: dict[str, Any] = {"kind": kind, "value": limit}
-        if self.metric != self.name:
-            described["metric"] = self.metric
-        if part.number.under:
-            described["under"] = part.number.under
+        metric = None if self.metric == self.name else self.metric
+        described = KpiLimit(kind, limit, metric, part.number.under or None)
         if kind in ("min", "max"):
             number = part.number
             interval = interval_at(number, self.kpi.confidence, self.at)
@@ -173,7 +170,7 @@ class _Judge:
             margin = limit - number.value if kind == "max" else number.value - limit
         else:
             worse, interval, found, facts = self._worse(kind, part)
-            described |= facts
+            described = replace(described, **facts)
             decision, margin = _held(worse, interval, limit, found), limit - worse
         return KpiResult(
             self.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.core.reports import GateReport, race
+from edgekit.core.reports import GateReport
 from edgekit.kpis import words
 
 _SIGNS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
@@ -23,7 +23,7 @@ def markdown(report: GateReport) -> str:
         lines.append(_row([*cells, f"{_SIGNS[result.verdict]} {verdict}"]))
     reasons = [f"- **{_cell(words.title(r))}**: {_cell(r.reason)}" for r in report.kpis if r.reason]
     reasons += [f"- **{_cell(name)}** is undecided: {_cell(why)}" for name, why in report.unmeasured.items()]
-    advice = race.advice(report.race) if report.race is not None else ""
+    advice = report.race.advice() if report.race is not None else ""
     reasons += [f"- {_cell(advice)}"] if advice else []
     if reasons:
         lines += ["", *reasons]

@@ -15,7 +15,7 @@ def row(result: KpiResult) -> tuple[str, str, str, str, str]:
 
 def title(result: KpiResult) -> str:
     """The KPI's name, with its metric where that is another, and its slice."""
-    metric = f" ({result.limit['metric']})" if "metric" in result.limit else ""
+    metric = f" ({result.limit.metric})" if result.limit.metric is not None else ""
     where = f" [{result.where}]" if result.where else ""
     return f"{result.name}{metric}{where}"
 
@@ -23,21 +23,25 @@ def title(result: KpiResult) -> str:
 def value(result: KpiResult) -> str:
     """What was measured, with its interval where the limit is on the value itself."""
     found = f"{result.value:.4g}"
-    if result.interval is not None and result.limit["kind"] not in _DROPS:
+    if result.interval is not None and result.limit.kind not in _DROPS:
         found += f" {between(result.interval)}"
-    under = f" ({result.limit['under']})" if "under" in result.limit else ""
+    under = f" ({result.limit.under})" if result.limit.under is not None else ""
     return f"{found} {result.unit}".rstrip() + under
 
 
 def limit(result: KpiResult) -> str:
     """What it is held against; a drop comes with its interval and with what it is a drop from."""
-    kind, most = result.limit["kind"], result.limit["value"]
+    kind, most = result.limit.kind, result.limit.value
     if kind not in _DROPS:
         return f"{'>=' if kind == 'min' else '<='} {most:g}"
-    name = "ratio" if kind == "baseline_ratio" else "drop"
+    name, found = ("ratio", result.limit.ratio) if kind == "baseline_ratio" else ("drop", result.limit.drop)
     interval = "" if result.interval is None else f" {between(result.interval)}"
-    against = _DROPS[kind]
-    return f"{name} {result.limit[name]:.4f}{interval} <= {most:g} ({against} {result.limit[against]:.4f})"
+    of = result.limit.control if kind == "max_drop" else result.limit.baseline
+    return f"{name} {_number(found)}{interval} <= {most:g} ({_DROPS[kind]} {_number(of)})"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4f}"
 
 
 def between(interval: Interval) -> str:

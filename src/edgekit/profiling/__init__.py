@@ -14,7 +14,7 @@ from edgekit.profiling.latency import (
     measure_latency,
     time_inference,
 )
-from edgekit.profiling.leak import judge_growth, leak_test
+from edgekit.profiling.leak import assess_growth, leak_test
 from edgekit.profiling.memory import measure_memory
 from edgekit.profiling.scenarios import ConstantStream, Offline, Scenario, SingleStream, Timeline
 from edgekit.stats.openings import p50_ratio
@@ -39,11 +39,11 @@ __all__ = [
     "SingleStream",
     "Timed",
     "Timeline",
+    "assess_growth",
     "co_load",
     "drive",
     "early_stopping",
     "interval",
-    "judge_growth",
     "leak_test",
     "machine",
     "measure_latency",

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Any
+
+from edgekit.core.reports import MachineReport
 
 
-def machine() -> dict[str, Any]:
+def machine() -> MachineReport:
     """What the numbers were measured on."""
-    facts: dict[str, Any] = {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-    }
-    facts["cpu"] = _cpu_model()
-    facts["cpus"] = len(os.sched_getaffinity(0))
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    facts["governor"] = governor.read_text().strip() if governor.exists() else "unknown"
-    facts["load_average_1min"] = round(os.getloadavg()[0], 2)
-    return facts
+    return MachineReport(
+        system=platform.system(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        cpu=_cpu_model(),
+        cpus=len(os.sched_getaffinity(0)),
+        governor=governor.read_text().strip() if governor.exists() else "unknown",
+        load_average_1min=round(os.getloadavg()[0], 2),
+    )
 
 
 def _cpu_model() -> str:

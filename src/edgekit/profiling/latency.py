@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgekit.chain import Chain
 from edgekit.core.errors import InputError
-from edgekit.core.reports import Latency
+from edgekit.core.reports import Latency, Traffic
 from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Engine, in_turn
@@ -88,17 +87,11 @@ class Timed:
 
 @dataclass(frozen=True)
 class Driven:
-    """One engine under a scenario: latency by stage, every inference time as ``Timed.infer_ms``, traffic, timeline.
-
-    ``traffic`` has ``rate_hz`` (asked) and ``rate_kept_hz``, ``late`` (queries that were due while the one before
-    still ran), ``late_share`` and ``late_correlation`` (of neighbours; None when all or none were late),
-    ``queueing_p50_ms`` and ``queueing_p99_ms``, ``throughput_hz``, ``idle_gap_ms``, ``queries``, ``warmup`` (queries
-    that ran before) and ``stable`` (their times had settled); None: does not apply.
-    """
+    """One engine under a scenario: latency by stage, every inference time as ``Timed.infer_ms``, traffic, timeline."""
 
     stages: dict[str, Latency]
     infer_ms: Array
-    traffic: dict[str, Any]
+    traffic: Traffic
     timeline: Timeline
 
 
@@ -214,29 +207,27 @@ def _by_stage(times_ms: Array, loads: int = 1) -> dict[str, Latency]:
     return {name: summarise_openings(row, loads) for name, row in columns.items() if not np.isnan(row).any()}
 
 
-def _traffic(scenario: Scenario, timeline: Timeline) -> dict[str, Any]:
-    asked = scenario.rate_hz if isinstance(scenario, ConstantStream) else None
-    facts: dict[str, Any] = {
-        "rate_hz": asked,
-        "rate_kept_hz": None,
-        "late": None,
-        "late_share": None,
-        "late_correlation": None,
-        "queueing_p50_ms": None,
-        "queueing_p99_ms": None,
-        "throughput_hz": timeline.throughput_hz,
-        "idle_gap_ms": scenario.idle_gap_ms if isinstance(scenario, SingleStream) else None,
-        "queries": scenario.queries,
-        "warmup": timeline.warmup,
-        "stable": timeline.stable,
-    }
-    if asked is not None:
-        late = int(timeline.late.sum())
-        waits = summarise(timeline.queueing_ms)
-        facts |= {"rate_kept_hz": timeline.rate_hz, "late": late, "late_share": late / scenario.queries}
-        facts["late_correlation"] = neighbours_correlation(timeline.late)
-        facts |= {"queueing_p50_ms": waits.p50, "queueing_p99_ms": waits.p99}
-    return facts
+def _traffic(scenario: Scenario, timeline: Timeline) -> Traffic:
+    found = Traffic(
+        queries=scenario.queries,
+        throughput_hz=timeline.throughput_hz,
+        idle_gap_ms=scenario.idle_gap_ms if isinstance(scenario, SingleStream) else None,
+        warmup=timeline.warmup,
+        stable=timeline.stable,
+    )
+    if not isinstance(scenario, ConstantStream):
+        return found
+    late, waits = int(timeline.late.sum()), summarise(timeline.queueing_ms)
+    return replace(
+        found,
+        rate_hz=scenario.rate_hz,
+        rate_kept_hz=timeline.rate_hz,
+        late=late,
+        late_share=late / scenario.queries,
+        late_correlation=neighbours_correlation(timeline.late),
+        queueing_p50_ms=waits.p50,
+        queueing_p99_ms=waits.p99,
+    )
 
 
 def neighbours_correlation(events: Array) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core.errors import InputError
+from edgekit.core.reports import Growth, LeakReport
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Backend
 from edgekit.profiling._child import own_kib, run_alone
@@ -29,8 +30,8 @@ def leak_test(
     queries: int = 2000,
     limit_kib: float = 64.0,
     confidence: float = 0.95,
-) -> dict[str, Any]:
-    """Run one engine ``queries`` times in a fresh process and judge the growth of its memory.
+) -> LeakReport:
+    """Run one engine ``queries`` times in a fresh process and assess the growth of its memory.
 
     Args:
         engine: the engine's file.
@@ -41,8 +42,7 @@ def leak_test(
         confidence: of the interval.
 
     Returns:
-        What :func:`judge_growth` says, with ``queries``, and ``memory_kib``: pairs of queries run, and resident and
-        swapped KiB. Memory of an accelerator is not in it.
+        What :func:`assess_growth` says, with the readings. Memory of an accelerator is not in them.
 
     Raises:
         InputError: too few queries.
@@ -53,11 +53,12 @@ def leak_test(
     every = queries // READINGS
     readings = run_alone("leak", engine, config, feeds, {"queries": queries, "every": every})
     counts, kib = (np.array(column, np.float64) for column in zip(*readings, strict=True))
-    judged = judge_growth(counts, kib, limit_kib, confidence)
-    return judged | {"queries": queries, "memory_kib": [[int(count), int(size)] for count, size in readings]}
+    found = assess_growth(counts, kib, limit_kib, confidence)
+    read = tuple((int(count), int(size)) for count, size in readings)
+    return LeakReport(**found.to_dict(), queries=queries, memory_kib=read)
 
 
-def judge_growth(counts: Array, kib: Array, limit_kib: float, confidence: float = 0.95) -> dict[str, Any]:
+def assess_growth(counts: Array, kib: Array, limit_kib: float, confidence: float = 0.95) -> Growth:
     """Slope of memory over queries, and whether it is a leak.
 
     The first quarter is left out. The rest is averaged in 20 blocks, so that neighbours, which resemble each
@@ -73,9 +74,7 @@ def judge_growth(counts: Array, kib: Array, limit_kib: float, confidence: float 
         confidence: of the interval, between 0 and 1.
 
     Returns:
-        ``slope_kib_per_1000``, its ``low`` and ``high``, ``confidence``, ``limit_kib_per_1000``, ``verdict``
-        (``leak``: the whole interval is above the limit, and the growth in all above the 64 KiB that allocators
-        settle by; ``no leak``: none of the interval is above; else ``undecided``) and ``reason``.
+        The slope and the verdict; ``leak`` takes a growth in all of more than 64 KiB.
 
     Raises:
         InputError: too few readings, counts that do not grow, a limit or confidence that cannot be.
@@ -99,15 +98,7 @@ def judge_growth(counts: Array, kib: Array, limit_kib: float, confidence: float 
     verdict = "no leak" if high <= limit_kib else "undecided"
     if low > limit_kib and in_all_kib > SETTLING_KIB:
         verdict = "leak"
-    return {
-        "slope_kib_per_1000": slope,
-        "low": low,
-        "high": high,
-        "confidence": confidence,
-        "limit_kib_per_1000": limit_kib,
-        "verdict": verdict,
-        "reason": _reason(verdict, slope, low, high, limit_kib),
-    }
+    return Growth(slope, low, high, confidence, limit_kib, verdict, _reason(verdict, slope, low, high, limit_kib))
 
 
 def _reason(verdict: str, slope: float, low: float, high: float, limit_kib: float) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgekit.core.errors import InputError
-from edgekit.core.reports import LayerTime
+from edgekit.core.reports import LayerTime, PeaksReport
 from edgekit.engine import Engine, LayerEvent
 
 Bound = Literal["compute", "memory", "overhead"]
@@ -107,13 +107,13 @@ class Peaks:
         rate = next((rate for holds, rate in self.bandwidth if size <= holds), self.bandwidth[-1][1])
         return size / rate * 1e3
 
-    def to_dict(self) -> dict[str, Any]:
+    def report(self) -> PeaksReport:
         """For a report: GFLOP/s (int8: GOP/s) by dtype, GB/s by working set in MiB."""
-        return {
-            "gflops": {dtype: rate / 1e9 for dtype, rate in self.operations.items()},
-            "bandwidth_gb_s": {f"{size / 2**20:g}": rate / 1e9 for size, rate in self.bandwidth},
-            "threads": self.threads,
-        }
+        return PeaksReport(
+            gflops={dtype: rate / 1e9 for dtype, rate in self.operations.items()},
+            bandwidth_gb_s={f"{size / 2**20:g}": rate / 1e9 for size, rate in self.bandwidth},
+            threads=self.threads,
+        )
 
 
 def measure_peaks(engine: Engine, seconds: float = 0.2) -> Peaks:
@@ -213,7 +213,7 @@ def chart(layers: Iterable[LayerTime], peaks: Peaks) -> dict[str, Any]:
         for layer in layers
         if layer.flops and layer.bytes and layer.ms > 0
     ]
-    return {"peaks": peaks.to_dict(), "points": points}
+    return {"peaks": peaks.report().to_dict(), "points": points}
 
 
 def _limits(layer: LayerTime, peaks: Peaks) -> tuple[float | None, float | None]:

@@ -122,10 +122,9 @@ def _points(content: Content) -> Iterator[Point]:
             yield Point(kind, rung.name, rung.latency_ms.p50, rung.accuracy)
     if evaluation is None or profile is None or name is None:
         return
-    beside = profile.control or {}
-    control = beside.get("latency_ms", {}).get("p50")
-    if control is not None and evaluation.control is not None and name in evaluation.control:
-        yield Point("control", control_name(beside["engine"]), control, evaluation.control[name])
+    beside = profile.control
+    if beside is not None and evaluation.control is not None and name in evaluation.control:
+        yield Point("control", control_name(beside.engine), beside.latency_ms.p50, evaluation.control[name])
     found = evaluation.intervals.get(name)
     ends = (None, None) if found is None else (found.low, found.high)
     yield Point("candidate", profile.engine, profile.latency_ms.p50, evaluation.metrics[name], *ends)

@@ -23,13 +23,13 @@ def comparison(
         for name in headline
         if name in evaluation.metrics
     ]
-    control = profile.control or {}
-    latency = control.get("latency_ms", {})
+    control = profile.control
     for percentile in ("p50", "p90", "p99"):
         now = getattr(profile.latency_ms, percentile)
-        rows.append(_row(f"latency {percentile} (ms)", latency.get(percentile), now, "{:.2f}"))
-    rows.append(_row("engine size (MiB)", control.get("size_mib"), profile.size_mib, "{:.2f}"))
-    memory = control.get("memory_mib", {})
+        then = None if control is None else getattr(control.latency_ms, percentile)
+        rows.append(_row(f"latency {percentile} (ms)", then, now, "{:.2f}"))
+    rows.append(_row("engine size (MiB)", None if control is None else control.size_mib, profile.size_mib, "{:.2f}"))
+    memory = {} if control is None else control.memory_mib
     rows.append(_row("peak memory (MiB)", memory.get("peak_rss"), profile.memory_mib["peak_rss"], "{:.0f}"))
     if gate is not None:
         rows.append(("gate", "", gate.verdict.upper(), f"{len(gate.kpis)} KPIs"))

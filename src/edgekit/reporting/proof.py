@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from edgekit.core.reports import Agreement, LayerParity, LayersReport, OutputParity, VerifyReport, race
+from edgekit.core.reports import Agreement, EngineProof, LayerParity, LayersReport, OutputParity, VerifyReport
 from edgekit.reporting import words
 
 LAYERS = 5
@@ -26,15 +25,9 @@ class Proof:
     race: str = ""
 
     @classmethod
-    def read(cls, found: Mapping[str, Any]) -> Proof:
+    def of(cls, found: EngineProof) -> Proof:
         """From an element of ``parity.json``."""
-        raced = found.get("race")
-        line = "" if raced is None else race.line(raced)
-        if "outputs" not in found:
-            return cls(None, str(found["reason"]), line)
-        from pydantic import TypeAdapter
-
-        return cls(TypeAdapter(VerifyReport).validate_python(found), race=line)
+        return cls(found.parity(), found.reason, "" if found.race is None else found.race.line())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from edgekit.core.reports import ProfileReport, race
+from edgekit.core.reports import LeakReport, PowerReport, ProfileReport, Settings
 from edgekit.reporting import words
 from edgekit.reporting.content import Content
 
@@ -28,8 +28,8 @@ def groups(content: Content) -> list[tuple[str, Facts]]:
             "intervals": asdict(evaluation.bootstrap) if evaluation.bootstrap else None,
         }
     if profile is not None:
-        found["Timing"] = {"engine": profile.engine, "scenario": profile.scenario, **profile.settings}
-        found["Machine"] = profile.machine
+        found["Timing"] = {"engine": profile.engine, "scenario": profile.scenario, **_settings(profile.settings)}
+        found["Machine"] = profile.machine.to_dict()
     rows = [(title, words.facts(values)) for title, values in found.items()]
     return [(title, facts) for title, facts in rows if facts]
 
@@ -40,42 +40,49 @@ def resources(profile: ProfileReport | None) -> list[tuple[str, Facts]]:
         return []
     found = {
         "Memory (MiB)": profile.memory_mib,
-        "Leak test": _leak(profile.leak or {}),
+        "Leak test": _leak(profile.leak),
         "Power and clocks": _power(profile.power),
-        "Traffic": profile.traffic,
+        "Traffic": profile.traffic and profile.traffic.to_dict(),
     }
     rows = [(title, words.facts(values or {})) for title, values in found.items()]
     return [(title, facts) for title, facts in rows if facts]
 
 
-def _leak(found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _settings(found: Settings) -> Mapping[str, Any]:
+    """What was run, and what the backend says of itself, as one list."""
+    values = found.to_dict()
+    del values["more"]
+    return values | dict(found.more)
+
+
+def _leak(found: LeakReport | None) -> Mapping[str, Any]:
     """Growth, its interval and the limit in words with their unit; the readings are left out."""
-    left = {key: value for key, value in found.items() if key not in _GROWTH}
+    if found is None:
+        return {}
     unit = "KiB per 1000 queries"
-    if (slope := found.get("slope_kib_per_1000")) is not None:
-        grows = f"{_tenths(slope)} {unit}"
-        if "low" in found and "high" in found:
-            sure = f", at {found['confidence']:.0%} confidence" if "confidence" in found else ""
-            grows += f" ({_tenths(found['low'])} to {_tenths(found['high'])}{sure})"
-        left["growth"] = grows
-    if (limit := found.get("limit_kib_per_1000")) is not None:
-        left["limit"] = f"{limit:g} {unit}"
-    return left
+    ends = f"{_tenths(found.low)} to {_tenths(found.high)}, at {found.confidence:.0%} confidence"
+    return {
+        "verdict": found.verdict,
+        "queries": found.queries,
+        "growth": f"{_tenths(found.slope_kib_per_1000)} {unit} ({ends})",
+        "limit": f"{found.limit_kib_per_1000:g} {unit}",
+    }
 
 
 def _tenths(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}"  # + 0.0: never -0.0
 
 
-_GROWTH = ("memory_kib", "slope_kib_per_1000", "low", "high", "confidence", "limit_kib_per_1000", "reason")
-
-
-def _power(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _power(found: PowerReport | None) -> Mapping[str, Any]:
     """What was measured: without the sensors that this machine lacks, empty when nothing is left."""
-    left = {key: value for key, value in (found or {}).items() if key not in ("unavailable", "queries", "rate_hz")}
-    if isinstance(clocks := left.get("clocks"), Mapping) and clocks.get("locked") is None:
+    if found is None:
+        return {}
+    left = {key: value for key, value in found.to_dict().items() if key not in ("unavailable", "queries", "rate_hz")}
+    if found.clocks is not None and found.clocks.locked is None:
         del left["clocks"]
-    return left if any(value not in (None, [], (), {}, "") for value in left.values()) else {}
+    temperatures = any(left["temperature_c"].values())
+    rest = (value for key, value in left.items() if key != "temperature_c")
+    return left if temperatures or any(value not in (None, (), {}) for value in rest) else {}
 
 
 def warnings(content: Content) -> list[str]:
@@ -83,7 +90,7 @@ def warnings(content: Content) -> list[str]:
     texts = [text for report in (content.evaluation, content.gate) if report is not None for text in report.warnings]
     if content.gate is not None:
         texts += [f"{name} is undecided: {reason}" for name, reason in content.gate.unmeasured.items()]
-        texts += filter(None, [race.advice(content.gate.race)] if content.gate.race is not None else [])
+        texts += filter(None, [content.gate.race.advice()] if content.gate.race is not None else [])
     found = [f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts)]
     found += _of_profile(content.profile) if content.profile is not None else ()
     calibration = content.provenance.get("calibration")
@@ -93,18 +100,17 @@ def warnings(content: Content) -> list[str]:
 
 
 def _of_profile(profile: ProfileReport) -> Iterator[str]:
-    machine, power = profile.machine, profile.power or {}
-    clocks = power.get("clocks")
-    if isinstance(clocks, Mapping) and clocks.get("locked") is not True:
-        state = "were not locked" if clocks.get("locked") is False else "may have moved"
-        yield f"Clocks {state}: {clocks.get('reason') or 'nothing was read of them'}. Times vary from run to run."
-    elif not clocks and machine.get("governor") not in (None, "unknown", "performance"):
-        yield f"Clocks were not locked: governor {machine['governor']}. Times vary from run to run."
-    if power.get("throttled"):
-        reasons = ", ".join(map(str, power.get("throttle_reasons", ()))) or "reason not told"
-        yield f"The chip was throttled during the run ({reasons})."
-    load, cpus = machine.get("load_average_1min"), machine.get("cpus")
-    if isinstance(load, int | float) and isinstance(cpus, int) and load > max(1.0, cpus / 2):
+    machine, power = profile.machine, profile.power
+    clocks = None if power is None else power.clocks
+    if clocks is not None and clocks.locked is not True:
+        state = "were not locked" if clocks.locked is False else "may have moved"
+        yield f"Clocks {state}: {clocks.reason or 'nothing was read of them'}. Times vary from run to run."
+    elif clocks is None and machine.governor not in ("unknown", "performance"):
+        yield f"Clocks were not locked: governor {machine.governor}. Times vary from run to run."
+    if power is not None and power.throttled:
+        yield f"The chip was throttled during the run ({', '.join(power.throttle_reasons) or 'reason not told'})."
+    load, cpus = machine.load_average_1min, machine.cpus
+    if load is not None and cpus is not None and load > max(1.0, cpus / 2):
         yield f"The machine was busy: load {load:g} on {cpus} CPUs."
     noise = profile.noise
     if noise is not None and noise.low is not None and noise.high is not None and not noise.low <= 1 <= noise.high:

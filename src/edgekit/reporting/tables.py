@@ -89,15 +89,15 @@ def p_of(found: Difference | None) -> str:
 
 
 def _cost(profile: ProfileReport) -> Iterator[Compared]:
-    control = profile.control or {}
-    before, after = control.get("latency_ms", {}), profile.latency_ms
+    control, after = profile.control, profile.latency_ms
     for key, name in PERCENTILES.items():
         value = getattr(after, key)
         if value is not None:
             speedup = profile.speedup_interval if key == "p50" else None
-            yield _ratio(f"latency {name} (ms)", before.get(key), value, after.intervals.get(key), speedup)
-    yield _ratio("engine size (MiB)", control.get("size_mib"), profile.size_mib)
-    memory = control.get("memory_mib", {})
+            before = None if control is None else getattr(control.latency_ms, key)
+            yield _ratio(f"latency {name} (ms)", before, value, after.intervals.get(key), speedup)
+    yield _ratio("engine size (MiB)", None if control is None else control.size_mib, profile.size_mib)
+    memory = {} if control is None else control.memory_mib
     for key, name in (("peak_rss", "peak memory (MiB)"), ("engine", "memory of the engine (MiB)")):
         if key in profile.memory_mib:
             yield _ratio(name, memory.get(key), profile.memory_mib[key])

@@ -33,9 +33,9 @@ def latency_limits(gate: GateReport | None) -> list[Limit]:
     """The ``latency_*_ms`` KPIs with an upper limit in milliseconds."""
     kpis = gate.kpis if gate is not None else ()
     return [
-        Limit(name.removeprefix("latency_").removesuffix("_ms"), float(kpi.limit["value"]))
+        Limit(name.removeprefix("latency_").removesuffix("_ms"), kpi.limit.value)
         for kpi in kpis
-        if (name := metric_of(kpi)).startswith("latency_") and kpi.limit["kind"] == "max"
+        if (name := metric_of(kpi)).startswith("latency_") and kpi.limit.kind == "max"
     ]
 
 

@@ -98,7 +98,7 @@ def key_facts(content: Content) -> tuple[str, ...]:
 
 def ordered(kpis: tuple[KpiResult, ...]) -> list[KpiResult]:
     """Failed first, then undecided, then passed; the closest to its limit first within each."""
-    return sorted(kpis, key=lambda kpi: (ORDER.index(kpi.verdict), kpi.margin / (abs(kpi.limit["value"]) or 1)))
+    return sorted(kpis, key=lambda kpi: (ORDER.index(kpi.verdict), kpi.margin / (abs(kpi.limit.value) or 1)))
 
 
 def kpi_rows(content: Content) -> list[KpiRow]:
@@ -136,22 +136,22 @@ def _margin(kpi: KpiResult, end: float | None) -> float | None:
     """The margin if the judged number (the value, a drop or a ratio) were ``end``."""
     if end is None:
         return None
-    limit = float(kpi.limit["value"])
-    return end - limit if kpi.limit["kind"] == "min" else limit - end
+    limit = float(kpi.limit.value)
+    return end - limit if kpi.limit.kind == "min" else limit - end
 
 
 def metric_of(kpi: KpiResult) -> str:
     """What is judged: a KPI may have a name of its own."""
-    return str(kpi.limit.get("metric", kpi.name))
+    return kpi.limit.metric or kpi.name
 
 
 def unit_of(kpi: KpiResult) -> str:
     """The unit of the judged number; a ratio has none."""
-    return "" if "ratio" in kpi.limit else kpi.unit
+    return "" if kpi.limit.ratio is not None else kpi.unit
 
 
 def _measured(kpi: KpiResult) -> str:
-    value, drop, ratio = words.number(kpi.value, kpi.unit), kpi.limit.get("drop"), kpi.limit.get("ratio")
+    value, drop, ratio = words.number(kpi.value, kpi.unit), kpi.limit.drop, kpi.limit.ratio
     if drop is not None:
         return f"{value} ({words.number(abs(drop), kpi.unit)} {'worse' if drop > 0 else 'better'})"
     return value if ratio is None else f"{value} ({words.times_baseline(kpi, ratio)})"
@@ -159,10 +159,10 @@ def _measured(kpi: KpiResult) -> str:
 
 def _interval(kpi: KpiResult) -> str:
     """The interval of what is judged: of the drop, of the ratio or of the value itself."""
-    if "drop" in kpi.limit:
+    if kpi.limit.drop is not None:
         return words.worsening(kpi.interval)
     found = words.interval(kpi.interval)
-    return words.times_baseline(kpi, kpi.limit["ratio"], found) if found and "ratio" in kpi.limit else found
+    return words.times_baseline(kpi, kpi.limit.ratio, found) if found and kpi.limit.ratio is not None else found
 
 
 def _step(content: Content, kpi: KpiResult) -> Step:

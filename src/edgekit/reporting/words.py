@@ -74,9 +74,7 @@ def times_baseline(kpi: KpiResult, ratio: float, form: str = "") -> str:
     """
     text = form or number(ratio)
     return (
-        f"1/{text.replace(' to ', ' to 1/')} of the baseline's"
-        if kpi.limit.get("higher")
-        else f"{text} times the baseline's"
+        f"1/{text.replace(' to ', ' to 1/')} of the baseline's" if kpi.limit.higher else f"{text} times the baseline's"
     )
 
 
@@ -114,18 +112,16 @@ def amount(value: float | None, unit: str) -> str:
 
 def limit(kpi: KpiResult) -> str:
     """What had to hold, e.g. ``at most 0.01 below FP32 (0.7199)``."""
-    kind, most = kpi.limit["kind"], f"{kpi.limit['value']:g} {kpi.unit}".rstrip()
+    kind, most = kpi.limit.kind, f"{kpi.limit.value:g} {kpi.unit}".rstrip()
     if kind == "min":
         return f"at least {most}"
     if kind == "max":
         return f"at most {most}"
-    name = "control" if kind == "max_drop" else "baseline"
-    against = f"{'FP32' if kind == 'max_drop' else 'the baseline'} ({number(kpi.limit.get(name), kpi.unit)})"
+    of = number(kpi.limit.control if kind == "max_drop" else kpi.limit.baseline, kpi.unit)
+    against = f"{'FP32' if kind == 'max_drop' else 'the baseline'} ({of})"
     if kind == "baseline_ratio":
-        share = times_baseline(kpi, kpi.limit["value"], f"{kpi.limit['value']:g}")
-        return (
-            f"{'at least' if kpi.limit.get('higher') else 'at most'} {share} ({number(kpi.limit.get(name), kpi.unit)})"
-        )
+        share = times_baseline(kpi, kpi.limit.value, f"{kpi.limit.value:g}")
+        return f"{'at least' if kpi.limit.higher else 'at most'} {share} ({of})"
     return f"at most {most} worse than {against}"
 
 

@@ -7,7 +7,8 @@ piece of work and sums up what they saw.
 
 from __future__ import annotations
 
-from edgekit.sensors._clocks import ClockSources, ClockState, clock_state
+from edgekit.core.reports.power import ClockState
+from edgekit.sensors._clocks import ClockSources, clock_state
 from edgekit.sensors._reader import PollingReader, Reader, Reading, Recording, SensorConfig
 from edgekit.sensors._recorder import Recorder, probe
 from edgekit.sensors._samples import Samples, Scope, Total

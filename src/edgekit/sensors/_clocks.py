@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from edgekit.core.reports.power import Clock, ClockState
 from edgekit.sensors import _sysfs
 
 _TIMEOUT_S = 20
@@ -21,44 +21,6 @@ class ClockSources:
     root: Path = Path("/sys")
     nvpmodel: tuple[str, ...] = ("nvpmodel", "-q")
     jetson_clocks: tuple[str, ...] = ("jetson_clocks", "--show")
-
-
-@dataclass(frozen=True)
-class Clock:
-    """One clock: its governor, the limits set for it, and its value now, in MHz."""
-
-    governor: str
-    min_mhz: float
-    max_mhz: float
-    current_mhz: float | None
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it can have one value only."""
-        return self.min_mhz == self.max_mhz or self.governor == "userspace"
-
-
-@dataclass(frozen=True)
-class ClockState:
-    """The clocks at one moment.
-
-    ``locked``: True when no clock can move, False when one can, None when that cannot be seen;
-    ``reason`` says why.  ``mode`` is the power mode of a Jetson, ``emc_locked`` whether
-    jetson_clocks holds the memory's clock.  ``throttle_counts`` are events since the machine started.
-    """
-
-    locked: bool | None
-    reason: str
-    clocks: Mapping[str, Clock] = field(default_factory=dict)
-    mode: str | None = None
-    emc_locked: bool | None = None
-    boost: bool | None = None
-    temperature_c: Mapping[str, float] = field(default_factory=dict)
-    throttle_counts: Mapping[str, int] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, strings, numbers, booleans and None."""
-        return asdict(self)
 
 
 def clock_state(sources: ClockSources | None = None) -> ClockState:
@@ -81,8 +43,8 @@ def clock_state(sources: ClockSources | None = None) -> ClockState:
         mode=parse_nvpmodel(_output(sources.nvpmodel) or ""),
         emc_locked=emc_locked,
         boost=boost,
-        temperature_c=_sysfs.temperatures_c(sources.root),
-        throttle_counts=_sysfs.throttle_counts(sources.root),
+        temperature_c=dict(_sysfs.temperatures_c(sources.root)),
+        throttle_counts=dict(_sysfs.throttle_counts(sources.root)),
     )
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from typing_extensions import Self
@@ -14,9 +13,18 @@ from typing_extensions import Self
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, EnvironmentFault, InputError, MissingRequirement
 from edgekit.core.probes import Probe
+from edgekit.core.reports.power import (
+    ClockRange,
+    ClocksReport,
+    ClockState,
+    PowerReport,
+    SensorReport,
+    TemperatureReport,
+    Watts,
+)
 from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array
-from edgekit.sensors._clocks import ClockSources, ClockState, clock_state
+from edgekit.sensors._clocks import ClockSources, clock_state
 from edgekit.sensors._reader import Reader, Recording, SensorConfig, checked_rate
 from edgekit.sensors._samples import Samples, Total
 
@@ -82,12 +90,8 @@ class Recorder:
         self._stack.close()
         self._after = clock_state(self._sources)
 
-    def report(self, queries: int) -> dict[str, Any]:
-        """The content of ``ProfileReport.power``; ``queries`` ran inside the block.
-
-        ``mean_w``, ``peak_w``, ``energy_j`` and ``energy_j_per_query`` are those of ``scope``, the widest
-        that was measured (``gpu+cpu`` is their sum), None when no sensor knows a whole.  ``temperature_c``
-        and ``clocks["during"]`` are by ``sensor/name``.  ``throttled`` is None when no sensor can tell.
+    def report(self, queries: int) -> PowerReport:
+        """What was seen while ``queries`` ran inside the block.
 
         Raises:
             InputError: ``queries`` is below 1, or the block has not ended.
@@ -102,22 +106,23 @@ class Recorder:
         samples = self._samples()
         totals = {name: total for name, found in samples.items() if (total := self._readers[name].total(found.rails))}
         scope, whole = _whole(samples, totals)
-        energy_j = whole["energy_j"]
         reasons = sorted({reason for found in samples.values() for row in found.throttled for reason in row or ()})
         tells = any(row is not None for found in samples.values() for row in found.throttled)
-        return {
-            "readers": {name: _summary(found, totals.get(name)) for name, found in samples.items()},
-            "scope": scope,
-            **whole,
-            "energy_j_per_query": None if energy_j is None else energy_j / queries,
-            "queries": queries,
-            "rate_hz": self._rate_hz,
-            "clocks": self._clocks(samples),
-            "temperature_c": _temperatures(samples),
-            "throttled": bool(reasons) if tells else None,
-            "throttle_reasons": reasons,
-            "unavailable": dict(self._unavailable),
-        }
+        return PowerReport(
+            readers={name: _summary(found, totals.get(name)) for name, found in samples.items()},
+            scope=scope,
+            mean_w=whole.mean_w,
+            peak_w=whole.peak_w,
+            energy_j=whole.energy_j,
+            energy_j_per_query=None if whole.energy_j is None else whole.energy_j / queries,
+            queries=queries,
+            rate_hz=self._rate_hz,
+            clocks=self._clocks(samples),
+            temperature_c=_temperatures(samples),
+            throttled=bool(reasons) if tells else None,
+            throttle_reasons=tuple(reasons),
+            unavailable=dict(self._unavailable),
+        )
 
     def _refuse(self, name: str, error: DataError | EnvironmentFault) -> None:
         if name not in self._asked:
@@ -138,27 +143,17 @@ class Recorder:
                 self._unavailable[name] = f"failed on the way: {error}"
         return found
 
-    def _clocks(self, samples: Mapping[str, Samples]) -> dict[str, Any]:
+    def _clocks(self, samples: Mapping[str, Samples]) -> ClocksReport:
         assert self._before is not None
         assert self._after is not None
         during = {
-            f"{name}/{unit}": {
-                "min": float(np.nanmin(mhz)),
-                "mean": float(np.nanmean(mhz)),
-                "max": float(np.nanmax(mhz)),
-            }
+            f"{name}/{unit}": ClockRange(float(np.nanmin(mhz)), float(np.nanmean(mhz)), float(np.nanmax(mhz)))
             for name, found in samples.items()
             for unit, mhz in found.clock_mhz.items()
         }
         # The state that is worse decides: unlocked, then not known, then locked.
         worse = min((self._before, self._after), key=lambda state: (False, None, True).index(state.locked))
-        return {
-            "locked": worse.locked,
-            "reason": worse.reason,
-            "before": self._before.to_dict(),
-            "during": during,
-            "after": self._after.to_dict(),
-        }
+        return ClocksReport(worse.locked, worse.reason, self._before, self._after, during)
 
 
 def _reader(name: str, configs: Mapping[str, SensorConfig]) -> Reader:
@@ -166,7 +161,7 @@ def _reader(name: str, configs: Mapping[str, SensorConfig]) -> Reader:
     return config.reader()
 
 
-def _whole(samples: Mapping[str, Samples], totals: Mapping[str, Total]) -> tuple[str | None, dict[str, float | None]]:
+def _whole(samples: Mapping[str, Samples], totals: Mapping[str, Total]) -> tuple[str | None, Watts]:
     """The widest scope that is known, and its power and energy."""
     by_scope: dict[str, list[tuple[Samples, Total]]] = {}
     for name, total in totals.items():
@@ -177,44 +172,40 @@ def _whole(samples: Mapping[str, Samples], totals: Mapping[str, Total]) -> tuple
     for scope in WIDTH:
         if scope in chosen:
             return scope, _sums([chosen[scope]])
-    return None, {"mean_w": None, "peak_w": None, "energy_j": None}
+    return None, Watts()
 
 
-def _sums(parts: Sequence[tuple[Samples, Total]]) -> dict[str, float | None]:
+def _sums(parts: Sequence[tuple[Samples, Total]]) -> Watts:
     times_s: Array = np.unique(np.concatenate([samples.time_s for samples, _ in parts]))
     watts = sum(samples.watts_at(rail, times_s) for samples, total in parts for rail in total.rails)
     mean_w = sum(samples.mean_w(rail) for samples, total in parts for rail in total.rails)
     energy_j = sum(samples.energy_j(rail) for samples, total in parts for rail in total.rails)
-    return {"mean_w": _known(mean_w), "peak_w": _known(float(np.max(watts))), "energy_j": _known(energy_j)}
+    return Watts(_known(mean_w), _known(float(np.max(watts))), _known(energy_j))
 
 
-def _summary(samples: Samples, total: Total | None) -> dict[str, Any]:
-    return {
-        "samples": len(samples.time_s),
-        "seconds": samples.seconds,
-        "scope": total.scope if total else None,
-        "total": list(total.rails) if total else [],
-        "rails": {
-            rail: {
-                "mean_w": _known(samples.mean_w(rail)),
-                "peak_w": _known(samples.peak_w([rail])),
-                "energy_j": _known(samples.energy_j(rail)),
-            }
+def _summary(samples: Samples, total: Total | None) -> SensorReport:
+    return SensorReport(
+        samples=len(samples.time_s),
+        seconds=samples.seconds,
+        scope=total.scope if total else None,
+        total=tuple(total.rails) if total else (),
+        rails={
+            rail: Watts(_known(samples.mean_w(rail)), _known(samples.peak_w([rail])), _known(samples.energy_j(rail)))
             for rail in samples.rails
         },
-        "load_percent": {unit: float(np.nanmean(load)) for unit, load in samples.load_percent.items()},
-        "peak_memory_mib": {name: float(np.nanmax(mib)) for name, mib in samples.memory_mib.items()},
-    }
+        load_percent={unit: float(np.nanmean(load)) for unit, load in samples.load_percent.items()},
+        peak_memory_mib={name: float(np.nanmax(mib)) for name, mib in samples.memory_mib.items()},
+    )
 
 
-def _temperatures(samples: Mapping[str, Samples]) -> dict[str, dict[str, float]]:
+def _temperatures(samples: Mapping[str, Samples]) -> TemperatureReport:
     found: dict[str, dict[str, float]] = {"before": {}, "peak": {}, "after": {}}
     for name, seen in samples.items():
         for zone, celsius in seen.temperature_c.items():
             known = celsius[~np.isnan(celsius)]
             for when, value in (("before", known[0]), ("peak", known.max()), ("after", known[-1])):
                 found[when][f"{name}/{zone}"] = float(value)
-    return found
+    return TemperatureReport(**found)
 
 
 def _known(value: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from edgekit.core.artifacts import sha256_file, write_json
 from edgekit.core.errors import SpecError
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
+from edgekit.core.reports import EngineProof
 from edgekit.core.spec import ParityLimits, Spec
 from edgekit.core.tensors import TensorSpec
 from edgekit.core.workspace import Stage, Workspace
@@ -99,15 +100,15 @@ def make_engines(
         CheckFailed: an engine does not compute what its typed model says.
     """
     unrunnable = backend.runs_elsewhere()
-    reports: list[dict[str, Any]] = []
+    proofs: list[EngineProof] = []
     engines = {precision: folder / f"{precision}{backend.suffix}" for precision in models}
     for precision, file in engines.items():
         backend.build(models[precision], file, progress)
-        made, asked = (file, models[precision]), None if reports else judge
-        reports.append(prove.prove(backend, made, precision, golden, unrunnable, progress, limits, asked))
+        made, asked = (file, models[precision]), None if proofs else judge
+        proofs.append(prove.prove(backend, made, precision, golden, unrunnable, progress, limits, asked))
     found = None if unrunnable else race.race(backend, engines, golden, progress)
-    reports[0]["race"] = None if found is None else found.to_dict()
-    write_json(folder / "parity.json", reports)
+    proofs[0] = replace(proofs[0], race=found)
+    write_json(folder / "parity.json", [proof.to_dict() for proof in proofs])
 
 
 def _judge(spec: Spec, compressed: Compressed) -> Judge:

@@ -104,7 +104,7 @@ def gate(
         verdict = "undecided" if report.verdict == "pass" and not allowed else report.verdict
         report = replace(report, unmeasured=missed, verdict=verdict)
     warnings = (*(evaluated.warnings if evaluated is not None else ()), *unjudged)
-    report = replace(report, warnings=warnings, race=None if bundle.race is None else dict(bundle.race))
+    report = replace(report, warnings=warnings, race=bundle.race)
     if book is None or evaluated is None or profiled is None:  # half a run is no run to compare later ones with
         return Judged(report, evaluated, profiled)
     run = _record(bundle, book, evaluated, profiled, report, fresh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from edgekit.chain import Chain
 from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError
 from edgekit.core.progress import Progress
-from edgekit.core.reports import EvaluateReport, Interval, LayerTime, ProfileReport
+from edgekit.core.reports import (
+    ControlProfile,
+    EvaluateReport,
+    Interval,
+    LayerTime,
+    PeaksReport,
+    ProfileReport,
+    Settings,
+)
 from edgekit.core.tensors import Arrays
 from edgekit.data import Sample
 from edgekit.data.images import Images
@@ -107,11 +115,10 @@ def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
             report = _in_turn(bundle, _timed(bundle, None, samples, how, progress), samples)
         else:
             report = _driven(bundle, samples, how.scenario, progress)
-    power = recorder.report(int(report.settings["queries"]))
+    power = recorder.report(report.settings.queries)
     if how.scenario is None:
-        power["energy_j_per_query"] = None  # engines took turns: the energy is not of one of them
-    report.settings["co_load"] = how.busy
-    report = replace(report, power=power)
+        power = replace(power, energy_j_per_query=None)  # engines took turns: the energy is not of one of them
+    report = replace(report, power=power, settings=replace(report.settings, co_load=how.busy))
     if how.budget.left > 0:
         report = _with_memory(bundle, report, samples, progress)
     return _in_detail(bundle, report, samples, how, progress)
@@ -231,7 +238,7 @@ def _in_turn(bundle: Bundle, timed: Timed, samples: list[Sample]) -> ProfileRepo
         kept[control.file] = timed.infer_ms[control.file]
         speedup = infer.p50 / timed.stages[candidate]["infer"].p50
         spread = _ratio(timed, control.file, candidate)
-        beside = {"engine": control.file, "latency_ms": asdict(infer), "size_mib": _size_mib(bundle, control.file)}
+        beside = ControlProfile(control.file, infer, _size_mib(bundle, control.file))
     return ProfileReport(
         bundle=bundle.identity,
         engine=candidate,
@@ -291,7 +298,7 @@ def _driven(bundle: Bundle, samples: list[Sample], scenario: Scenario, progress:
         times_ms={candidate: _rounded(driven.infer_ms)},
         scenario=scenario.name,
         traffic=driven.traffic,
-        settings={"queries": scenario.queries, "frames": len(samples)} | described,
+        settings=Settings.of(described, scenario.queries, len(samples)),
         machine=profiling.machine(),
         built=bundle.built,
     )
@@ -303,7 +310,7 @@ def _with_memory(bundle: Bundle, report: ProfileReport, samples: list[Sample], p
         own = _memory(bundle, report.engine, samples)
         advance()
         if beside is not None:
-            beside = {**beside, "memory_mib": _memory(bundle, beside["engine"], samples)}
+            beside = replace(beside, memory_mib=_memory(bundle, beside.engine, samples))
             advance()
     return replace(report, memory_mib=own, control=beside)
 
@@ -315,8 +322,7 @@ def _in_detail(
     if how.layers or how.trace is not None:
         with bundle.engine() as engine:
             found, peaks = _layers(bundle, engine, samples, how.trace, progress)
-        report.settings["peaks"] = peaks
-        report = replace(report, layers=found)
+        report = replace(report, layers=found, settings=replace(report.settings, peaks=peaks))
     if how.leak:
         config = bundle.contents.engine
         with progress.track("leak test"):
@@ -329,7 +335,7 @@ def _in_detail(
 
 def _layers(
     bundle: Bundle, engine: Engine, samples: list[Sample], path: Path | None, progress: Progress
-) -> tuple[tuple[LayerTime, ...], dict[str, Any]]:
+) -> tuple[tuple[LayerTime, ...], PeaksReport]:
     with progress.track("profile layers"):
         source = bundle.path / bundle.contents.candidate.model
         events = layers.layer_events(engine, _feeds(bundle, samples), TRACED, source)
@@ -338,7 +344,7 @@ def _layers(
             stream = SingleStream(queries=TRACED)
             driven = profiling.drive(stream, bundle.chain(engine), samples)
             trace.write_trace(path, trace.query_spans(driven.timeline), events, bundle.name)
-    return roofline.annotate(layers.summarise_layers(events), peaks), peaks.to_dict()
+    return roofline.annotate(layers.summarise_layers(events), peaks), peaks.report()
 
 
 def _memory(bundle: Bundle, file: str, samples: list[Sample]) -> dict[str, float]:
@@ -354,10 +360,10 @@ def _size_mib(bundle: Bundle, file: str) -> float:
     return (bundle.path / file).stat().st_size / 2**20
 
 
-def _settings(bundle: Bundle, timed: Timed, samples: list[Sample]) -> dict[str, Any]:
+def _settings(bundle: Bundle, timed: Timed, samples: list[Sample]) -> Settings:
     queries = len(next(iter(timed.infer_ms.values())))
     with bundle.engine() as engine:
-        return {"queries": queries, "loads": timed.loads, "frames": len(samples)} | engine.describe()
+        return Settings.of(engine.describe(), queries, len(samples), timed.loads)
 
 
 def _rounded(times_ms: Any) -> tuple[float, ...]:

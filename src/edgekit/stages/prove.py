@@ -5,15 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edgekit import remote
-from edgekit.bundle import NOT_RUN
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
-from edgekit.core.reports import Agreement, Departure
+from edgekit.core.reports import Agreement, Departure, EngineProof
 from edgekit.core.spec import ParityLimits
 from edgekit.data import Dataset
 from edgekit.engine import Backend, Engine, layers_path
@@ -37,7 +35,7 @@ def prove(
     progress: Progress,
     chosen: ParityLimits | None = None,
     judge: Judge | None = None,
-) -> dict[str, Any]:
+) -> EngineProof:
     """What ``parity.json`` says of one engine.
 
     Args:
@@ -59,7 +57,7 @@ def prove(
     """
     engine, model = files
     if unrunnable:
-        report: dict[str, Any] = {"engine": precision, "verdict": NOT_RUN, "reason": unrunnable}
+        proof = EngineProof(precision, "not run", unrunnable)
     else:
         limits = limits_of(precision, chosen)
         proven = Proven(engine, model, precision, golden)
@@ -79,9 +77,8 @@ def prove(
         require(found)
         if listed is not None:
             write_bytes(layers_path(engine), listed.encode())
-        report = found.to_dict()
-    achieved = backend.achieved(engine, model, precision)
-    return report | {"achieved": None if achieved is None else achieved.to_dict()}
+        proof = EngineProof.of(found)
+    return replace(proof, achieved=backend.achieved(engine, model, precision))
 
 
 def judge_of(

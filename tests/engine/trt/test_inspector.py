@@ -105,7 +105,7 @@ def test_rounding_that_stayed_a_layer(source: Graph) -> None:
         layer("Conv_b", "CaskConvolution", FP32, "Conv_b", weights="Float"),
     )
     assert (found.verdict, found.unfused) == ("pass", ("QuantizeLinear_xq",))
-    assert found.numbers()["unfused_qdq"] == 1
+    assert found.numbers["unfused_qdq"] == 1
 
 
 def test_dla(source: Graph) -> None:

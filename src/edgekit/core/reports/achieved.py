@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from edgekit.core.reports.values import Judgement
+from edgekit.core.reports.values import Document, Judgement
 
 BYTES = {"int8": 1, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 """Of one value of each type that a layer computes in."""
 
 
 @dataclass(frozen=True)
-class LayerPrecision:
+class LayerPrecision(Document):
     """One engine layer: its kind in the runtime's words, the type it computes in, and the widest type that the
     model's compute nodes in it were written in; empty: the model asked for none, or the engine does not say."""
 
@@ -30,13 +29,13 @@ class LayerPrecision:
 
 
 @dataclass(frozen=True)
-class Achieved:
+class Achieved(Document):
     """What became of the request.
 
     ``missed`` are the layers that run wider than asked, ``unfused`` the Q/DQ that stayed layers of their own,
     ``fallbacks`` the layers that a DLA engine leaves to the GPU.  ``unknown`` counts what the list does not say:
     types of layers, and compute nodes that no layer names; with some of these, and nothing missed, the verdict is
-    ``undecided``.
+    ``undecided``.  ``numbers`` are the counts that KPIs can limit, by the KPIs' names.
     """
 
     precision: str
@@ -48,23 +47,9 @@ class Achieved:
     fallbacks: tuple[str, ...]
     unknown: int
     verdict: Judgement
-
-    def numbers(self) -> dict[str, float]:
-        """Counts that KPIs can limit."""
-        return {
-            "layers": float(len(self.layers)),
-            "missed_layers": float(len(self.missed)),
-            "unfused_qdq": float(len(self.unfused)),
-            "reformat_layers": float(self.reformats),
-            "dla_subgraphs": float(self.dla_subgraphs),
-            "dla_fallbacks": float(len(self.fallbacks)),
-        }
+    numbers: dict[str, float] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(layer, kind, wanted, achieved) of the layers that compute or were missed, for a table."""
         shown = [layer for layer in self.layers if layer.wanted or layer.name in self.unfused]
         return [(layer.name, layer.kind, layer.wanted or "-", layer.achieved or "?") for layer in shown]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON document."""
-        return asdict(self) | {"numbers": self.numbers()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from edgekit.core.reports.timing import Latency
 from edgekit.core.reports.values import SCHEMA_VERSION, Document
@@ -39,7 +39,10 @@ class SensitivityReport(Document):
 
 @dataclass(frozen=True)
 class Rung:
-    """One attempt of the ladder on the target; ``drop`` and ``speedup_p50`` against FP32, timed in turn with it."""
+    """One attempt of the ladder on the target; ``drop`` and ``speedup_p50`` against FP32, timed in turn with it.
+
+    ``settings`` are those of the technique, as its own ``Config`` spells them.
+    """
 
     name: str
     precision: str
@@ -50,7 +53,7 @@ class Rung:
     size_mib: float | None
     verdict: Literal["control", "meets", "rejected"]
     reason: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

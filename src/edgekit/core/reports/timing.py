@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from edgekit.core.reports.conditions import LeakReport, MachineReport, Settings, Traffic
+from edgekit.core.reports.power import PowerReport
 from edgekit.core.reports.values import SCHEMA_VERSION, Document, Interval
 
 
@@ -48,6 +50,19 @@ class LayerTime:
 
 
 @dataclass(frozen=True)
+class ControlProfile(Document):
+    """The control's part of a profile: its file, latency, size and memory, each as :class:`ProfileReport` has its own.
+
+    ``size_mib`` is None in a document that does not say; ``memory_mib`` is empty where there was no time for it.
+    """
+
+    engine: str
+    latency_ms: Latency
+    size_mib: float | None = None
+    memory_mib: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ProfileReport(Document):
     """Latency of one query by stage, and memory of the process that ran it.
 
@@ -59,8 +74,8 @@ class ProfileReport(Document):
 
     ``times_ms`` holds the inference time of every query by engine file, in the order they ran; ``speedup_interval``
     comes from them in pairs. ``noise`` is the ratio of the candidate to itself (A/A) in the same run.
-    ``scenario``, ``traffic`` (rate, late queries, queueing), ``layers``, ``leak`` and ``power`` say more when they
-    were asked for.  ``built`` holds counts of the engine's layers that were made when it was built.
+    ``traffic`` is None where engines took turns; ``layers``, ``leak`` and ``power`` say more when they were asked
+    for.  ``built`` holds counts of the engine's layers that were made when it was built.
     """
 
     bundle: str
@@ -69,17 +84,17 @@ class ProfileReport(Document):
     stages_ms: dict[str, Latency]
     memory_mib: dict[str, float]
     size_mib: float
-    control: dict[str, Any] | None
+    control: ControlProfile | None
     speedup_p50: float | None
     speedup_interval: Interval | None = None
     noise: Interval | None = None
     times_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     scenario: str = "single-stream"
-    traffic: dict[str, Any] | None = None
+    traffic: Traffic | None = None
     layers: tuple[LayerTime, ...] = ()
-    leak: dict[str, Any] | None = None
-    power: dict[str, Any] | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
+    leak: LeakReport | None = None
+    power: PowerReport | None = None
+    settings: Settings = field(default_factory=Settings)
+    machine: MachineReport = field(default_factory=MachineReport)
     built: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION

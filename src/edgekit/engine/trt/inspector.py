@@ -55,16 +55,26 @@ def inspect(
     unknown = sum(bool(layer.wanted) and not layer.achieved for layer in read) + len(wanted.keys() - named)
     subgraphs = sum(layer.dla for layer in read)
     fails = bool(missed) or (dla and subgraphs == 0)
+    unfused = tuple(layer.name for layer in read if _ROUNDING.search(layer.kind) and not layer.wanted)
+    reformats = sum(bool(_REFORMAT.search(layer.kind)) for layer in read)
     return Achieved(
         precision=precision,
         layers=read,
         missed=missed,
-        unfused=tuple(layer.name for layer in read if _ROUNDING.search(layer.kind) and not layer.wanted),
-        reformats=sum(bool(_REFORMAT.search(layer.kind)) for layer in read),
+        unfused=unfused,
+        reformats=reformats,
         dla_subgraphs=subgraphs,
         fallbacks=fallbacks,
         unknown=unknown,
         verdict="fail" if fails else "undecided" if unknown else "pass",
+        numbers={
+            "layers": float(len(read)),
+            "missed_layers": float(len(missed)),
+            "unfused_qdq": float(len(unfused)),
+            "reformat_layers": float(reformats),
+            "dla_subgraphs": float(subgraphs),
+            "dla_fallbacks": float(len(fallbacks)),
+        },
     )
 
 
