@@ -6,7 +6,15 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from edgekit.core.reports.achieved import Achieved
-from edgekit.core.reports.parity import Agreement, Departure, LayersReport, OutputParity, Reduction, VerifyReport
+from edgekit.core.reports.parity import (
+    Agreement,
+    Departure,
+    FramesProof,
+    LayersReport,
+    OutputParity,
+    Reduction,
+    VerifyReport,
+)
 from edgekit.core.reports.race import Race
 from edgekit.core.reports.values import SCHEMA_VERSION, Document
 
@@ -31,6 +39,7 @@ class EngineProof(Document):
     reduction: Reduction | None = None
     layers: LayersReport | None = None
     agreement: Agreement | None = None
+    golden_frames: FramesProof | None = None
     achieved: Achieved | None = None
     race: Race | None = None
     schema_version: int = SCHEMA_VERSION
