@@ -69,7 +69,7 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	mv .constraints.partial constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) .mutants .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
+	rm -rf $(VENV) .mutants .mutants.lock .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import fcntl
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".mutants"
 TREE, SESSION, COMMIT, BASELINE = WORK / "tree", WORK / "session.sqlite", WORK / "commit", WORK / "baseline.json"
+LOCK = ROOT / ".mutants.lock"
 PLAN = ROOT / "benchmarks" / "mutants.yaml"
 CONFIDENCE_Z = 1.959964  # 95 %
 # More than the unchanged tests take: other work may start beside them.
@@ -206,6 +208,13 @@ def run(draw: int | None, rooms: Sequence[str], minutes: float, fresh: bool) -> 
     from cosmic_ray.mutating import mutate_and_test
     from cosmic_ray.work_db import WorkDB, use_db
 
+    lock = LOCK.open("w")  # until this process ends, however it does
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            "another run changes the code in .mutants/tree already: two at once would not know whose mutant failed"
+        )
     unpack(fresh)
     os.chdir(TREE)
     # CI: Hypothesis draws the same examples for every mutant.

@@ -58,6 +58,12 @@ def test_needed_frames_are_said() -> None:
     assert found.reason == "cannot be decided with 40 frames; about 314 are needed"
 
 
+@pytest.mark.parametrize(("limit", "needed"), [(0.02, 314), (0.0, 79), (0.01, None)])
+def test_the_end_on_the_side_of_the_limit_says_how_many(limit: float, needed: int | None) -> None:
+    # Above h = 0.028 as before; below h = 0.014: 40 * 1.4 ** 2 = 78.4; at the limit itself no number decides.
+    assert decide(0.01, Interval(-0.004, 0.038), limit, True, FRAMES).needed == needed
+
+
 @given(size=st.integers(1, 10_000), half=st.floats(1e-2, 1), distance=st.floats(1e-2, 1))
 def test_so_many_samples_bring_the_interval_to_the_limit(size: int, half: float, distance: float) -> None:
     assume(distance < half)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +63,11 @@ def test_never_narrower_than_for_independent_times(seed: int, quantile: float, c
     found, plain = percentile_interval(times.tolist(), quantile, 0.95, LOADS), interval(times, quantile)
     assert found.low is None or plain.low is None or found.low <= plain.low
     assert found.high is None or plain.high is None or found.high >= plain.high
+
+
+@pytest.mark.parametrize("queries", [100, 10_000])
+def test_equal_times_have_the_ends_of_the_ranks(queries: int) -> None:
+    """None lies above their percentile, so the openings say nothing about those that do."""
+    found = percentile_interval([10.0] * queries, 0.999, 0.95, 10)
+    assert found == interval(np.full(queries, 10.0), 0.999, 0.95)
+    assert (found.high is None) == (queries == 100)
