@@ -87,6 +87,13 @@ def test_none_late_in_3688_shows_less_than_one_in_a_thousand() -> None:
     assert Share(0, 700).required(0.0, 0.95, 700) is None
 
 
+def test_a_number_beyond_a_thousand_million_is_no_number() -> None:
+    """The tries go up with the square of the distance: a hundredth of it takes 10,000 times as many."""
+    near, nearer = (Share(70, 700).required(0.1 * (1 + distance), 0.95, 700) for distance in (1e-3, 1e-5))
+    assert near == pytest.approx(1.96**2 * 0.1 * 0.9 / 1e-4**2, rel=0.01)
+    assert nearer is None
+
+
 @pytest.mark.parametrize(("events", "of"), [(-1, 5), (6, 5), (0, 0)])
 def test_a_share_that_cannot_be(events: float, of: float) -> None:
     with pytest.raises(InputError, match="expected 0 or more events"):
