@@ -142,7 +142,9 @@ def test_bundle_commands(tiny_bundle: Path, tmp_path: Path) -> None:
     assert inspected["manifest"]["name"] == "tiny"
     assert not inspected["signed"]
     assert inspected["manifest"]["digest"] in edgekit("bundle", "inspect", tiny_bundle).stdout.replace("\n", "")
-    (row,) = [line for line in edgekit("bundle", "inspect", tiny_bundle).stdout.splitlines() if "device isa" in line]
+    shown = edgekit("bundle", "inspect", tiny_bundle).stdout
+    assert "image_mask: f0, f4; 2 of them as they were read" in shown
+    (row,) = [line for line in shown.splitlines() if "device isa" in line]
     assert ", ".join(inspected["manifest"]["device"]["isa"]) in row
     single = tmp_path / "tiny.edgekit"
     assert document(edgekit("bundle", "create", tiny_bundle, single, "--json"))["file"] == str(single)

@@ -80,14 +80,14 @@ def test_what_a_build_keeps_holds(held: GoldenFrames) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"color": "bgr"}, {"scale": 1 / 256}, {"resize": [16, 24], "interpolation": "nearest"}]
+    "keys", [{"color": "bgr"}, {"scale": 1 / 250}, {"resize": [16, 24], "interpolation": "nearest"}]
 )
 def test_preprocessing_that_departs(held: GoldenFrames, keys: dict[str, Any]) -> None:
     proof = prove(held, preprocess(**keys), task(), LIMITS)
     assert (proof.verdict, proof.preprocessing.verdict, proof.postprocessing.verdict) == ("fail", "fail", "pass")
-    assert proof.preprocessing.distance > 0.003
+    assert proof.preprocessing.distance > 0.015
     with pytest.raises(
-        CheckFailed, match=r"^preprocessing departs .* relative L2 at input 'x' of frame [01], limit 0\.001"
+        CheckFailed, match=r"^preprocessing departs .* relative L2 at input 'x' of frame [01], limit 0\.01"
     ):
         require(proof)
 

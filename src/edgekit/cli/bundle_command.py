@@ -26,7 +26,7 @@ _INTACT = "every hash matches"
 
 def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """Show what is in a bundle: device, tools, inputs, parity, files."""
-    from edgekit.bundle import SIGNATURE, open_bundle
+    from edgekit.bundle import GOLDEN, SIGNATURE, open_bundle
 
     opened = open_bundle(bundle)
     signed = (opened.path / SIGNATURE).is_file()
@@ -55,6 +55,10 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     if opened.evaluation_data is not None:
         data = opened.evaluation_data
         rows += [("judged on", f"{data.format}, {data.frames:,} frames, {data.dataset_hash[:12]}")]
+    if manifest.get(GOLDEN) is not None:
+        origin = manifest[GOLDEN]
+        kept = f"{origin['kept']} of them as they were read" if origin["kept"] else "none as it was read"
+        rows += [("golden frames", f"{origin['format']}: {', '.join(origin['ids'])}; {kept}")]
     rows += [("made by", manifest["command"])]
     rows += [("rebuilt from", f"{parent['digest']} ({_facts(parent)})") for parent in opened.parents]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
