@@ -159,9 +159,19 @@ def test_a_damaged_member_leaves_nothing(packed: Path, scratch: Path) -> None:
     at = content.index(b"PK\x03\x04", 4)  # the second member's header
     content[at + 60] ^= 1
     packed.write_bytes(content)
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError) as caught:
         open_bundle(packed)
     assert left(scratch) == []
+    assert caught.traceback  # though the error still knows the folder
+
+
+def test_a_member_with_another_content_leaves_nothing(packed: Path, scratch: Path) -> None:
+    with zipfile.ZipFile(packed) as zipped:
+        size = zipped.getinfo("golden.npz").file_size
+    with pytest.raises(BundleError, match=r"golden\.npz was truncated or edited") as caught:
+        open_bundle(replaced(packed, "golden.npz", bytes(size)))
+    assert left(scratch) == []
+    assert caught.traceback
 
 
 def test_sizes_are_those_of_all_files(packed: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from edgekit.tasks.multitask import Predictions
 
 RANDOM = np.random.default_rng(0)
 PREDICTIONS: dict[str, Any] = {
-    "label_map": LabelMap(np.array([[0, 0, 1], [1, 1, 255]], np.uint8)),
+    "label_map": LabelMap(np.array([[0, 0, 1], [1, 255, 7]], np.uint8)),
     "detections": Detections(
         RANDOM.normal(size=(3, 4)).astype(np.float32), np.float32([0.1, 1 / 3, 1]), np.array([4, 0, 79]), (32, 48)
     ),
@@ -56,7 +56,7 @@ def test_every_prediction_comes_back_as_it_was(kind: str) -> None:
 
 def test_runs_of_a_label_map() -> None:
     assert json.loads(recorded(PREDICTIONS["label_map"]).model_dump_json()) == {
-        "kind": "label_map", "height": 2, "width": 3, "runs": [0, 2, 1, 3, 255, 1],
+        "kind": "label_map", "height": 2, "width": 3, "runs": [0, 2, 1, 2, 255, 1, 7, 1],
     }  # fmt: skip
     wrong = recorded(PREDICTIONS["label_map"]).model_copy(update={"runs": (0, 2, 1, 3)})
     with pytest.raises(BundleError, match="runs of a label map give 5 pixels, not 2 x 3"):
