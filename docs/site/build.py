@@ -101,20 +101,18 @@ def _reference(root: Path, pages: Path) -> None:
     """The pages that are made from the spec's schema, the commands and the docstrings."""
     from pydantic import TypeAdapter
 
-    from edgekit.core.reports import DOCUMENTS, HistoryReport
-    from edgekit.core.spec import Spec
+    from edgekit.cli.schema_command import documents
 
     folder = pages / "reference"
     (folder / "api").mkdir(parents=True)
-    (folder / "spec.md").write_text(schema.page("The spec", KEYS, TypeAdapter(Spec).json_schema(), by_key=True))
-    listing = [
-        "# JSON documents\n",
-        "What commands print with `--json`; `edgekit schema --of NAME` prints the schema.\n",
-    ]
-    documents: dict[str, type] = {**DOCUMENTS, "history": HistoryReport}
-    for name, kind in documents.items():
-        text = f"`edgekit {name} --json`; its JSON Schema: `edgekit schema --of {name}`."
-        (folder / f"document-{name}.md").write_text(schema.page(name, text, TypeAdapter(kind).json_schema()))
+    listing = ["# JSON documents\n", "What commands print with `--json`, and files of a bundle.\n"]
+    for name, kind in documents().items():
+        found = TypeAdapter(kind).json_schema()
+        if name == "spec":
+            (folder / "spec.md").write_text(schema.page("The spec", KEYS, found, by_key=True))
+            continue
+        text = f"`edgekit schema --of {name}` prints this as JSON Schema."
+        (folder / f"document-{name}.md").write_text(schema.page(name, text, found))
         listing.append(f"- [{name}](document-{name}.md)")
     (folder / "documents.md").write_text("\n".join(listing) + "\n")
     (folder / "commands.md").write_text(commands.page())

@@ -30,7 +30,9 @@ class _Page:
         self._waiting: list[Node] = []
 
     def render(self, title: str, intro: str) -> str:
-        parts = [f"# {title}\n", f"{intro}\n", *self._body(self._schema, "")]
+        whole = self._schema
+        body = self._body(whole, "") if "properties" in whole else [f"The document is: {self._type(whole, title, '')}."]
+        parts = [f"# {title}\n", f"{intro}\n", *body]
         while self._waiting:
             node = self._waiting.pop(0)
             heading = self._titles[_key(node)]
@@ -86,7 +88,7 @@ class _Page:
     def _new_title(self, node: Node, name: str) -> str:
         """After its class, or for variants after the key that tells them apart, such as ``task, kind: regression``."""
         fixed = [(key, n["const"]) for key, n in node["properties"].items() if "const" in n]
-        if fixed:
+        if fixed and (self._by_key or node.get("title") in (None, "Config")):
             key, value = fixed[0]
             wanted = f"{PARENTS.get(key, name)}, {key}: {value}"
         else:

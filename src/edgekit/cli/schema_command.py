@@ -18,24 +18,30 @@ OfOption = Annotated[
 ]
 
 
+def documents() -> dict[str, Any]:
+    """The type of every document that has a published schema, by the name that ``--of`` takes."""
+    from edgekit.bundle import Contents
+    from edgekit.bundle.manifest import Manifest
+    from edgekit.core.decoded import PredictionsDocument
+    from edgekit.core.reports import DOCUMENTS, EngineProof, HistoryReport
+    from edgekit.core.spec import Spec
+
+    printed: dict[str, Any] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
+    files: dict[str, Any] = {"bundle": Contents, "manifest": Manifest, "parity": tuple[EngineProof, ...]}
+    return printed | files | {"predictions": PredictionsDocument}
+
+
 def schema(of: OfOption = "spec") -> None:
     """Print the JSON Schema of the spec, of a command's --json document, or of a file in a bundle."""
     from pydantic import TypeAdapter
 
-    from edgekit.bundle import Contents
-    from edgekit.bundle.manifest import Manifest
-    from edgekit.core.decoded import PredictionsDocument
     from edgekit.core.errors import InputError
-    from edgekit.core.reports import DOCUMENTS, EngineProof, HistoryReport
-    from edgekit.core.spec import Spec
     from edgekit.core.suggest import allowed
 
-    documents: dict[str, Any] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
-    documents |= {"bundle": Contents, "manifest": Manifest, "parity": tuple[EngineProof, ...]}
-    documents |= {"predictions": PredictionsDocument}
-    if of not in documents:
-        raise InputError(f"--of: no document {of!r}; {allowed(of, tuple(documents))}")
-    print_json(TypeAdapter(documents[of]).json_schema())
+    known = documents()
+    if of not in known:
+        raise InputError(f"--of: no document {of!r}; {allowed(of, tuple(known))}")
+    print_json(TypeAdapter(known[of]).json_schema())
 
 
 command = single(schema)
