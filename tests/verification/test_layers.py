@@ -52,9 +52,39 @@ def test_no_layer_rounds_inside_before_it_gives_floats(tmp_path: Path) -> None:
     """Where the runtime stores int8 as uint8 under its own names: a value near a tie would move a float by a step."""
     engine, typed, golden = quantized("vit", tmp_path, "ort-arm")
     operators = {made.name: made.op for made in read_graph(engine).nodes}
-    parts = [p for p in ort.parts(engine, typed, CPU, [golden.inputs[0]]) if p.expected.dtype.kind == "f"]
+    parts = [p for p in ort.Backend(CPU).parts(engine, typed, [golden.inputs[0]]) if p.expected.dtype.kind == "f"]
     assert any(part.op == "QGemm" for part in parts)
     assert [part.layer for part in parts if "QuantizeLinear" in {operators.get(name) for name in part.inside}] == []
+
+
+def test_floats_that_a_pair_rounds_are_held_against_what_was_rounded() -> None:
+    """A value on a tie may go up or down: one step of the float, half a step from the number that was rounded."""
+    scale, zero = 0.1, 3.0
+    exact = np.array([10.5, 20.2])  # in steps
+    expected, found = (np.float32((np.array(steps) - zero) * scale) for steps in ([10, 20], [11, 20]))
+    part = Part("l", "DequantizeLinear", ("l",), (), "", "t", expected, found, exact, 1.0, 0, (scale, zero))
+    assert part.steps() == pytest.approx(0.5, abs=1e-4)
+    assert judge_parts([part], INT8).verdict == "pass"
+    wrong = replace(part, found=np.float32((np.array([12, 20]) - zero) * scale))
+    assert wrong.steps() == pytest.approx(1.5, abs=1e-4)
+    assert judge_parts([wrong], INT8).verdict == "fail"
+    assert judge_parts([replace(part, found=np.float32([np.nan, 1]))], INT8).verdict == "fail"
+    assert judge_parts([replace(part, exact=None, grid=None)], INT8).verdict == "fail"
+
+
+def test_pairs_that_round_floats_are_known(tmp_path: Path) -> None:
+    engine, typed, golden = quantized("mobilenet", tmp_path, "ort-arm")
+    operators = {made.name: made.op for made in read_graph(engine).nodes}
+    parts = [
+        part
+        for part in ort.Backend(CPU).parts(engine, typed, [golden.inputs[0]])
+        if operators.get(part.layer) == "DequantizeLinear" and part.expected.dtype.kind == "f"
+    ]
+    rounding = [p for p in parts if "QuantizeLinear" in {operators.get(name) for name in p.inside}]
+    assert rounding
+    assert all(part.grid is not None and part.steps() <= 0.51 for part in rounding)
+    # Integers that are only taken back to floats have no ties.
+    assert all(part.grid is None and part.steps() < 0.01 for part in parts if part not in rounding)
 
 
 @pytest.mark.parametrize("name", ["yolox", "vit"])

@@ -23,6 +23,7 @@ class Part:
         expected: the result of the typed model.
         found: that of the layer, laid out as in the typed model.
         exact: where ``expected`` is rounded to a grid, what was rounded, in steps of the grid, float64.
+        grid: of floats that are rounded to a grid, its scale and zero point; None: they are not.
         magnitude: the largest absolute float that goes in: rounding errors of floats are in proportion to it.
         frame: number of the frame.
     """
@@ -38,6 +39,7 @@ class Part:
     exact: Array | None
     magnitude: float
     frame: int
+    grid: tuple[float, float] | None = None
 
     def steps(self) -> float:
         """The largest error in steps: of the grid for integers, of an INT8 grid over its span for floats.
@@ -49,10 +51,17 @@ class Part:
             return float("inf")
         if not self.found.size:
             return 0.0
-        if self.expected.dtype.kind == "f":
+        if not self.rounded:
             return self._float_steps()
         wanted = self.expected.astype(np.float64) if self.exact is None else self.exact
-        return float(np.abs(self.found.astype(np.float64) - wanted).max())
+        scale, zero = self.grid or (1.0, 0.0)
+        error = float(np.abs(self.found.astype(np.float64) / scale + zero - wanted).max())
+        return error if np.isfinite(error) else float("inf")
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the result lies on a grid: integers, and floats that a Q/DQ pair rounds."""
+        return self.expected.dtype.kind != "f" or self.grid is not None
 
     def _float_steps(self) -> float:
         found, expected = self.found.astype(np.float64), self.expected.astype(np.float64)

@@ -43,7 +43,7 @@ def judge_parts(parts: Iterable[Part], limits: Limits) -> LayersReport:
     """The report on parts of an engine, in the engine's order on each frame."""
     worst: dict[tuple[str, str], LayerParity] = {}
     for part in parts:
-        limit = limits.steps(part.expected.dtype.kind)
+        limit = limits.steps("i" if part.rounded else "f")
         steps = part.steps()
         made = LayerParity(
             part.layer, part.op, part.nodes, part.module, part.tensor, steps, limit, part.frame,

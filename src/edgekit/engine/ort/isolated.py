@@ -52,7 +52,15 @@ class _Typed:
     def __init__(self, source: Path, wanted: Sequence[str], opened: Opener) -> None:
         graph = read_graph(source)
         self._rounding = {n.outputs[0]: n.inputs for n in graph.nodes if n.op == "QuantizeLinear" and len(n.inputs) > 2}
-        rounded = [name for made in wanted if made in self._rounding for name in self._rounding[made]]
+        self._pairs = {
+            n.outputs[0]: n.inputs[0]
+            for n in graph.nodes
+            if n.op == "DequantizeLinear"
+            and n.inputs[0] in self._rounding
+            and n.inputs[1:] == self._rounding[n.inputs[0]][1:]
+        }
+        given = [self._pairs.get(made, made) for made in wanted]
+        rounded = [name for made in given if made in self._rounding for name in (made, *self._rounding[made])]
         names = list(dict.fromkeys([*wanted, *rounded]))
         model = source.read_bytes()
         session = opened(edit.show(model, names))
@@ -65,14 +73,24 @@ class _Typed:
             return dict(zip(self._names, self._session.run(None, dict(feeds)), strict=True))
 
     def exact(self, tensor: str, values: Mapping[str, Array]) -> Array | None:
-        """What was rounded, in steps; None for integers that are no rounding, or of more than one scale."""
-        given = self._rounding.get(tensor)
-        if given is None or any(name not in values for name in given) or values[given[1]].size != 1:
+        """What was rounded, in steps; None for what is no rounding, or of more than one scale."""
+        integer = self._pairs.get(tensor, tensor)
+        given = self._rounding.get(integer)
+        if given is None or any(name not in values for name in (integer, *given)) or values[given[1]].size != 1:
             return None
-        value, scale, zero = (values[name] for name in given)
-        limits = np.iinfo(values[tensor].dtype)
-        steps = value.astype(np.float64) / float(scale.reshape(-1)[0]) + float(zero.reshape(-1)[0])
-        return np.clip(steps, limits.min, limits.max)
+        limits = np.iinfo(values[integer].dtype)
+        scale, zero = self._grid(given, values)
+        return np.clip(values[given[0]].astype(np.float64) / scale + zero, limits.min, limits.max)
+
+    def grid(self, tensor: str, values: Mapping[str, Array]) -> tuple[float, float] | None:
+        """Scale and zero point of floats that a Q/DQ pair rounds; None: ``tensor`` is nothing of the kind."""
+        if tensor not in self._pairs or self.exact(tensor, values) is None:
+            return None
+        return self._grid(self._rounding[self._pairs[tensor]], values)
+
+    @staticmethod
+    def _grid(given: Sequence[str], values: Mapping[str, Array]) -> tuple[float, float]:
+        return float(values[given[1]].reshape(-1)[0]), float(values[given[2]].reshape(-1)[0])
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,7 @@ class _Cutting:
             exact=self._typed.exact(match.typed, values),
             magnitude=max((magnitudes.get(name, 0.0) for node in place.nodes for name in node.inputs), default=0.0),
             frame=number,
+            grid=self._typed.grid(match.typed, values) if _rounds(place.nodes) else None,
         )
 
 
@@ -161,6 +180,11 @@ def _place(
     typed = tuple(dict.fromkeys(name for at in inside for name in known[at].nodes))
     module = next((known[at].module for at in inside if known[at].module), "")
     return _Place(match, cut, tuple(graph.nodes[at] for at in inside), typed, module)
+
+
+def _rounds(nodes: Sequence[Node]) -> bool:
+    """Whether a part may round: one that only takes integers back to floats has no ties."""
+    return any(node.op != "DequantizeLinear" and node.op not in _MOVES for node in nodes)
 
 
 def _weight_of(node: Node) -> int:
