@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edgekit
 from edgekit.core.errors import ModelError, SpecError
 from tests.support.projects import HEIGHT, SPEC, WIDTH
+from tests.support.runtime import session
 
 MODEL = SPEC[SPEC.index("model:") : SPEC.index("preprocess:")]
 STEP = SPEC[SPEC.index("compress:") : SPEC.index("targets:")]
@@ -74,7 +74,7 @@ def test_a_quantized_file_is_built_as_int8(project: Path) -> None:
     }
     golden = bundle.golden()
     feeds = golden.feeds(0)
-    (expected,) = onnxruntime.InferenceSession(project / "model.onnx").run(None, feeds)
+    (expected,) = session((project / "model.onnx").read_bytes()).run(None, feeds)
     np.testing.assert_allclose(golden.output(0, "logits"), expected, rtol=1e-4, atol=1e-5)
     with bundle.engine() as engine:
         np.testing.assert_allclose(engine.infer(feeds)["logits"], expected, rtol=0.02, atol=0.02)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from edgekit.core.reports import Latency, Metric
 from edgekit.stats.faster import EACH, LOADS
 from tests.support.graphs import node, normal, relative_l2, write
+from tests.support.runtime import session
 
 FLOAT_CONV_MS = 5.0
 INTEGER_CONV_MS = 1.0
@@ -51,13 +51,7 @@ class CountingBench:
         return self.refused
 
     def _run(self, model: bytes) -> np.ndarray:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        return np.asarray(self._session(model, options).run(None, dict(self.frame))[0])
-
-    @staticmethod
-    def _session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(model, options, disabled_optimizers=["WeightBiasQuantization"])
+        return np.asarray(session(model).run(None, dict(self.frame))[0])
 
     def _milliseconds(self, model: bytes) -> float:
         graph = onnx.load_from_string(model).graph
