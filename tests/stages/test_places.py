@@ -9,6 +9,7 @@ import pytest
 
 import edgekit
 from edgekit import pipeline
+from edgekit.bundle import pack
 from edgekit.core import artifacts
 from edgekit.core.errors import DataError, OutputError
 from edgekit.core.specfile import read_spec
@@ -27,10 +28,27 @@ def test_evaluation_data_that_moved_with_the_bundle_are_found(moved: Path) -> No
 
 
 def test_a_single_file_finds_them_too(moved: Path) -> None:
-    from edgekit.bundle import pack
-
     packed = pack(edgekit.open_bundle(moved / "artifacts" / "tiny-cpu"), moved / "artifacts" / "tiny.edgekit")
     assert len(edgekit.open_bundle(packed).dataset()) == 8
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "single file"])
+@pytest.mark.parametrize("linked", ["bundle", "folder above"])
+def test_a_link_to_a_bundle_is_followed_before_its_data_are_looked_for(
+    single: bool, linked: str, moved: Path, tmp_path: Path
+) -> None:
+    """As seen from the link the data would lie in ``elsewhere/data``."""
+    bundle = moved / "artifacts" / "tiny-cpu"
+    if single:
+        bundle = pack(edgekit.open_bundle(bundle), moved / "artifacts" / "tiny.edgekit")
+    elsewhere = tmp_path / "elsewhere" / "below"
+    elsewhere.mkdir(parents=True)
+    link = elsewhere / bundle.name if linked == "bundle" else elsewhere
+    if linked == "folder above":
+        elsewhere.rmdir()
+    link.symlink_to(bundle if linked == "bundle" else bundle.parent)
+    with edgekit.open_bundle(elsewhere / bundle.name) as opened:
+        assert len(opened.dataset()) == 8
 
 
 def test_data_that_did_not_move_along_are_missed_by_name(moved: Path) -> None:
