@@ -229,6 +229,33 @@ def test_lanes(tmp_path: Path, built: Callable[..., EvaluateReport]) -> None:
     assert 0 < report.metrics["lanes/rel_l2"] < 0.1
 
 
+def test_lanes_against_the_reference_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``lanes.yaml``: the second output of the same network, which the network's own masks judge."""
+    root = checkout(tmp_path / "checkout", LANES)
+    torch.manual_seed(0)
+    made = network("lanes", str(root)).eval()
+    state(root / "pretrained/best.pth", made, "module.")
+    camvid, judged = tmp_path / "camvid", tmp_path / "made"
+    for folder in (camvid / "labels/train", judged / "lanes"):
+        folder.mkdir(parents=True)
+    for path in frames(camvid / "images/train", (360, 640)):
+        cv2.imwrite(str(path.with_suffix(".jpg")), cv2.imread(str(path)))
+        cv2.imwrite(str(camvid / "labels/train" / path.name), np.zeros((360, 640), np.uint8))
+    (camvid / "train.txt").write_text("".join(f"f{i}\n" for i in range(4)))
+    for path in frames(judged / "resized", (360, 640)):
+        pixels = np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1].transpose(2, 0, 1)[None])
+        with torch.no_grad():
+            lanes = made(torch.from_numpy(pixels).float() / 255)[1][0].argmax(0)
+        cv2.imwrite(str(judged / "lanes" / path.name), lanes.byte().numpy())
+    for name, value in {"LANES": root, "LANE_FRAMES": judged, "CAMVID": camvid}.items():
+        monkeypatch.setenv(name, str(value))
+    folder = Path(shutil.copytree(EXAMPLES / "lanes", tmp_path / "project"))
+    report = edgekit.evaluate(edgekit.build(folder / "lanes.yaml", "cpu"))
+    assert report.control is not None
+    assert report.control["iou/lane"] > 0.999  # FP32 makes the masks that PyTorch makes
+    assert 0.5 < report.metrics["iou/lane"] < 1
+
+
 def test_headpose(tmp_path: Path, built: Callable[..., EvaluateReport]) -> None:
     root = checkout(tmp_path / "checkout", HEADPOSE)
     made = tmp_path / "made"
