@@ -15,6 +15,7 @@ from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
 from edgekit.engine import EngineConfig, backend
 from edgekit.stages.build import make_engines
+from edgekit.stages.typed import TypedModel
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -35,8 +36,9 @@ def check(config: EngineConfig, precisions: tuple[str, ...]) -> dict[str, Any]:
         raise MissingRequirement(f"{config.engine} for this device", note=str(fault)) from fault
     figures: dict[str, Any] = dict(made.fingerprint())
     with tempfile.TemporaryDirectory() as folder:
-        models = {precision: TINY / f"{precision}.onnx" for precision in precisions}
-        make_engines(made, models, Golden.read(TINY / "golden.npz"), Path(folder), Silent())
+        golden = Golden.read(TINY / "golden.npz")
+        models = [TypedModel(precision, precision, TINY / f"{precision}.onnx", golden) for precision in precisions]
+        make_engines(made, models, Path(folder), Silent())
         reports = json.loads((Path(folder) / "parity.json").read_text())
     for report in reports:
         assert report["verdict"] == "pass", f"{report['engine']}: {report['verdict']}: {report.get('reason')}"

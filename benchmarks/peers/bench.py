@@ -35,6 +35,9 @@ class ValidationBench:
         self.model, self.camvid, self.source, self.frames = model, camvid, source, frames
         self.metric = Metric(DECIDING[model.metric][0], higher=True)
 
+    def control_accuracy(self) -> float:
+        return self.accuracy(self.source.read_bytes())
+
     def accuracy(self, model: bytes) -> float:
         with _built(model) as (_, path), ort.Backend(CONFIG).engine(path) as engine:
             found = measure.accuracy(self.model, self.camvid, engine.infer, self.source, ("val",))
@@ -48,14 +51,15 @@ class ValidationBench:
             for name, content in models.items():
                 _, path = stack.enter_context(_built(content))
                 engines[name] = stack.enter_context(ort.Backend(CONFIG).engine(path))
-            times = in_turn(engines, self.frames[0], queries, WARMUP)
+            times = in_turn(engines, dict.fromkeys(engines, self.frames[0]), queries, WARMUP)
         return {name: summarise(values) for name, values in times.items()}
 
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
         with contextlib.ExitStack() as stack:
             paths = {name: stack.enter_context(_built(content))[1] for name, content in models.items()}
             openers = {name: lambda path=path: ort.Backend(CONFIG).engine(path) for name, path in paths.items()}
-            return opened_in_turn(openers, self.frames[0], faster.LOADS, faster.EACH, faster.SETTLING)
+            feeds = dict.fromkeys(openers, self.frames[0])
+            return opened_in_turn(openers, feeds, faster.LOADS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return len(model) / 2**20

@@ -75,20 +75,15 @@ def compress(
 
 
 def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> Compressed:
-    from edgekit.stages import compress, export
+    from edgekit.stages import export, steps
 
     backend = engine.backend(spec.targets[target])  # without its host: a technique that measures does so here
     frames = export.calibration_data(spec)
-    measures = bool(spec.compress) and spec.compress[0].quantize.measures
+    measures = any(step.technique.measures for step in spec.compress)
     with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
         exported = export.export_model(spec, workspace, frames, progress)
         export.check_task(spec, exported)
-        quantized = (
-            compress.quantize_model(spec, target, backend, workspace, exported, frames, progress)
-            if spec.compress
-            else None
-        )
-        return compress.typed_models(target, exported, quantized, workspace)
+        return steps.run(spec, target, backend, workspace, exported, frames, progress)
 
 
 def _published(spec: Spec, made: Compressed, out: Path | None) -> Compressed:

@@ -1,8 +1,12 @@
 """What a compression technique gets and gives.
 
-A technique is a module with a frozen ``Config`` (its keys in a compress step) and
-``apply(job, config) -> Quantized``.  What needs an engine, a task or the user's
-PyTorch network comes in through the :class:`Job`, so a technique imports none of them.
+A technique is a module with a frozen ``Config`` (its keys in a compress step) and ``apply(job, config)``, which gives a
+:class:`Quantized` (the same network in other numbers) or, where ``Config.changes`` is ``function``, a :class:`Changed`
+(another network, which later steps go on from).  One that changes a PyTorch network has
+``rebuild(network, change) -> network`` too: the network before it, edited in the same way once more.
+
+What needs an engine, a task or the user's PyTorch network comes in through the :class:`Job`, so a technique imports
+none of them.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from edgekit.core.errors import SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.tensors import Arrays
+from edgekit.core.variant import Changes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +36,9 @@ class TechniqueConfig(BaseModel):
     method: str
     measures: ClassVar[bool] = False
     """Whether the result is one target's own, because the technique measures there."""
+    changes: ClassVar[Changes] = "numbers"
+    """What it changes: the numbers that the network computes in (:class:`Quantized`), after which no step can train or
+    edit it, or the network's function (:class:`Changed`)."""
 
 
 class Frames(Protocol):
@@ -47,6 +55,12 @@ class Examples(Protocol):
     def __getitem__(self, index: int) -> tuple[Arrays, Any]: ...
 
 
+class Export(Protocol):
+    """FP32 ONNX bytes of a network."""
+
+    def __call__(self, network: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None) -> bytes: ...
+
+
 class Bench(Protocol):
     """Measures typed ONNX models as engines of the target, on the validation frames."""
 
@@ -57,6 +71,9 @@ class Bench(Protocol):
     @property
     def target(self) -> str:
         """Name of the target."""
+
+    def control_accuracy(self) -> float:
+        """The task metric of the user's own FP32 network: what a drop is measured from, whatever was changed since."""
 
     def accuracy(self, model: bytes) -> float:
         """The task metric of the engine built from ``model``, over all validation frames."""
@@ -82,12 +99,14 @@ class Job:
     """Everything a technique may use.
 
     Args:
-        source: FP32 ONNX file.
+        source: FP32 ONNX file, as the steps before left it.
         frames: calibration frames.
         profile: name of the Q/DQ placement, see :mod:`edgekit.qdq.profiles`.
-        network: gives a fresh copy of the FP32 PyTorch network (positional tensors in, tuple of
-            tensors out); None when the model was an ONNX file.
-        export: FP32 ONNX bytes of a network whose weights were changed; None as above.
+        network: gives a fresh copy of the FP32 PyTorch network as the steps before left it (positional tensors in,
+            tuple of tensors out); None when the model was an ONNX file.
+        export: FP32 ONNX bytes of a changed network, for inputs of these shapes where they are not the job's; None as
+            above.
+        preprocess: the sections of the model's inputs, as JSON.
         examples: training frames.
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
         bench: measures typed models on the target.
@@ -99,7 +118,8 @@ class Job:
     frames: Frames
     profile: str = "ort-x86"
     network: Callable[[], nn.Module] | None = None
-    export: Callable[[nn.Module], bytes] | None = None
+    export: Export | None = None
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
     examples: Examples | None = None
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
     bench: Bench | None = None
@@ -129,4 +149,27 @@ class Quantized:
     record: dict[str, Any]
     precision: str = "int8"
     also: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What tells a technique how to change a network again: its record, and bytes of its own (weights)."""
+
+    record: Mapping[str, Any]
+    weights: bytes = b""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A float model that computes another function than the one before it.
+
+    ``model`` is FP32 ONNX (bytes); ``change`` is what ``rebuild`` needs; ``shapes`` and ``preprocess`` are the new
+    shapes of model inputs and the sections that make them, where they differ; ``files`` what people look at by name.
+    """
+
+    model: bytes
+    change: Change
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)

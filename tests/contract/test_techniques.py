@@ -18,6 +18,7 @@ import pytest
 from pydantic import ValidationError
 from torch import nn
 
+from edgekit import ladder
 from edgekit.core import plugins
 from edgekit.core.errors import DataError, ModelError
 from edgekit.core.reports import Latency, Metric
@@ -83,6 +84,9 @@ class Bench:
     def truth(self) -> list[np.ndarray]:
         return [infer(self.source, feed) for feed in Frames(SHAPES, 3, first=50)]
 
+    def control_accuracy(self) -> float:
+        return self.accuracy(self.source)
+
     def accuracy(self, model: bytes) -> float:
         made = [infer(model, feed) for feed in Frames(SHAPES, 3, first=50)]
         return 1 - max(relative_l2(a, b) for a, b in zip(made, self.truth, strict=True))
@@ -132,7 +136,7 @@ def fp32() -> bytes:
     return export(network())
 
 
-@pytest.fixture(scope="module", params=plugins.names("quantize"))
+@pytest.fixture(scope="module", params=(*plugins.names("quantize"), "auto"))
 def name(request: pytest.FixtureRequest) -> str:
     if request.param not in EXAMPLES:
         pytest.fail(f"the technique {request.param!r} has no example; add one to EXAMPLES in {__file__}")
@@ -141,7 +145,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def module(name: str) -> ModuleType:
-    return plugins.load("quantize", name)
+    return ladder if name == "auto" else plugins.load("quantize", name)
 
 
 @pytest.fixture(scope="module")

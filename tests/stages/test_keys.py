@@ -29,7 +29,7 @@ from edgekit.core.workspace import Stage, Traced, Workspace, key_of
 from edgekit.engine import ort
 from edgekit.onnxfile.graph import external_files
 from edgekit.pipeline import SILENT
-from edgekit.stages import build, compress, export, keys
+from edgekit.stages import build, export, keys, steps
 from edgekit.stages.compressed import Compressed
 from tests.support.projects import write_frames
 
@@ -134,9 +134,10 @@ def keys_of(root: Path) -> dict[str, str]:
     backend = engine.backend(spec.targets["cpu"])
     peek, frames = Peek(root / ".edgekit"), export.calibration_data(spec)
     exported = export.export_model(spec, peek, frames, SILENT)
-    compress.quantize_model(spec, "cpu", backend, peek, exported, frames, SILENT)
-    model, golden = exported.path / "fp32.onnx", exported.path / "golden.npz"
-    made = Compressed(root, "cpu", "fp32", {"fp32": model}, golden, None, exported, None)
+    start = steps.Point.of(spec, exported)
+    steps.run_step(spec.compress[0], "cpu", backend, peek, start, start, frames, SILENT)
+    variant = start.variant("fp32", start.model, start.golden, None, None)
+    made = Compressed(root, "cpu", {"fp32": variant}, "fp32", {}, exported, (exported,))
     build.build_engines(spec, "cpu", backend, made, peek, SILENT)
     return peek.keys
 
@@ -227,7 +228,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "exported graph": (_exported("fp32.onnx"), {"quantize", "engine-cpu"}),
     "golden outputs": (_exported("golden.npz"), {"quantize", "engine-cpu"}),
     "limits of parity": (_spec("name: rich", "parity: {frames: @}\nname: rich"), {"engine-cpu"}),
-    "settings of the sessions": (_patched(compress.sessions, "SETTINGS", {"threads": "9"}), {"quantize"}),
+    "settings of the sessions": (_patched(steps.sessions, "SETTINGS", {"threads": "9"}), {"quantize"}),
     "nothing": (lambda root, patch, number: None, set()),
     "a file that nobody reads": (_append("README.md"), set()),
     "the name of the file": (lambda root, patch, n: (root / "edgekit.yaml").rename(root / "other.yml") and None, set()),

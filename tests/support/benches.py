@@ -32,6 +32,9 @@ class CountingBench:
     refused: str = ""
     """What the parity check says of every engine."""
 
+    def control_accuracy(self) -> float:
+        return 1.0 if self.metric.higher else 0.0
+
     def accuracy(self, model: bytes) -> float:
         self.measured.append(model)
         wanted, found = (self._run(m) for m in (self.source.read_bytes(), model))

@@ -29,6 +29,7 @@ from edgekit.bundle.contents import PARENTS as PARENTS
 from edgekit.bundle.contents import PLACE as PLACE
 from edgekit.bundle.contents import PLACEMENT as PLACEMENT
 from edgekit.bundle.contents import SIGNATURE as SIGNATURE
+from edgekit.bundle.contents import VARIANTS as VARIANTS
 from edgekit.bundle.contents import Contents as Contents
 from edgekit.bundle.contents import EngineFile as EngineFile
 from edgekit.bundle.contents import EvaluationData as EvaluationData

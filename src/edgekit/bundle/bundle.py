@@ -132,9 +132,10 @@ class Bundle:
         """The bundles it was rebuilt from, nearest first, each with its ``digest``, ``device`` and ``tools``."""
         return tuple(self.manifest.get(PARENTS, ()))
 
-    def preprocess(self) -> Preprocess:
-        """The preprocessing, as calibration and evaluation used it."""
-        return Preprocess(self.contents.preprocess)
+    def preprocess(self, role: EngineFile | None = None) -> Preprocess:
+        """The preprocessing of an engine, the candidate's by default, as calibration and evaluation used it."""
+        own = None if role is None else role.preprocess
+        return Preprocess(self.contents.preprocess if own is None else own)
 
     def task(self) -> Task:
         """The task that decodes the outputs."""
@@ -224,9 +225,9 @@ class Bundle:
         """The candidate against the control that it has to beat; None: there was nothing to race."""
         return self.proofs[0].race
 
-    def golden(self) -> Golden:
-        """What ``golden.npz`` holds."""
-        return Golden.read(self.path / "golden.npz")
+    def golden(self, role: EngineFile | None = None) -> Golden:
+        """Golden inputs and outputs of an engine, the candidate's by default."""
+        return Golden.read(self.path / (role or self.contents.candidate).golden)
 
     def predictions(self) -> PredictionsDocument | None:
         """The golden frames and what the task makes of their golden outputs; None: the bundle is of version 1.

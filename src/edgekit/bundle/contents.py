@@ -28,6 +28,8 @@ PLACEMENT = "placement"
 """The manifest's key of the Q/DQ placement of an INT8 model; bundles from before it was written have none."""
 PLACE = "place"
 """The manifest's key of the folder that a build wrote the bundle to: its data are found from there."""
+VARIANTS = "variants"
+"""The manifest's key of where its models come from: precision, placement, lineage and digest by name."""
 PARENTS = "parents"
 """The manifest's key of the bundles that one was rebuilt from, nearest first; only in rebuilt bundles."""
 NOT_RUN = "not run"
@@ -35,13 +37,19 @@ NOT_RUN = "not run"
 
 
 class EngineFile(BaseModel):
-    """One engine of a bundle and the typed model it was built from."""
+    """One engine of a bundle and the typed model it was built from.
+
+    ``golden`` is the file of its golden arrays; ``preprocess`` makes its inputs, None: as the bundle's.  Both differ
+    for a control whose network a compress step changed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str
     model: str
     precision: str
+    golden: str = "golden.npz"
+    preprocess: dict[str, InputSection] | None = None
 
 
 class Contents(BaseModel):

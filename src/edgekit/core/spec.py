@@ -6,6 +6,7 @@ Plugin sections (task, data, compress steps, targets) are validated by the
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,30 @@ class PluginSection:
         return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
 
 
+class ModuleSection:
+    """Annotation: a mapping, or None, that the ``Config`` of one module validates; loaded when it is needed."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def _config(self) -> type[BaseModel]:
+        config: type[BaseModel] = importlib.import_module(self.module).Config
+        return config
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(self._config().__pydantic_core_schema__)
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, BaseModel) or value is None:
+            return value
+        return self._config().model_validate(value, context=info.context)
+
+
 def _dump(value: BaseModel | None) -> Any:
     return None if value is None else value.model_dump(mode="json")
 
@@ -158,7 +183,8 @@ DataSection = Annotated[Any, PluginSection("data", "format", optional=True)]
 InputSection = Annotated[Any, PluginSection("inputs", "kind", default="image")]
 TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
 EngineSection = Annotated[Any, PluginSection("engine", "engine")]
-TechniqueSection = Annotated[Any, PluginSection("quantize", "method")]
+TechniqueSection = Annotated[Any, PluginSection("quantize", "method", optional=True)]
+LadderSection = Annotated[Any, ModuleSection("edgekit.ladder")]
 
 
 class DataSections(Section):
@@ -171,9 +197,38 @@ class DataSections(Section):
 
 
 class CompressStep(Section):
-    """One step of the compression; steps run in the order of the list."""
+    """One step of the compression, under the key that says what kind it is; steps run in the order of the list."""
 
-    quantize: TechniqueSection
+    quantize: TechniqueSection = Field(None, description="a technique of quantize/: ptq, half, mixed, qat")
+    auto: LadderSection = Field(None, description="the accuracy ladder: the cheapest technique that holds max_drop")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_under_its_own_key(cls, value: Any) -> Any:
+        """``quantize: {method: auto, ...}``, the spelling of before there was a key ``auto``."""
+        section = value.get("quantize") if isinstance(value, dict) else None
+        if isinstance(section, dict) and section.get("method") == "auto" and "auto" not in value:
+            rest = {key: inner for key, inner in value.items() if key != "quantize"}
+            return rest | {"auto": {key: inner for key, inner in section.items() if key != "method"}}
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> CompressStep:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            kinds = ", ".join(type(self).model_fields)
+            raise ValueError(f"a step has one key, of {kinds}; found {', '.join(given) or 'none'}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Its key."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def technique(self) -> Any:
+        """The technique's own ``Config``, an :class:`edgekit.technique.TechniqueConfig`."""
+        return getattr(self, self.kind)
 
 
 class ParityLimits(Section):
@@ -271,7 +326,7 @@ class Spec(Section):
     preprocess: dict[str, InputSection]
     task: TaskSection
     data: DataSections
-    compress: tuple[CompressStep, ...] = Field((), max_length=1, description="none: FP32; or one quantize step")
+    compress: tuple[CompressStep, ...] = Field((), description="any number of steps, run in order; none: FP32")
     targets: dict[str, EngineSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     parity: ParityLimits = Field(ParityLimits(), description="limits of the proof that an engine is its typed model")
@@ -295,11 +350,23 @@ class Spec(Section):
             data = getattr(self.data, role)
             if data is not None and data.evaluation_only:
                 raise _misfit(("data", role), "these frames are kept for data.evaluation; choose others here")
+        self._ordered_steps()
         for name, kpi in self.kpis.items():
             if kpi.target is not None and kpi.target not in self.targets:
                 known = suggest.allowed(kpi.target, tuple(self.targets))
                 raise _misfit(("kpis", name, "target"), f"{kpi.target!r} is no target; {known}")
         return self
+
+    def _ordered_steps(self) -> None:
+        """Refuse what would work on rounded weights: only the last step may change the numbers."""
+        for number, step in enumerate(self.compress[:-1], 1):
+            if step.technique.changes == "numbers":
+                later = self.compress[number].kind
+                raise _misfit(
+                    ("compress", str(number), later),
+                    f"step {number + 1} ({later}) needs a float network, and step {number} ({step.kind}) leaves "
+                    f"rounded numbers; let {step.kind} be the last step, or leave one of the two out",
+                )
 
     def _fit_inputs(self) -> None:
         """Fill in what the model's inputs decide, so that the bundle's preprocessing needs nothing but itself."""

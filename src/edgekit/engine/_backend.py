@@ -175,8 +175,11 @@ class Backend(ABC):
         """
         return None
 
-    def race(self, engines: Mapping[str, Path], feeds: Arrays) -> RaceTimes:
-        """Times of engines that run in turn and are opened anew again and again; without any, nothing was measured."""
+    def race(self, engines: Mapping[str, Path], feeds: Mapping[str, Arrays]) -> RaceTimes:
+        """Times of engines that run in turn, each on its own feeds, and are opened anew again and again.
+
+        Without any, nothing was measured.
+        """
         openers = {name: partial(self.engine, file) for name, file in engines.items()}
         return RaceTimes(opened_in_turn(openers, feeds, LOADS, EACH, SETTLING))
 

@@ -10,12 +10,14 @@ from edgekit.core.tensors import Arrays
 from edgekit.engine._engine import Engine
 
 
-def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int) -> dict[str, list[float]]:
+def in_turn(
+    engines: Mapping[str, Engine], feeds: Mapping[str, Arrays], queries: int, warmup: int
+) -> dict[str, list[float]]:
     """Milliseconds of each query by engine, in the order they ran: A B, B A, ...
 
     Args:
         engines: open, by name.
-        feeds: of every query.
+        feeds: of every query, by engine.
         queries: that count.
         warmup: rounds before them that do not.
     """
@@ -24,7 +26,7 @@ def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: 
     for query in range(warmup + queries):
         for name in order:
             start = time.perf_counter()
-            engines[name].infer(feeds)
+            engines[name].infer(feeds[name])
             if query >= warmup:
                 times[name].append((time.perf_counter() - start) * 1e3)
         order.reverse()
@@ -32,7 +34,7 @@ def in_turn(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: 
 
 
 def opened_in_turn(
-    openers: Mapping[str, Callable[[], Engine]], feeds: Arrays, loads: int, each: int, settling: int
+    openers: Mapping[str, Callable[[], Engine]], feeds: Mapping[str, Arrays], loads: int, each: int, settling: int
 ) -> dict[str, list[float]]:
     """As :func:`in_turn`, with engines that are opened anew ``loads`` times: so many equal parts of ``each`` queries.
 
@@ -40,7 +42,7 @@ def opened_in_turn(
 
     Args:
         openers: give an engine that is not open yet, by name.
-        feeds: of every query.
+        feeds: of every query, by engine.
         loads: openings.
         each: queries an opening that count.
         settling: rounds before them, in every opening, that do not.

@@ -192,7 +192,10 @@ def drive(scenario: Scenario, chain: Chain, samples: Sequence[Sample]) -> Driven
 
 def time_inference(engines: Mapping[str, Engine], feeds: Arrays, queries: int, warmup: int = 10) -> dict[str, Latency]:
     """Latency of the inference alone by engine, one set of inputs, the engines taking turns."""
-    return {name: summarise(np.array(times)) for name, times in in_turn(engines, feeds, queries, warmup).items()}
+    return {
+        name: summarise(np.array(times))
+        for name, times in in_turn(engines, dict.fromkeys(engines, feeds), queries, warmup).items()
+    }
 
 
 def _query(chain: Chain, images: Mapping[str, Array]) -> tuple[float, ...]:

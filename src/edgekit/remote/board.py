@@ -105,10 +105,10 @@ class Board(Backend):
         """The engine in ``path``, to run on the board."""
         return BoardEngine(path, self)
 
-    def race(self, engines: Mapping[str, Path], feeds: Arrays) -> RaceTimes:
+    def race(self, engines: Mapping[str, Path], feeds: Mapping[str, Arrays]) -> RaceTimes:
         """Times on the board: in turn, or of a board with ``trtexec`` alone one median each."""
         way = self.way()
-        return RaceTimes(way.race(engines, feeds, self.config), way.name)
+        return RaceTimes(way.race(engines, next(iter(feeds.values())), self.config), way.name)
 
     def quantization_profile(self) -> str:
         """That of the target's own backend."""

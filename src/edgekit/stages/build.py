@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from edgekit import remote
 from edgekit.bundle import (
@@ -15,6 +17,7 @@ from edgekit.bundle import (
     GOLDEN,
     PLACE,
     PLACEMENT,
+    VARIANTS,
     Bundle,
     Contents,
     EngineFile,
@@ -27,16 +30,20 @@ from edgekit.core.errors import SpecError
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EngineProof
-from edgekit.core.spec import ParityLimits, Spec
+from edgekit.core.spec import InputSection, ParityLimits, Spec
 from edgekit.core.tensors import TensorSpec
+from edgekit.core.variant import Variant
 from edgekit.core.workspace import Stage, Workspace
-from edgekit.engine import Backend
+from edgekit.engine import Backend, EngineConfig
 from edgekit.preprocess import Preprocess
 from edgekit.stages import keys, prove, race
 from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
-from edgekit.stages.golden import write_golden
+from edgekit.stages.golden import write_golden, write_tensors
 from edgekit.stages.tools import tool_versions
+from edgekit.stages.typed import TypedModel
 from edgekit.verification.agreement import Judge
+
+SECTIONS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, InputSection])
 
 
 def build_engines(
@@ -44,18 +51,13 @@ def build_engines(
 ) -> Stage:
     """Engines of the wanted precision and of its control, each proven against golden where they run."""
     config = backend.config
-    wanted = config.precision or compressed.precision
-    if wanted not in compressed.models:
-        led = f"the compress step led to {compressed.precision}"
-        steps = (
-            led if compressed.calibration else f"the spec has no quantize step, and its model is {compressed.precision}"
-        )
-        raise SpecError(f"targets.{target}: precision {wanted} cannot be built: {steps}")
-    precisions = list(dict.fromkeys((wanted, compressed.control(backend, wanted))))
+    wanted = candidate_of(target, config, compressed)
+    variants = list({variant.name: variant for variant in (wanted, compressed.control(backend, wanted))}.values())
     unrunnable = backend.runs_elsewhere()
     inputs = {
-        "models": {p: sha256_file(compressed.models[p]) for p in precisions},
-        "golden": sha256_file(compressed.golden),
+        "models": {variant.name: sha256_file(variant.model) for variant in variants},
+        "golden": {variant.name: sha256_file(variant.golden) for variant in variants},
+        "lineage": {variant.name: variant.lineage.to_dict() for variant in variants},
         "config": keys.portable(config.model_dump(mode="json"), spec.base.resolve()),
         "device": backend.fingerprint(),
         "tools": keys.tools(),
@@ -64,33 +66,46 @@ def build_engines(
         "proofs": prove.VERSION,
         "parity": spec.parity.model_dump(mode="json"),
         "task": keys.task(spec),
-        "preprocess": keys.preprocess(spec),
+        "preprocess": {"spec": keys.preprocess(spec), "changed": dict(wanted.preprocess)},
         "calibration": compressed.exported.inputs.get("calibration"),
     }
 
     def fill(folder: Path) -> None:
-        models = {precision: compressed.models[precision] for precision in precisions}
-        judge = None if unrunnable else _judge(spec, compressed)
-        make_engines(backend, models, Golden.read(compressed.golden), folder, progress, spec.parity, judge)
+        models = [TypedModel(v.name, v.precision, v.model, Golden.read(v.golden)) for v in variants]
+        judge = None if unrunnable else _judge(spec, wanted)
+        make_engines(backend, models, folder, progress, spec.parity, judge)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
 
+def candidate_of(target: str, config: EngineConfig, compressed: Compressed) -> Variant:
+    """The model that the target's engine is built from.
+
+    Raises:
+        SpecError: the steps lead to none in the target's precision.
+    """
+    found = compressed.candidate(config.precision)
+    if found is None:
+        led = f"the compress steps lead to {compressed.precision}"
+        alone = f"the spec has no quantize step, and its model is {compressed.precision}"
+        steps = led if compressed.calibration else alone
+        raise SpecError(f"targets.{target}: precision {config.precision} cannot be built: {steps}")
+    return found
+
+
 def make_engines(
     backend: Backend,
-    models: Mapping[str, Path],
-    golden: Golden,
+    models: Sequence[TypedModel],
     folder: Path,
     progress: Progress,
     limits: ParityLimits | None = None,
     judge: Judge | None = None,
 ) -> None:
-    """Build engines into ``folder`` as ``<precision><suffix>``, prove each, and write ``parity.json``.
+    """Build engines into ``folder`` as ``<name><suffix>``, prove each, and write ``parity.json``.
 
     Args:
         backend: that of the target.
-        models: typed ONNX files by precision, the candidate's first.
-        golden: see :func:`edgekit.verification.parity.compare`.
+        models: what they are made from, the candidate's first.
         folder: empty; it holds the result, and what the backend keeps beside its engines.
         progress: shows the steps.
         limits: the spec's, of the parity check.
@@ -101,21 +116,26 @@ def make_engines(
     """
     unrunnable = backend.runs_elsewhere()
     proofs: list[EngineProof] = []
-    engines = {precision: folder / f"{precision}{backend.suffix}" for precision in models}
-    for precision, file in engines.items():
-        backend.build(models[precision], file, progress)
-        made, asked = (file, models[precision]), None if proofs else judge
-        proofs.append(prove.prove(backend, made, precision, golden, unrunnable, progress, limits, asked))
-    found = None if unrunnable else race.race(backend, engines, golden, progress)
+    engines = {typed.name: folder / f"{typed.name}{backend.suffix}" for typed in models}
+    for typed in models:
+        file, asked = engines[typed.name], None if proofs else judge
+        backend.build(typed.model, file, progress)
+        made = (file, typed.model)
+        proofs.append(prove.prove(backend, made, typed.precision, typed.golden, unrunnable, progress, limits, asked))
+    found = None if unrunnable else race.race(backend, engines, models, progress)
     proofs[0] = replace(proofs[0], race=found)
     write_json(folder / "parity.json", [proof.to_dict() for proof in proofs])
 
 
-def _judge(spec: Spec, compressed: Compressed) -> Judge:
-    """The second judge over calibration frames: the reference is the model as it was exported."""
-    task, preprocess = spec.task.create(), Preprocess(spec.preprocess)
-    source = compressed.models["fp32" if compressed.calibration else compressed.precision]
-    return prove.judge_of(task, preprocess, spec.data.calibration.open(), source, spec.parity)
+def _judge(spec: Spec, wanted: Variant) -> Judge:
+    """The second judge over calibration frames: the reference is the float model of the same function."""
+    task, preprocess = spec.task.create(), Preprocess(sections_of(spec, wanted))
+    return prove.judge_of(task, preprocess, spec.data.calibration.open(), wanted.reference, spec.parity)
+
+
+def sections_of(spec: Spec, variant: Variant) -> dict[str, Any]:
+    """The preprocessing of a variant: the spec's, or what a step made of it."""
+    return SECTIONS.validate_python(dict(variant.preprocess)) if variant.preprocess else dict(spec.preprocess)
 
 
 def publish_bundle(
@@ -144,44 +164,46 @@ def publish_bundle(
         SpecError: the model's outputs do not fit the task.
     """
     config = backend.config
-    wanted = config.precision or compressed.precision
+    wanted = candidate_of(target, config, compressed)
     control = compressed.control(backend, wanted)
-    roles = {
-        p: EngineFile(file=f"engines/{p}{backend.suffix}", model=f"models/{p}.onnx", precision=p)
-        for p in {wanted, control}
-    }
-    inputs, outputs = _interface(backend, built.path / f"{wanted}{backend.suffix}", compressed)
-    check_interface(spec, inputs, outputs)
+    sections = sections_of(spec, wanted)
+    roles = {variant.name: _role(variant, backend.suffix, spec, wanted) for variant in (control, wanted)}
+    inputs, outputs = _interface(backend, built.path / f"{wanted.name}{backend.suffix}", wanted)
+    check_interface(spec, sections, inputs, outputs)
     contents = Contents(
         name=spec.name,
         target=target,
         inputs=inputs,
         outputs=outputs,
-        preprocess=spec.preprocess,
+        preprocess=sections,
         task=spec.task,
         evaluation=spec.data.evaluation,
         kpis=spec.kpis,
         parity=spec.parity,
         engine=remote.on_target(config),
-        candidate=roles[wanted],
-        control=roles[control] if wanted != control else None,
+        candidate=roles[wanted.name],
+        control=roles[control.name] if wanted.name != control.name else None,
     )
     files = {"parity.json": built.path / "parity.json"}
-    for precision, role in roles.items():
-        files |= {role.model: compressed.models[precision]} | engine_files(built.path, f"{precision}{backend.suffix}")
+    for variant in (control, wanted):
+        files |= {roles[variant.name].model: variant.model}
+        files |= engine_files(built.path, f"{variant.name}{backend.suffix}")
     facts = {
         **origins,
-        PLACEMENT: backend.quantization_profile() if wanted == "int8" else None,
+        PLACEMENT: wanted.placement,
         EVALUATION: judged_on and asdict(judged_on),
         "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
         "device": backend.fingerprint(),
         "seed": spec.seed,
+        VARIANTS: {name: document for name, document in compressed.lineage().items() if name in roles},
         PLACE: str(final.resolve()),
         "command": f"edgekit build edgekit.yaml --target {target}",
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
-        frames, origin = write_golden(spec, compressed, wanted, Path(scratch))
+        frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
+        if roles[control.name].golden != roles[wanted.name].golden:
+            files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
         if compressed.calibration is not None:
             files[RECORD] = Path(scratch) / RECORD
             write_json(files[RECORD], record_of(spec, compressed))
@@ -189,11 +211,11 @@ def publish_bundle(
 
 
 def _interface(
-    backend: Backend, engine: Path, compressed: Compressed
+    backend: Backend, engine: Path, wanted: Variant
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs and outputs of an engine; of one that runs elsewhere those of its model."""
     if backend.runs_elsewhere():
-        golden = Golden.read(compressed.golden)
+        golden = Golden.read(wanted.golden)
         return golden.interface("input"), golden.interface("output")
     with backend.engine(engine) as opened:
         return opened.inputs, opened.outputs
@@ -204,9 +226,23 @@ def engine_files(folder: Path, made: str) -> dict[str, Path]:
     return {f"engines/{path.name}": path for path in folder.glob(f"{made}*")}
 
 
-def check_interface(spec: Spec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+def _role(variant: Variant, suffix: str, spec: Spec, candidate: Variant) -> EngineFile:
+    """How a bundle names a variant's files; a control of another function has golden arrays and inputs of its own."""
+    own = candidate.changed and not variant.changed
+    return EngineFile(
+        file=f"engines/{variant.name}{suffix}",
+        model=f"models/{variant.name}.onnx",
+        precision=variant.precision,
+        golden="golden-control.npz" if own else "golden.npz",
+        preprocess=dict(spec.preprocess) if own else None,
+    )
+
+
+def check_interface(
+    spec: Spec, sections: Mapping[str, Any], inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> None:
     """Raise unless preprocess makes what the engine takes and the task reads what it gives."""
-    made = {s.name: s for s in Preprocess(spec.preprocess).tensor_specs()}
+    made = {s.name: s for s in Preprocess(sections).tensor_specs()}
     for wanted in inputs:
         if made.get(wanted.name) != wanted:
             raise SpecError(f"preprocess makes {made.get(wanted.name)}, but the engine takes {wanted}")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.core.artifacts import sha256_file
 from edgekit.core.spec import Spec
+from edgekit.core.variant import Variant
 from edgekit.core.workspace import Stage
 from edgekit.engine import Backend
 
@@ -21,38 +23,72 @@ EXPORT = "export.json"
 class Compressed:
     """What ``compress`` made for one target.
 
-    ``path`` is the folder of the stage, or that of the published copies.
-    ``models`` maps a precision to its typed ONNX file, ``<precision>-<profile>`` to a further
-    export for another target; ``precision`` is what the compress steps lead to.
+    ``path`` is the folder of the last stage, or that of the published copies.  ``variants`` are the models by name,
+    ``final`` the name of the one that the steps lead to; ``files`` what else a step left, by file name: further exports
+    for other targets (``<precision>-<profile>.onnx``), reports, pictures, the record of the calibration.
     """
 
     path: Path
     target: str
-    precision: str
-    models: Mapping[str, Path]
-    golden: Path
-    calibration: Path | None
+    variants: Mapping[str, Variant]
+    final: str
+    files: Mapping[str, Path]
     exported: Stage
-    quantized: Stage | None
+    stages: tuple[Stage, ...]
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Those that led here."""
-        return (self.exported,) if self.quantized is None else (self.exported, self.quantized)
+    def models(self) -> dict[str, Path]:
+        """Every ONNX file by its name, without the ending."""
+        more = {name.removesuffix(".onnx"): path for name, path in self.files.items() if name.endswith(".onnx")}
+        return more | {name: variant.model for name, variant in self.variants.items()}
+
+    @property
+    def calibration(self) -> Path | None:
+        """How the ranges were found; None: no step looked for any."""
+        return self.files.get(RECORD)
+
+    @property
+    def precision(self) -> str:
+        """What the steps lead to."""
+        return self.variants[self.final].precision
+
+    @property
+    def golden(self) -> Path:
+        """The golden arrays of the final variant."""
+        return self.variants[self.final].golden
 
     @property
     def reused(self) -> bool:
         """Whether nothing had to be made."""
         return all(stage.reused for stage in self.stages)
 
-    def control(self, backend: Backend, precision: str) -> str:
-        """The precision that one of ``precision`` is compared with on this backend.
+    def lineage(self) -> dict[str, Any]:
+        """Where every variant comes from, as JSON."""
+        return {
+            name: {
+                "precision": variant.precision,
+                "placement": variant.placement,
+                "lineage": variant.lineage.to_dict(),
+                "sha256": sha256_file(variant.model),
+            }
+            for name, variant in self.variants.items()
+        }
 
-        Its own where there is no other: the source is no float32 model.
+    def candidate(self, precision: str | None) -> Variant | None:
+        """The variant of the final function in ``precision``; by default the final one itself; None: there is none."""
+        final = self.variants[self.final]
+        if precision is None or precision == final.precision:
+            return final
+        alike = (v for v in self.variants.values() if v.lineage.function == final.lineage.function)
+        return next((variant for variant in alike if variant.precision == precision), None)
+
+    def control(self, backend: Backend, candidate: Variant) -> Variant:
+        """The user's own network in the precision that ``candidate`` is compared with on this backend.
+
+        The final variant itself where there is no other: the source is no float32 model.
         """
-        wanted = backend.control(precision)
-        foreign = self.calibration is None and precision != "fp32" and wanted not in self.models
-        return precision if foreign else wanted
+        found = self.variants.get(backend.control(candidate.precision))
+        return self.variants[self.final] if found is None or found.changed else found
 
 
 def record_of(spec: Spec, compressed: Compressed) -> dict[str, Any]:

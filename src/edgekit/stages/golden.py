@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgekit.bundle import Bundle
 from edgekit.bundle.contents import PREDICTIONS
@@ -14,6 +16,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.golden import Golden
 from edgekit.core.reports import FramesProof
 from edgekit.core.spec import Spec
+from edgekit.core.variant import Variant
 from edgekit.data import Dataset
 from edgekit.preprocess import Preprocess
 from edgekit.stages.compressed import Compressed
@@ -26,14 +29,15 @@ GOLDEN = "golden.npz"
 
 
 def write_golden(
-    spec: Spec, compressed: Compressed, precision: str, folder: Path
+    spec: Spec, sections: Mapping[str, Any], compressed: Compressed, candidate: Variant, folder: Path
 ) -> tuple[dict[str, Path], GoldenRecord]:
     """Write golden tensors, frames and predictions.
 
     Args:
-        spec: names data, preprocessing, task, and how many frames are kept.
-        compressed: the golden tensors, and the typed models.
-        precision: of the candidate: its typed model's outputs are decoded.
+        spec: names data, task, and how many frames are kept.
+        sections: the candidate's preprocessing.
+        compressed: what the calibration frames were.
+        candidate: its golden tensors are kept, and its typed model's outputs are decoded.
         folder: for the files.
 
     Returns:
@@ -42,9 +46,9 @@ def write_golden(
     Raises:
         DataError: the calibration frames are no longer those that the golden inputs were made of.
     """
-    config = spec.data.calibration
-    data, golden = config.open(), Golden.read(compressed.golden)
-    preprocess, task = Preprocess(spec.preprocess), spec.task.create()
+    config, precision = spec.data.calibration, candidate.precision
+    data, golden = config.open(), Golden.read(candidate.golden)
+    preprocess, task = Preprocess(sections), spec.task.create()
     frames: list[Frame] = []
     for number in range(golden.frames):
         sample = data[number * len(data) // golden.frames]
@@ -58,7 +62,7 @@ def write_golden(
         frames.append(Frame(id=sample.id, sources=sources, geometry=geometry, prediction=prediction))
     document = PredictionsDocument(task=spec.task.kind, reference=precision, frames=tuple(frames))
     write_bytes(folder / PREDICTIONS, (document.model_dump_json() + "\n").encode())
-    golden.thinned(ordered_outputs(compressed.models[precision])).write(folder / GOLDEN, deflated=True)
+    write_tensors(candidate, folder / GOLDEN)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     kept = min(spec.golden.frames, golden.frames)
     return files, GoldenRecord(
@@ -67,6 +71,12 @@ def write_golden(
         ids=tuple(frame.id for frame in frames),
         kept=kept,
     )
+
+
+def write_tensors(variant: Variant, path: Path) -> Path:
+    """Write the golden tensors of a variant as a bundle holds them; returns the file."""
+    Golden.read(variant.golden).thinned(ordered_outputs(variant.model)).write(path, deflated=True)
+    return path
 
 
 def _fingerprint(data: Dataset, compressed: Compressed) -> str:

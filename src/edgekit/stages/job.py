@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,9 @@ from edgekit.engine import Backend, Engine, opened_in_turn
 from edgekit.evaluation.agreement import Agreed
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
-from edgekit.stages import labels
+from edgekit.stages import changed, labels
 from edgekit.stages.asking import Asking
+from edgekit.stages.changed import Made
 from edgekit.stats import faster
 from edgekit.technique import Job, TechniqueConfig
 
@@ -68,6 +70,23 @@ class LabelledFeeds:
 CONTROL = "control"
 
 
+@dataclass(frozen=True)
+class Control:
+    """The user's own FP32 network and its preprocessing, which a step before may have changed."""
+
+    model: Path
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the steps before leave to a step: the user's own spec and model, and the changes since."""
+
+    spec: Spec
+    model: Path
+    edits: tuple[Made, ...] = ()
+
+
 class TargetBench:
     """Builds typed models for one target and measures them there; see :class:`edgekit.technique.Bench`.
 
@@ -83,9 +102,11 @@ class TargetBench:
         validation: Agreed,
         folder: Path,
         metric: str | None,
+        control: Control,
     ) -> None:
         self.target = target
         self._source = source
+        self._control = control
         self._spec = spec
         self._backend = backend
         self._preprocess = Preprocess(spec.preprocess)
@@ -97,14 +118,20 @@ class TargetBench:
             raise SpecError(f"metric: the task has no {metric!r}; {suggest.allowed(metric, tuple(known))}")
         self.metric: Metric = known[metric] if metric else self._task.metrics[0]
 
+    def control_accuracy(self) -> float:
+        return self._measured(self._control.model.read_bytes(), self._control.preprocess)
+
     def accuracy(self, model: bytes) -> float:
+        return self._measured(model, self._preprocess)
+
+    def _measured(self, model: bytes, preprocess: Preprocess) -> float:
         key = hashlib.sha256(model).hexdigest()
         if key not in self._accuracies:
             with contextlib.ExitStack() as stack:
                 engines = {"it": stack.enter_context(self._engine(model))}
                 if self._task.against_control:
                     engines[CONTROL] = stack.enter_context(self._engine(self._source.read_bytes()))
-                found = evaluation.evaluate(engines, self._preprocess, self._task, self._validation, control=CONTROL)
+                found = evaluation.evaluate(engines, preprocess, self._task, self._validation, control=CONTROL)
             if self.metric.name not in found["it"]:
                 hint = suggest.allowed(self.metric.name, tuple(found["it"]))
                 raise DataError(
@@ -122,7 +149,7 @@ class TargetBench:
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
         feeds = self._preprocess(self._validation[0].images).feeds
         openers = {name: lambda model=model: self._engine(model) for name, model in models.items()}
-        return opened_in_turn(openers, feeds, faster.LOADS, faster.EACH, faster.SETTLING)
+        return opened_in_turn(openers, dict.fromkeys(models, feeds), faster.LOADS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return self._built(model).stat().st_size / 2**20
@@ -157,6 +184,7 @@ def job(
     scratch: Path | None,
     progress: Progress,
     measures: bool | None = None,
+    given: Given | None = None,
 ) -> Iterator[Job]:
     """The job of one technique for one target; engines built on the way are gone when it ends.
 
@@ -168,23 +196,25 @@ def job(
     """
     preprocess = Preprocess(spec.preprocess)
     measured = config.measures if measures is None else measures
+    given = given or Given(spec, source)
     with tempfile.TemporaryDirectory() as folder:
         yield Job(
             source=source,
             frames=Feeds(preprocess, frames),
             profile=backend.quantization_profile(),
-            network=None if spec.model.onnx else lambda: _network(spec),
-            export=None if spec.model.onnx else lambda module: _exported(spec, module),
+            network=None if spec.model.onnx else lambda: changed.network(given.spec, given.edits),
+            export=None if spec.model.onnx else functools.partial(_exported, spec),
+            preprocess={name: section.model_dump(mode="json") for name, section in spec.preprocess.items()},
             examples=LabelledFeeds(preprocess, labels.of(spec, "training").dataset) if spec.data.training else None,
             loss=_loss(spec),
-            bench=_bench(spec, target, backend, source, config, Path(folder)) if measured else None,
+            bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             scratch=scratch,
             progress=progress,
         )
 
 
 def _bench(
-    spec: Spec, target: str, backend: Backend, source: Path, config: TechniqueConfig, folder: Path
+    spec: Spec, target: str, backend: Backend, source: Path, config: TechniqueConfig, folder: Path, given: Given
 ) -> TargetBench:
     if spec.data.validation is None:
         raise SpecError(
@@ -197,17 +227,16 @@ def _bench(
             f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
         )
     metric = getattr(config, "metric", None)
-    return TargetBench(spec, target, backend, source, labels.of(spec, "validation"), folder, metric)
+    control = Control(given.model, Preprocess(given.spec.preprocess))
+    return TargetBench(spec, target, backend, source, labels.of(spec, "validation"), folder, metric, control)
 
 
-def _network(spec: Spec) -> nn.Module:
-    module = load.load_model(spec.model).module
-    assert module is not None
-    return module
-
-
-def _exported(spec: Spec, module: nn.Module) -> bytes:
-    loaded = replace(load.load_model(spec.model), module=module)
+def _exported(spec: Spec, module: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None) -> bytes:
+    inputs = {
+        name: tensor.model_copy(update={"shape": shapes[name]}) if shapes and name in shapes else tensor
+        for name, tensor in spec.model.inputs.items()
+    }
+    loaded = replace(load.load_model(spec.model.model_copy(update={"inputs": inputs})), module=module)
     with tempfile.TemporaryDirectory() as folder:
         export.export(loaded, Path(folder) / "fp32.onnx")
         return (Path(folder) / "fp32.onnx").read_bytes()

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Race
 from edgekit.engine import Backend
+from edgekit.stages.typed import TypedModel
 from edgekit.stats import faster
 from edgekit.stats.faster import LOADS
 
 
-def race(backend: Backend, engines: Mapping[str, Path], golden: Golden, progress: Progress) -> Race | None:
+def race(
+    backend: Backend, engines: Mapping[str, Path], models: Sequence[TypedModel], progress: Progress
+) -> Race | None:
     """INT8 against its control, by median latency.
 
     Here, or on a board that has edgekit, both run in turn on a golden input, opened anew again and again; of a board
@@ -23,20 +25,22 @@ def race(backend: Backend, engines: Mapping[str, Path], golden: Golden, progress
 
     Args:
         backend: what built them.
-        engines: files by precision, the candidate first.
-        golden: gives the input.
+        engines: files by name.
+        models: what they were made from, the candidate's first; their golden arrays give the inputs.
         progress: shows the step.
 
     Returns:
         None where there is nothing to race (no INT8, or on its backend it does not race), or nothing was measured.
     """
     control = backend.int8_control
-    if not backend.int8_races or next(iter(engines)) != "int8" or control not in engines:
+    candidate, *others = models
+    other = next((model for model in others if model.precision == control), None)
+    if not backend.int8_races or candidate.precision != "int8" or other is None:
         return None
-    feeds = golden.feeds(0)
+    feeds = {model.name: model.golden.feeds(0) for model in models}
     with progress.track(f"time int8 and {control}"):
         times = backend.race(engines, feeds)
-    return judged(times.ms["int8"], times.ms[control], control, times.by) if times.ms else None
+    return judged(times.ms[candidate.name], times.ms[other.name], control, times.by) if times.ms else None
 
 
 def judged(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:

@@ -37,6 +37,7 @@ from edgekit.stages.build import engine_files, make_engines
 from edgekit.stages.compressed import RECORD
 from edgekit.stages.golden import prove_frames
 from edgekit.stages.tools import tool_versions
+from edgekit.stages.typed import TypedModel
 from edgekit.verification import golden_frames
 
 _WRITTEN_ANEW = ("format", "version", "name", "target", "files", "sizes", "digest")
@@ -84,16 +85,21 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
         return Rebuilt(bundle, made=False)
     final = (out or bundle.given).resolve()
     _require_place(final)
-    roles = {role.precision: role for role in (contents.candidate, contents.control) if role is not None}
-    models = {precision: bundle.path / role.model for precision, role in roles.items()}
+    roles = {Path(role.model).stem: role for role in (contents.candidate, contents.control) if role is not None}
+    models = [
+        TypedModel(name, role.precision, bundle.path / role.model, bundle.golden(role)) for name, role in roles.items()
+    ]
     with locked(final), tempfile.TemporaryDirectory(prefix="edgekit-rebuild-") as scratch:
         made = Path(scratch) / "engines"
         made.mkdir()
         golden_frames.require(prove_frames(bundle))  # before the work on engines
-        make_engines(backend, models, bundle.golden(), made, progress, contents.parity)
-        renamed = {p: role.model_copy(update={"file": f"engines/{p}{backend.suffix}"}) for p, role in roles.items()}
-        control = contents.control and renamed[contents.control.precision]
-        anew = contents.model_copy(update={"candidate": renamed[contents.candidate.precision], "control": control})
+        make_engines(backend, models, made, progress, contents.parity)
+        renamed = {
+            name: role.model_copy(update={"file": f"engines/{name}{backend.suffix}"}) for name, role in roles.items()
+        }
+        control = contents.control and renamed[Path(contents.control.model).stem]
+        candidate = renamed[Path(contents.candidate.model).stem]
+        anew = contents.model_copy(update={"candidate": candidate, "control": control})
         files = _kept(bundle) | {"parity.json": made / "parity.json"}
         for role in renamed.values():
             files |= engine_files(made, Path(role.file).name)

@@ -68,7 +68,7 @@ def apply(job: Job, config: Config) -> Quantized:
     bench = job.need_bench("method mixed")
     variants = Variants(job, config.ptq)
     layers = analyse(variants)
-    reference = bench.accuracy(job.source.read_bytes())
+    reference = bench.control_accuracy()
     found = search(variants, bench, floor_of(reference, config.max_drop, bench), layers)
     if not found.holds:
         raise CheckFailed(

@@ -90,7 +90,7 @@ class _Ladder:
         self.config = config
         self.bench = bench
         self.source = job.source.read_bytes()
-        self.reference = bench.accuracy(self.source)
+        self.reference = bench.control_accuracy()
         self.floor = mixed.floor_of(self.reference, config.max_drop, bench)
         self.tried: list[Attempt] = []
         self.layers: tuple[LayerNoise, ...] = ()
@@ -115,7 +115,9 @@ class _Ladder:
     def control(self) -> Attempt:
         latency = self.bench.latency({"it": self.source}, QUERIES)["it"]
         size = self.bench.size_mib(self.source)
-        rung = Rung("fp32", "fp32", self.reference, 0.0, latency, 1.0, size, "control")
+        accuracy = self.bench.accuracy(self.source)
+        drop = self._drop(accuracy)
+        rung = Rung("fp32", "fp32", accuracy, drop, latency, 1.0, size, "control")
         return Attempt(rung, self.source, {"method": "auto"})
 
     def half_control(self) -> Attempt:
@@ -170,7 +172,7 @@ class _Ladder:
         accuracy = self.bench.accuracy(made.model)
         control = self._control()
         times = self.bench.times_ms({"fp32": self.source, control.rung.name: control.model, "it": made.model})
-        drop = self.reference - accuracy if self.bench.metric.higher else accuracy - self.reference
+        drop = self._drop(accuracy)
         speedup = faster.speedup(times["fp32"], times["it"], faster.LOADS)
         against = faster.speedup(times[control.rung.name], times["it"], faster.LOADS)
         reasons = []
@@ -188,6 +190,9 @@ class _Ladder:
         reason = "; ".join(reasons)
         rung = Rung(name, made.precision, accuracy, drop, latency, speedup.ratio, size, verdict, reason, settings)
         return Attempt(rung, made.model, made.record)
+
+    def _drop(self, accuracy: float) -> float:
+        return self.reference - accuracy if self.bench.metric.higher else accuracy - self.reference
 
     def _control(self) -> Attempt:
         """The fastest control so far."""

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from edgekit import ladder
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import CompressReport
-from edgekit.quantize import auto
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.technique import Job, Quantized
 from tests.support.benches import CountingBench, frames, uneven
@@ -19,7 +19,7 @@ PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")
 
 def climb(source: Path, slower: float = 0.0, refused: str = "", **settings: Any) -> tuple[Quantized, CompressReport]:
     bench = CountingBench(source, frames()[0], slower=slower, refused=refused)
-    found = auto.apply(Job(source, frames(), bench=bench), auto.Config(**settings))
+    found = ladder.apply(Job(source, frames(), bench=bench), ladder.Config(**settings))
     report = TypeAdapter(CompressReport).validate_json(found.files["report.json"])
     assert json.loads(json.dumps(found.record)) == found.record
     return found, report
@@ -79,7 +79,7 @@ def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:
 
 def test_without_a_bench(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"method auto measures on the target: give data\.validation"):
-        auto.apply(Job(uneven(tmp_path / "m.onnx"), frames()), auto.Config(max_drop=0.1))
+        ladder.apply(Job(uneven(tmp_path / "m.onnx"), frames()), ladder.Config(max_drop=0.1))
 
 
 def test_a_training_rung_without_frames_is_refused_before_the_climb(tmp_path: Path) -> None:
