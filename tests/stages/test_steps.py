@@ -106,10 +106,10 @@ def test_a_step_that_changes_the_input_size(tiny_project: Path) -> None:
 
     evaluated = printed(tiny_project, "evaluate", bundle.path)
     assert 0 < evaluated["metrics"]["miou"] < evaluated["control"]["miou"]
-    profiled = printed(tiny_project, "profile", bundle.path, "--queries", 20, "--no-memory")
-    assert profiled["latency_ms"]["p50"] > 0
+    profiled = printed(tiny_project, "profile", bundle.path, "--queries", 100)
+    assert profiled["control"]["engine"] == control.file
     assert printed(tiny_project, "verify", bundle.path)["verdict"] == "pass"
-    assert printed(tiny_project, "bundle", "rebuild", bundle.path, "--out", "again")["made"] is True
+    printed(tiny_project, "bundle", "rebuild", bundle.path, "--out", "again")
     drawn = printed(tiny_project, "run", bundle.path, "--images", "data/images", "--limit", 1)
     assert len(drawn["pictures"]) == 1
 

@@ -85,9 +85,7 @@ class Manifest(BaseModel):
     seed: int | None = None
     place: str | None = Field(None, description="folder that it was written to; data that moved with it are found")
     command: str = Field(description="what made it")
-    variants: dict[str, Any] = Field(
-        {}, description="precision, placement and lineage of its models by name"
-    )
+    variants: dict[str, Any] = Field({}, description="precision, placement and lineage of its models by name")
     parents: tuple[Parent, ...] = Field((), description="bundles it was rebuilt from, nearest first")
     digest: Sha256
 

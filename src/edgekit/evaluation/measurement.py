@@ -91,18 +91,20 @@ def measure(
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
     control: str | None = None,
+    prepared_by: Mapping[str, Preprocess] | None = None,
 ) -> Measurement:
     """Run every engine over ``dataset``; one frame is in memory at a time, and the one before it.
 
     Frames whose dataset names their sequence give :attr:`Task.sequence_metrics` too.
 
     Args:
-        engines: open engines by name; all see the same preprocessed frames.
+        engines: open engines by name; all see the same frames.
         preprocess: the bundle's preprocessing.
         task: decodes outputs and owns the metrics.
         dataset: frames, with truth where the task is ``labelled``.
         advance: called after every frame.
         control: name of the engine whose predictions a task ``against_control`` holds the others against.
+        prepared_by: the preprocessing of engines that have one of their own, by name.
 
     Raises:
         DataError: a frame has no truth, or its truth cannot belong to it; the task needs a control and there is none.
@@ -117,7 +119,8 @@ def measure(
         if task.labelled and sample.truth is None:
             raise DataError(f"frame {sample.id!r} has no truth; evaluate needs a labelled dataset format")
         prepared = preprocess(sample.images, sample.id)
-        predictions = {name: predict(engine, task, prepared) for name, engine in engines.items()}
+        other = {name: own(sample.images, sample.id) for name, own in (prepared_by or {}).items()}
+        predictions = {name: predict(engine, task, other.get(name, prepared)) for name, engine in engines.items()}
         truth = task.truth(sample.truth, predictions[control] if task.against_control and control else None)
         for name, prediction in predictions.items():
             scores[name].update(prediction, replace(sample, truth=truth))

@@ -29,6 +29,7 @@ from edgekit.data import Sample
 from edgekit.data.images import Images
 from edgekit.engine import Engine
 from edgekit.evaluation import Measurement, Resampling
+from edgekit.preprocess import Preprocess
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
 from edgekit.sensors import Recorder
 from edgekit.stats.openings import MIN_LOADS
@@ -184,7 +185,9 @@ def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, prog
     pace = how.budget.pace(len(judged.dataset), "frames", FRAMES_SHARE)
     with progress.track("evaluate", len(judged.dataset)) as advance:
         step = _both(advance, pace)
-        found = evaluation.measure(engines, bundle.preprocess(), judged.task, judged.dataset, step, control.file)
+        found = evaluation.measure(
+            engines, bundle.preprocess(), judged.task, judged.dataset, step, control.file, _prepared_by(bundle)
+        )
     return found if table is None else evaluation.joined(found, table)
 
 
@@ -202,7 +205,7 @@ def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: 
     if baseline is not None:
         openers[BASELINE] = baseline.engine
     openers[AGAIN] = bundle.engine
-    order, preprocess, task = list(openers), bundle.preprocess(), bundle.task()
+    order, preprocess, task, other = list(openers), bundle.preprocess(), bundle.task(), _prepared_by(bundle)
 
     @contextlib.contextmanager
     def opened() -> Iterator[dict[str, Chain]]:
@@ -210,7 +213,7 @@ def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: 
         order.append(order.pop(0))
         with contextlib.ExitStack() as stack:
             engines = {name: stack.enter_context(openers[name]()) for name in order}
-            yield {name: Chain(preprocess, engines[name], task) for name in openers}
+            yield {name: Chain(other.get(name, preprocess), engines[name], task) for name in openers}
 
     load = how.load
     fewest = load.settling(0) + (MIN_LOADS - 1) * load.settling(1) + MIN_LOADS * load.each
@@ -349,11 +352,16 @@ def _layers(
 
 def _memory(bundle: Bundle, file: str, samples: list[Sample]) -> dict[str, float]:
     config = bundle.contents.engine
-    return profiling.measure_memory(bundle.path / file, config.model_dump(mode="json"), _feeds(bundle, samples))
+    return profiling.measure_memory(bundle.path / file, config.model_dump(mode="json"), _feeds(bundle, samples, file))
 
 
-def _feeds(bundle: Bundle, samples: list[Sample]) -> Arrays:
-    return bundle.preprocess()(samples[0].images).feeds
+def _feeds(bundle: Bundle, samples: list[Sample], file: str = "") -> Arrays:
+    return _prepared_by(bundle).get(file, bundle.preprocess())(samples[0].images).feeds
+
+
+def _prepared_by(bundle: Bundle) -> dict[str, Preprocess]:
+    """The preprocessing of engines that have one of their own, by file name: a step changed the candidate's input."""
+    return {role.file: bundle.preprocess(role) for role in _roles(bundle) if role.preprocess is not None}
 
 
 def _size_mib(bundle: Bundle, file: str) -> float:
