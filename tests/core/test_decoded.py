@@ -20,7 +20,7 @@ from edgekit.core.decoded import (
 )
 from edgekit.core.errors import BundleError
 from edgekit.core.predictions import ClassScores, Detections, Embedding, Geometry, LabelMap, Tensors, Values
-from edgekit.tasks._agreement import apart
+from edgekit.tasks import apart
 from edgekit.tasks.multitask import Predictions
 
 RANDOM = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edgekit.core.errors import InputError, SpecError
 from edgekit.core.reports import (
     Bootstrap,
+    ControlProfile,
     Difference,
     EvaluateReport,
     Interval,
@@ -196,7 +197,7 @@ def test_old_profiles_are_exact_and_say_so() -> None:
 def test_a_drop_that_may_leave_nothing_has_a_ratio_without_bound() -> None:
     base = (evaluation(0.71, half=0.9, control=0.73), SAME)  # another control: the intervals of the values count
     result = one("miou", {"baseline_ratio": 1.5}, (evaluation(0.70, half=0.9), SAME), base)
-    assert result.limit["ratio"] == pytest.approx(0.71 / 0.70)
+    assert result.limit.ratio == pytest.approx(0.71 / 0.70)
     assert result.interval is not None
     assert result.interval.high is None
     assert result.verdict == "undecided"
@@ -206,11 +207,12 @@ def test_a_drop_that_may_leave_nothing_has_a_ratio_without_bound() -> None:
 def test_a_speedup_drops_by_becoming_smaller(limit: float, expected: str) -> None:
     def measured_as(speedup: float) -> REPORTS:
         spread = Interval(speedup * 0.99, speedup * 1.01)
-        return evaluation(0.7), replace(SAME, speedup_p50=speedup, speedup_interval=spread, control={"engine": "c"})
+        control = ControlProfile("c", SAME.latency_ms)
+        return evaluation(0.7), replace(SAME, speedup_p50=speedup, speedup_interval=spread, control=control)
 
     result = one("speedup_p50", {"baseline_drop": limit}, measured_as(2.0), measured_as(2.5), same_run=True)
     assert result.verdict == expected
-    assert result.limit["drop"] == pytest.approx(0.5)
+    assert result.limit.drop == pytest.approx(0.5)
     assert result.interval is not None
     assert result.interval.low == pytest.approx(0.5 - 2 * 0.01 * 2**0.5, abs=2e-3)
     assert result.interval.high == pytest.approx(0.5 + 2 * 0.01 * 2**0.5, abs=2e-3)

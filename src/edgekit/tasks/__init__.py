@@ -20,7 +20,7 @@ from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
 from edgekit.tasks import _drawing
-from edgekit.tasks._agreement import apart
+from edgekit.tasks._agreement import apart as apart
 from edgekit.tasks._weights import checked, checked_rows
 
 __all__ = ["Accumulator", "Labelled", "Task", "TaskConfig", "checked", "checked_rows"]
