@@ -174,7 +174,7 @@ def test_drive_runs_the_whole_pipeline(scenario: Scenario) -> None:
     assert driven.traffic.throughput_hz > 0
     paced = scenario.name == "constant-stream"
     for name in ("rate_hz", "rate_kept_hz", "late", "late_share", "queueing_p50_ms", "queueing_p99_ms"):
-        assert (driven.traffic[name] is not None) == paced
+        assert (getattr(driven.traffic, name) is not None) == paced
     if paced:
         assert driven.traffic.rate_hz == 200
         assert driven.traffic.late_share == driven.traffic.late / 40
