@@ -132,12 +132,12 @@ def test_how_many_frames_can_be_kept(given: str, words: str, tiny_project: Path)
 
 
 def test_frames_that_changed_meanwhile(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = ort.build
+    made = ort.Backend.build
 
     def build(*given: Any) -> None:
         cv2.imwrite(str(tiny_project / "data" / "images" / "f4.png"), np.zeros((32, 48, 3), np.uint8))
         made(*given)
 
-    monkeypatch.setattr(ort, "build", build)
+    monkeypatch.setattr(ort.Backend, "build", build)
     with pytest.raises(DataError, match="frame 'f4' changed while the bundle was built"):
         edgekit.build(tiny_project, "cpu")
