@@ -8,7 +8,7 @@
 compress`` wrote) and asks the parity check.  A fault counts when it moves the output of its own layer by more than one
 INT8 step on the golden frames; the others are counted apart.  ``builds`` asks it of healthy engines, over networks,
 Q/DQ profiles, calibrators and calibration subsets; with ``--peers``, over the networks of benchmarks/peers on frames of
-CamVid, with the second judge.  All go on where an interrupted run ended, write after each engine, and need one core.
+CamVid, with the second check.  All go on where an interrupted run ended, write after each engine, and need one core.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from edgekit.qdq.profiles import PROFILES  # noqa: E402
 from edgekit.quantize import ptq  # noqa: E402
 from edgekit.stages.asking import typed_golden  # noqa: E402
 from edgekit.technique import Job  # noqa: E402
-from edgekit.verification.agreement import Judge  # noqa: E402
+from edgekit.verification.agreement import TaskComparison  # noqa: E402
 from edgekit.verification.limits import limits_of  # noqa: E402
 from edgekit.verification.parity import Proven, check  # noqa: E402
 
@@ -231,7 +231,7 @@ def run_peers(camvid: Path, store: Path, most: int) -> None:
                 continue
             source = peers.exported(name, Path(folder))
             frames = peers.calibration(name, camvid, subset)
-            judge = Judge(peers.task(name), frames, source)
+            judge = TaskComparison(peers.task(name), frames, source)
             golden = list(peers.golden(name, camvid, FRAMES))
             for profile, content in peers.typed_models(source, frames, calibrator, wanted):
                 began = time.perf_counter()
@@ -246,7 +246,7 @@ def run_peers(camvid: Path, store: Path, most: int) -> None:
                 _write(store, done)
 
 
-def said(it: Healthy, judge: Judge | None = None) -> dict[str, Any]:
+def said(it: Healthy, judge: TaskComparison | None = None) -> dict[str, Any]:
     """What the parity check says of a right engine."""
     limits, agreement = limits_of(it.precision), None
     if judge is not None:

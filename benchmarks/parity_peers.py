@@ -1,7 +1,7 @@
 """Healthy engines of the six networks of benchmarks/peers, for benchmarks/parity_faults.py: CamVid frames, a task each.
 
 A calibration subset is every third frame of the training split, from another first frame, thinned to ``FRAMES``: the
-subsets share no frame.  As a build does it: two golden frames, and the second judge on 16 calibration frames.
+subsets share no frame.  As a build does it: two golden frames, and the second check on 16 calibration frames.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a frame goes through, in one place: preprocess, infer, decode.
 
-Evaluation, profiling, the second judge of a parity check, the report's pictures and ``edgekit run`` all use it.
+Evaluation, profiling, the second check of a parity check, the report's pictures and ``edgekit run`` all use it.
 """
 
 from __future__ import annotations

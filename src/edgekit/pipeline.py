@@ -31,13 +31,14 @@ from edgekit.core.workspace import Workspace
 from edgekit.data import Dataset
 from edgekit.kpis import check_names
 from edgekit.reporting import Content, Picture, Proof, draw_frames, write_html, write_picture
-from edgekit.stages import judge, labels, measure
+from edgekit.stages import gate as gating
+from edgekit.stages import labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
 from edgekit.stages.compressed import Compressed
+from edgekit.stages.gate import GateOptions, load_of
 from edgekit.stages.golden import prove_frames
-from edgekit.stages.judge import Judging, load_of
-from edgekit.stages.measure import Accuracy, Timing
+from edgekit.stages.measure import EvaluateOptions, ProfileOptions
 from edgekit.stages.rebuild import Rebuilt
 from edgekit.verification import bisect as departures
 from edgekit.verification import reduce as reductions
@@ -197,25 +198,27 @@ def verify(
     return report
 
 
-def evaluate(bundle: Bundle | Path, how: Accuracy | None = None, progress: Progress = SILENT) -> EvaluateReport:
+def evaluate(
+    bundle: Bundle | Path, options: EvaluateOptions | None = None, progress: Progress = SILENT
+) -> EvaluateReport:
     """Task metrics of the engine and of its control on the evaluation frames, with intervals and slices."""
-    return measure.evaluate(_bundle(bundle), how or Accuracy(), progress)
+    return measure.evaluate(_bundle(bundle), options or EvaluateOptions(), progress)
 
 
-def profile(bundle: Bundle | Path, how: Timing | None = None, progress: Progress = SILENT) -> ProfileReport:
+def profile(bundle: Bundle | Path, options: ProfileOptions | None = None, progress: Progress = SILENT) -> ProfileReport:
     """Latency by stage, engine and control timed in turn; memory in a process of its own for each."""
-    return measure.profile(_bundle(bundle), how or Timing(), progress)
+    return measure.profile(_bundle(bundle), options or ProfileOptions(), progress)
 
 
 def gate(
     bundle: Bundle | Path,
     evaluated: EvaluateReport | None = None,
     profiled: ProfileReport | None = None,
-    how: Judging | None = None,
+    options: GateOptions | None = None,
     progress: Progress = SILENT,
 ) -> GateReport:
-    """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :mod:`edgekit.stages.judge`."""
-    return judge.gate(_bundle(bundle), how or Judging(), evaluated, profiled, progress).gate
+    """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :mod:`edgekit.stages.gate`."""
+    return gating.gate(_bundle(bundle), options or GateOptions(), evaluated, profiled, progress).gate
 
 
 def report(
@@ -237,11 +240,11 @@ def report(
     """
     bundle = _bundle(bundle)
     require_writable(path.parent)
-    evaluated = evaluated or evaluate(bundle, Accuracy(root), progress)
-    profiled = profiled or profile(bundle, Timing(load_of(None), root), progress)
-    gated = gated or gate(bundle, evaluated, profiled, Judging(root, needs_baseline=False), progress)
+    evaluated = evaluated or evaluate(bundle, EvaluateOptions(root), progress)
+    profiled = profiled or profile(bundle, ProfileOptions(load_of(None), root), progress)
+    gated = gated or gate(bundle, evaluated, profiled, GateOptions(root, needs_baseline=False), progress)
     task = bundle.task()
-    judged = bundle.judged(root) if pictures and evaluated.worst else None
+    judged = bundle.agreed_data(root) if pictures and evaluated.worst else None
     drawn: tuple[Picture, ...] = ()
     if judged is not None:
         ids = [frame.id for frame in evaluated.worst]

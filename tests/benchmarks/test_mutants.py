@@ -75,7 +75,7 @@ def test_a_file_belongs_to_the_first_room_that_names_it() -> None:
     assert all((ROOT / place).exists() for room in plan.rooms for place in room.tests)
     keys, stages = plan.rooms[0], plan.rooms[-1]
     assert "src/edgekit/stages/keys.py" in keys.files
-    assert "src/edgekit/stages/judge.py" in stages.files
+    assert "src/edgekit/stages/gate.py" in stages.files
 
 
 def test_a_score_counts_what_was_tried() -> None:

@@ -21,7 +21,7 @@ from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as ImagesConfig
 from edgekit.evaluation.agreement import Agreed
 from edgekit.profiling import Load
-from edgekit.stages.measure import Timing
+from edgekit.stages.measure import ProfileOptions
 from edgekit.tasks.segmentation import Config as Segmentation
 
 
@@ -233,7 +233,7 @@ def test_a_kpi_on_flicker(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert 0 <= report.metrics["flicker_excess"] < report.metrics["flicker"]  # the squares truly move
     assert set(report.control) == set(report.metrics)
 
-    profiled = edgekit.profile(bundle, Timing(Load(700, 1, 10)))
+    profiled = edgekit.profile(bundle, ProfileOptions(Load(700, 1, 10)))
     limit = Kpi(max=1, max_drop=1)
     judged = replace(bundle, contents=bundle.contents.model_copy(update={"kpis": {"flicker": limit}}))
     verdicts = edgekit.gate(judged, report, profiled)

@@ -33,7 +33,7 @@ from edgekit.profiling import (
 )
 from edgekit.profiling.latency import neighbours_correlation
 from edgekit.profiling.scenarios import Scenario
-from edgekit.stages.measure import Timing
+from edgekit.stages.measure import ProfileOptions
 from edgekit.stats.openings import percentile_interval
 
 
@@ -198,7 +198,7 @@ def test_drive_counts_total_from_when_a_frame_was_due() -> None:
 
 
 def test_speedup_interval_is_of_control_over_candidate(tiny_bundle: Path) -> None:
-    report = edgekit.profile(tiny_bundle, Timing(Load(100, 1, 10)))
+    report = edgekit.profile(tiny_bundle, ProfileOptions(Load(100, 1, 10)))
     assert report.control is not None
     control, candidate = (report.times_ms[name] for name in (report.control.engine, report.engine))
     assert report.speedup_interval is not None
@@ -227,7 +227,7 @@ def test_too_little_load(queries: int, warmup: int, words: str) -> None:
 
 
 def test_profile_of_a_bundle(tiny_bundle: Path) -> None:
-    report = edgekit.profile(tiny_bundle, Timing(Load(100, 2, 5)))
+    report = edgekit.profile(tiny_bundle, ProfileOptions(Load(100, 2, 5)))
     assert report.engine == "engines/int8.ort.onnx"
     assert report.control is not None
     assert report.control.engine == "engines/fp32.ort.onnx"

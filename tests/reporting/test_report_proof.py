@@ -1,4 +1,4 @@
-"""The section on engine and typed model: layers, outputs, the second judge, the race, and what was not asked."""
+"""The section on engine and typed model: layers, outputs, the second check, the race, and what was not asked."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_outputs_say_how_they_were_compared() -> None:
 def test_the_second_judge_and_what_was_excused() -> None:
     sentences = section().sentences
     assert sentences[0] == (
-        "Second judge, what the task makes of engine and typed model on 16 calibration frames: 0.21% pixels of another "
+        "Second check, what the task makes of engine and typed model on 16 calibration frames: 0.21% pixels of another "
         "class (worst frame 0.91%), allowed 20%; INT8 itself changes 1.47%: pass."
     )
     assert sentences[1].startswith("An output is over its limit although no layer is")
@@ -95,7 +95,7 @@ def test_page_has_the_section_and_leaves_it_out(tmp_path: Path) -> None:
     assert '<a href="#proof">Engine and model</a>' in page
     part = page.partition('<section id="proof">')[2].partition("</section>")[0]
     assert "Outputs against those of the typed model" in part
-    assert "Second judge" in part
+    assert "Second check" in part
     assert "2.89x [2.87, 2.91] as fast" in part
     write_html(tmp_path / "without.html", content(100, proof=None))
     assert 'id="proof"' not in (tmp_path / "without.html").read_text()

@@ -18,8 +18,8 @@ from edgekit.core.reports import GateReport
 from edgekit.core.spec import Kpi
 from edgekit.history import BUNDLE, History
 from edgekit.stages import measure
-from edgekit.stages.judge import Judging
-from tests.stages.test_judge import with_kpis
+from edgekit.stages.gate import GateOptions
+from tests.stages.test_gate import with_kpis
 
 LENIENT = Kpi(baseline_ratio=1000.0)
 
@@ -28,7 +28,7 @@ LENIENT = Kpi(baseline_ratio=1000.0)
 def _gated(_tiny_built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("history")
     passed = with_kpis(open_bundle(_tiny_built / "artifacts" / "tiny-cpu"), latency_p50_ms=Kpi(max=1e6))
-    assert edgekit.gate(passed, how=Judging(history=folder / "h.db")).verdict == "pass"
+    assert edgekit.gate(passed, options=GateOptions(history=folder / "h.db")).verdict == "pass"
     return folder
 
 
@@ -53,7 +53,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def against(bundle: Bundle, book: Path, reference: str = "last-good") -> GateReport:
-    return edgekit.gate(bundle, how=Judging(against=reference, history=book))
+    return edgekit.gate(bundle, options=GateOptions(against=reference, history=book))
 
 
 def kept(book: Path) -> list[Path]:
@@ -75,7 +75,7 @@ def test_the_run_that_passed_keeps_its_bundle_once(book: Path, tiny_bundle: Path
 
 def test_what_did_not_pass_is_not_kept(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=Kpi(max=1e-6))
-    assert edgekit.gate(bundle, how=Judging(history=tmp_path / "h.db")).verdict == "fail"
+    assert edgekit.gate(bundle, options=GateOptions(history=tmp_path / "h.db")).verdict == "fail"
     assert kept(tmp_path / "h.db") == []
     (entry,) = History.open(tmp_path / "h.db").entries()
     assert entry.artifacts == ()
@@ -142,7 +142,7 @@ def test_other_data_are_refused_before_anything_is_measured(
 def test_documents_are_judged_by_figures_without_a_word(book: Path, tiny_bundle: Path, compared: list[str]) -> None:
     run = History.open(book).find("last-good")
     bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=LENIENT)
-    how = Judging(against="last-good", history=book)
+    how = GateOptions(against="last-good", history=book)
     report = edgekit.gate(bundle, run.evaluation, run.profile, how)
     assert compared == []
     assert report.warnings == ()
@@ -150,7 +150,7 @@ def test_documents_are_judged_by_figures_without_a_word(book: Path, tiny_bundle:
 
 def test_no_history(tiny_bundle: Path) -> None:
     with pytest.raises(InputError, match="--against last-good: no such bundle, and no history to look it up in"):
-        edgekit.gate(tiny_bundle, how=Judging(against="last-good"))
+        edgekit.gate(tiny_bundle, options=GateOptions(against="last-good"))
 
 
 def test_the_first_night(tiny_bundle: Path, tmp_path: Path, compared: list[str]) -> None:
@@ -195,10 +195,10 @@ def test_documents_that_are_judged_again_are_no_new_run(book: Path, tiny_bundle:
     history = History.open(book)
     run = history.find("last-good")
     bundle = with_kpis(open_bundle(tiny_bundle), latency_p50_ms=Kpi(max=1e6))
-    again = [edgekit.gate(bundle, run.evaluation, run.profile, Judging(history=book)).run for _ in range(2)]
+    again = [edgekit.gate(bundle, run.evaluation, run.profile, GateOptions(history=book)).run for _ in range(2)]
     assert again == [run.entry.id, run.entry.id]
     failing = with_kpis(bundle, latency_p50_ms=Kpi(max=1e-6))
-    assert edgekit.gate(failing, run.evaluation, run.profile, Judging(history=book)).run != run.entry.id
+    assert edgekit.gate(failing, run.evaluation, run.profile, GateOptions(history=book)).run != run.entry.id
     assert len(history.entries()) == 2
 
 

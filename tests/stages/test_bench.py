@@ -16,7 +16,7 @@ from edgekit.data import Dataset, Sample
 from edgekit.engine import backend
 from edgekit.stages import labels
 from edgekit.stages.job import Feeds, TargetBench
-from edgekit.stages.prove import judge_of
+from edgekit.stages.prove import comparison_of
 
 QUERIES = 20
 
@@ -52,7 +52,7 @@ def test_some_frames_of_a_drive_are_spread_over_all_of_it(frames: int, limit: in
 
 
 def test_the_second_judge_sees_all_of_a_drive() -> None:
-    judge = judge_of(None, numbered, Drive(12), Path("fp32.onnx"), ParityLimits(frames=4))  # type: ignore[arg-type]
+    judge = comparison_of(None, numbered, Drive(12), Path("fp32.onnx"), ParityLimits(frames=4))  # type: ignore[arg-type]
     assert [judge.frames[i].feeds["x"] for i in range(len(judge.frames))] == [0, 3, 6, 9]
     with pytest.raises(IndexError):
         judge.frames[4]

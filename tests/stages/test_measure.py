@@ -13,7 +13,7 @@ from edgekit.core.errors import DataError
 from edgekit.profiling import Load
 from edgekit.profiling.scenarios import SingleStream
 from edgekit.sensors import rapl
-from edgekit.stages.measure import Timing
+from edgekit.stages.measure import ProfileOptions
 from tests.support import shell
 from tests.support.sysfs_trees import plant
 
@@ -24,8 +24,8 @@ def test_time_needs_no_labels(tiny_bundle: Path, tiny_project: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     shutil.rmtree(tiny_project / "data/masks")
     with pytest.raises(DataError, match="masks"):
-        edgekit.profile(bundle, Timing(LOAD, root=tiny_project / "data"))
-    report = edgekit.profile(bundle, Timing(LOAD, images=tiny_project / "data/images"))
+        edgekit.profile(bundle, ProfileOptions(LOAD, root=tiny_project / "data"))
+    report = edgekit.profile(bundle, ProfileOptions(LOAD, images=tiny_project / "data/images"))
     assert report.settings.frames == 8
     assert report.latency_ms.p50 > 0
 
@@ -48,9 +48,9 @@ def test_energy_is_of_one_engine_or_of_none(tiny_bundle: Path, tmp_path: Path, m
     plant(tmp_path, {f"{zone}/name": "package-0", f"{zone}/energy_uj": 1, f"{zone}/max_energy_range_uj": 10**9})
     monkeypatch.setattr(rapl.Config, "reader", lambda config: Meter(tmp_path))
     bundle, queries = open_bundle(tiny_bundle), 100
-    alone = edgekit.profile(bundle, Timing(scenario=SingleStream(queries=queries), sensors=("rapl",))).power
+    alone = edgekit.profile(bundle, ProfileOptions(scenario=SingleStream(queries=queries), sensors=("rapl",))).power
     assert alone["energy_j"] > 0
     assert alone["energy_j_per_query"] == alone["energy_j"] / queries
-    turns = edgekit.profile(bundle, Timing(Load(queries, warmup=1, loads=1), sensors=("rapl",))).power
+    turns = edgekit.profile(bundle, ProfileOptions(Load(queries, warmup=1, loads=1), sensors=("rapl",))).power
     assert turns["energy_j"] > 0
     assert turns["energy_j_per_query"] is None  # the engine and its control took turns

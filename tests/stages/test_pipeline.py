@@ -20,7 +20,7 @@ from edgekit.core.golden import Golden
 from edgekit.core.reports import DOCUMENTS, CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.profiling import Load
-from edgekit.stages.measure import Timing
+from edgekit.stages.measure import ProfileOptions
 from tests.support.projects import CLASSES, HEIGHT, SPEC, WIDTH, timeless
 
 
@@ -129,7 +129,7 @@ def test_evaluate_agrees_with_a_count_of_our_own(built: Path) -> None:
 
 
 def test_profile_times_every_stage_and_the_control(built: Path) -> None:
-    report = edgekit.profile(built / "artifacts" / "tiny-cpu", Timing(Load(queries=100, warmup=2, loads=5)))
+    report = edgekit.profile(built / "artifacts" / "tiny-cpu", ProfileOptions(Load(queries=100, warmup=2, loads=5)))
     assert report.latency_ms == report.stages_ms["infer"]
     assert report.latency_ms.samples == 100
     assert 0 < report.latency_ms.p50 <= report.latency_ms.p90 <= report.latency_ms.p99
@@ -146,7 +146,7 @@ def test_profile_times_every_stage_and_the_control(built: Path) -> None:
 
 def test_gate_judges_the_specs_kpis(built: Path) -> None:
     bundle = edgekit.open_bundle(built / "artifacts" / "tiny-cpu")
-    evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, Timing(Load(700, 1, 10)))
+    evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, ProfileOptions(Load(700, 1, 10)))
     report = edgekit.gate(bundle, evaluated, profiled)
     assert report.verdict == "pass"
     found = {(k.name, k.limit.kind): (k.value, k.limit.value, k.verdict) for k in report.kpis}
@@ -159,7 +159,7 @@ def test_gate_judges_the_specs_kpis(built: Path) -> None:
 
 def test_documents_are_json_and_read_back_equal(built: Path, tmp_path: Path) -> None:
     bundle = edgekit.open_bundle(built / "artifacts" / "tiny-cpu")
-    evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, Timing(Load(700, 1, 10)))
+    evaluated, profiled = edgekit.evaluate(bundle), edgekit.profile(bundle, ProfileOptions(Load(700, 1, 10)))
     documents = {
         "evaluate": evaluated,
         "profile": profiled,

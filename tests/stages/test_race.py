@@ -68,7 +68,7 @@ def test_the_cpu_races_too(tmp_path: Path) -> None:
 
 @given(st.floats(0.1, 100), st.floats(0.1, 100))
 def test_medians_alone_decide_nothing(candidate: float, control: float) -> None:
-    found = racing.judged([candidate], [control], "fp16", "trtexec")
+    found = racing.raced([candidate], [control], "fp16", "trtexec")
     assert (found.verdict, found.interval, found.queries, found.openings) == ("undecided", None, None, None)
     assert found.speedup_p50 == pytest.approx(control / candidate)
 
@@ -78,7 +78,7 @@ def test_medians_alone_decide_nothing(candidate: float, control: float) -> None:
 )
 def test_chance_between_openings_is_no_gain(gain: float, spread: float, verdict: str) -> None:
     openings = np.random.default_rng(3).normal(0, spread, (2, LOADS)).repeat(EACH, axis=1)
-    found = racing.judged((1 + openings[0]).tolist(), (1 + gain + openings[1]).tolist(), "fp32", "edgekit")
+    found = racing.raced((1 + openings[0]).tolist(), (1 + gain + openings[1]).tolist(), "fp32", "edgekit")
     assert found.verdict == verdict
 
 

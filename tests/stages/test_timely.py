@@ -15,7 +15,7 @@ from edgekit.core.spec import Kpi
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import ort
 from edgekit.kpis import junit, markdown
-from edgekit.stages.judge import Judging
+from edgekit.stages.gate import GateOptions
 from edgekit.stages.timely import Timely
 from tests.cli.test_bad_bundle import with_kpis
 from tests.support.shell import edgekit as run
@@ -39,7 +39,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow")
 def test_what_there_was_no_time_for_is_undecided(tiny_bundle: Path) -> None:
     with_kpis(tiny_bundle, KPIS)
-    report = edgekit.gate(tiny_bundle, how=Judging(budget_s=0.5))
+    report = edgekit.gate(tiny_bundle, options=GateOptions(budget_s=0.5))
     assert report.verdict == "undecided"
     assert report.kpis == ()
     assert set(report.unmeasured) == set(KPIS)
@@ -48,14 +48,14 @@ def test_what_there_was_no_time_for_is_undecided(tiny_bundle: Path) -> None:
     assert "**miou** is undecided: no time was left" in markdown(report).replace("\\", "")
     (suite,) = list(JUnitXml.fromstring(junit.junit(report).decode()))
     assert suite.failures == 3
-    allowed = edgekit.gate(tiny_bundle, how=Judging(budget_s=0.5, allow_undecided=True))
+    allowed = edgekit.gate(tiny_bundle, options=GateOptions(budget_s=0.5, allow_undecided=True))
     assert (allowed.verdict, set(allowed.unmeasured)) == ("pass", set(KPIS))
 
 
 @pytest.mark.usefixtures("slow")
 def test_half_a_run_is_not_recorded(tiny_bundle: Path, tmp_path: Path) -> None:
     with_kpis(tiny_bundle, KPIS)
-    report = edgekit.gate(tiny_bundle, how=Judging(budget_s=0.5, history=tmp_path / "h.db"))
+    report = edgekit.gate(tiny_bundle, options=GateOptions(budget_s=0.5, history=tmp_path / "h.db"))
     assert report.run is None
 
 

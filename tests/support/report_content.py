@@ -192,7 +192,7 @@ def history() -> tuple[ControlChart, ...]:
 
 
 def proof() -> Proof:
-    """Every layer and the second judge hold; roundings that add up put one output over its limit."""
+    """Every layer and the second check hold; roundings that add up put one output over its limit."""
     worst = tuple(
         LayerParity(f"node_Conv_{k}_token_{k}", "QLinearConv", (f"node_Conv_{k}",), f"backbone.layer{k}.conv1", f"t{k}",
                     0.50002 - 0.001 * k, 0.55, k % 2, "pass")

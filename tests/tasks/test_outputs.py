@@ -17,7 +17,7 @@ from edgekit.core.predictions import Tensors
 from edgekit.core.tensors import Array, TensorSpec
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import place
-from edgekit.stages.judge import Judging, load_of
+from edgekit.stages.gate import GateOptions, load_of
 from edgekit.tasks import multitask
 from edgekit.tasks.outputs import Config, Outputs, distance
 
@@ -188,7 +188,7 @@ def test_from_frames_without_labels_to_a_verdict(unlabelled: Path, tmp_path: Pat
     assert high is not None
     assert low < report.metrics["rel_l2"] < high
     assert report.metrics["rel_l2"] - low == pytest.approx(high - report.metrics["rel_l2"])  # no share: no logit
-    assert edgekit.gate(bundle, report, how=Judging(allow_undecided=True, load=load_of(700))).verdict == "pass"
+    assert edgekit.gate(bundle, report, options=GateOptions(allow_undecided=True, load=load_of(700))).verdict == "pass"
     assert len(edgekit.run(bundle, bundle.dataset(), tmp_path / "overlays")) == 8
 
 

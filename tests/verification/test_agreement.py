@@ -1,4 +1,4 @@
-"""The second judge over few frames: it passes up to its limit, and refuses what the frames are enough to refuse."""
+"""The second check over few frames: it passes up to its limit, and refuses what the frames are enough to refuse."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Bundle:
         """Preprocessing, an engine of this bundle and the task: calling it gives the prediction of a frame."""
         return Chain(self.preprocess(), engine, self.task())
 
-    def judged(self, root: Path | None = None) -> Agreed:
+    def agreed_data(self, root: Path | None = None) -> Agreed:
         """The evaluation data, whose truths carry the task's class ids, and the task that judges them.
 
         ``root`` replaces the folder that the data were in when the bundle was made; data that moved together with the
@@ -161,8 +161,8 @@ class Bundle:
         return agreed(self._where_it_is(config) if root is None else config.relocated(root), self.task())
 
     def dataset(self, root: Path | None = None) -> Dataset:
-        """The evaluation data of :meth:`judged`."""
-        return self.judged(root).dataset
+        """The evaluation data of :meth:`agreed_data`."""
+        return self.agreed_data(root).dataset
 
     def _where_it_is(self, config: DataConfig) -> DataConfig:
         """``config``, with what is no longer where it was taken from where it lies as seen from the bundle."""
@@ -211,7 +211,7 @@ class Bundle:
 
     @property
     def agreement(self) -> Agreement | None:
-        """What the task made of engine and typed model when it was built; None: the second judge was not asked."""
+        """What the task made of engine and typed model when it was built; None: the second check was not asked."""
         return self.proofs[0].agreement
 
     @property

@@ -44,9 +44,9 @@ def evaluate(
     """Accuracy of the engine on the bundle's evaluation data, beside its control on the same frames."""
     from edgekit import pipeline
     from edgekit.evaluation import Resampling
-    from edgekit.stages.measure import Accuracy
+    from edgekit.stages.measure import EvaluateOptions
 
-    how = Accuracy(root, metadata, Resampling(unit, resamples), worst)
+    how = EvaluateOptions(root, metadata, Resampling(unit, resamples), worst)
     report = pipeline.evaluate(bundle, how, Bars(verbose))
     if as_json:
         print_json(report.to_dict())

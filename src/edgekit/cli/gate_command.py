@@ -81,7 +81,7 @@ def gate(
     from edgekit.core.budget import seconds_of
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.kpis import require_junit, words
-    from edgekit.stages.judge import Judging, load_of
+    from edgekit.stages.gate import GateOptions, load_of
 
     if junit is not None:
         require_junit()
@@ -93,7 +93,7 @@ def gate(
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
     book = _book(history)
     seconds = math.inf if budget is None else seconds_of(budget)
-    how = Judging(root, allow_undecided, against, book, tuple(beside), load_of(queries), budget_s=seconds)
+    how = GateOptions(root, allow_undecided, against, book, tuple(beside), load_of(queries), budget_s=seconds)
     report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
     for warning in report.warnings:

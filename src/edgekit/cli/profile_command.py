@@ -70,7 +70,7 @@ def profile(
     from edgekit.core.artifacts import require_writable
     from edgekit.core.errors import InputError
     from edgekit.profiling import Load
-    from edgekit.stages.measure import Timing
+    from edgekit.stages.measure import ProfileOptions
 
     if trace is not None:
         require_writable(trace.resolve().parent)
@@ -78,7 +78,7 @@ def profile(
         raise InputError("--root and --images both name the frames; give one")
     traffic = _scenario(scenario, queries, warmup, rate, idle_gap_ms)
     load = Load(queries, warmup, loads) if traffic is None else Load()
-    how = Timing(load, root, traffic, co_load, layers > 0, leak, trace, tuple(sensor or ()), images)
+    how = ProfileOptions(load, root, traffic, co_load, layers > 0, leak, trace, tuple(sensor or ()), images)
     report = pipeline.profile(bundle, how, Bars(verbose))
     if as_json:
         print_json(report.to_dict())

@@ -18,7 +18,7 @@ _NAMED = 3
 
 
 def show_parity(report: VerifyReport) -> None:
-    """Outputs, layers and the second judge's word: why an engine is, or is not, its typed model."""
+    """Outputs, layers and the second check's word: why an engine is, or is not, its typed model."""
     rows = [
         (o.output, o.kind, _number(o.max_abs), f"{o.distance:.3g}", f"{o.limit:.3g}", f"{o.noise:.3g}", o.verdict)
         for o in report.outputs

@@ -43,7 +43,7 @@ def report(
     from edgekit.bundle import open_bundle
     from edgekit.core.reports import CompressReport, EvaluateReport, GateReport, ProfileReport
     from edgekit.reporting import find_browser, require, write_pdf
-    from edgekit.stages.judge import charts
+    from edgekit.stages.gate import charts
 
     require()
     if pdf:

@@ -246,12 +246,12 @@ class ParityLimits(Section):
         None, ge=0, description="any output: part of the typed model's own distance to FP32 that always holds"
     )
     disagreement: float | None = Field(
-        None, le=1, description="second judge: mean disagreement of what the task makes of both that always holds"
+        None, le=1, description="second check: mean disagreement of what the task makes of both that always holds"
     )
     disagreement_noise: float | None = Field(
-        None, ge=0, description="second judge: part of the typed model's own disagreement with FP32 that always holds"
+        None, ge=0, description="second check: part of the typed model's own disagreement with FP32 that always holds"
     )
-    frames: int = Field(16, ge=1, description="calibration frames for the second judge, evenly spread")
+    frames: int = Field(16, ge=1, description="calibration frames for the second check, evenly spread")
 
 
 class GoldenFrames(Section):

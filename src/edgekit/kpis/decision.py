@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgekit.core.reports import Interval, Judgement
+from edgekit.core.reports import Interval, KpiVerdict
 from edgekit.kpis.quantity import Sampling
 from edgekit.stats.faster import clears
 from edgekit.stats.openings import MIN_LOADS, queries_for_ends
@@ -19,7 +19,7 @@ _MOST = 10**9
 class Decision:
     """``needed`` is about how many units would decide it; None: more of them would not help, or none are missing."""
 
-    verdict: Judgement
+    verdict: KpiVerdict
     needed: int | None = None
     reason: str = ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.core.errors import SpecError
-from edgekit.core.reports import GateReport, Interval, Judgement, KpiKind, KpiLimit, KpiResult
+from edgekit.core.reports import GateReport, Interval, KpiKind, KpiLimit, KpiResult, KpiVerdict
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.core.suggest import allowed
 from edgekit.kpis.checks import contradiction
@@ -57,7 +57,7 @@ def judge(
     )
 
 
-def _overall(results: list[KpiResult]) -> Judgement:
+def _overall(results: list[KpiResult]) -> KpiVerdict:
     verdicts = {r.verdict for r in results if not (r.verdict == "undecided" and r.allowed)}
     return "fail" if "fail" in verdicts else "undecided" if "undecided" in verdicts else "pass"
 

@@ -80,7 +80,7 @@ class ByTrtexec:
         with progress.track(f"build on {self._host.name}", steps) as advance:
             log, code, lines = self._run(folder, words, advance)
         write_bytes(made / LOG, ("\n".join(lines) + "\n").encode())
-        self._judge(log, code, lines, source)
+        self._refuse_failed(log, code, lines, source)
         write_json(made / SUMMARY, trtexec_log.summary(log) | {"command": [self._tool.path, *words]})
         self._facts = dict(log.facts)
 
@@ -128,7 +128,7 @@ class ByTrtexec:
             shapes = trtexec.shape_words({n: a.shape for n, a in feeds.items()}) if target.profiles else []
             words = trtexec.run_arguments(self._tool, target, ENGINE, files, shapes)
             log, code, lines = self._run(folder, words)
-            self._judge(log, code, lines, Path(ENGINE))
+            self._refuse_failed(log, code, lines, Path(ENGINE))
             return {spec.name: self._dumped(folder, log, spec, Path(scratch)) for spec in outputs}
 
     def race(self, engines: Mapping[str, Path], feeds: Arrays, config: EngineConfig) -> dict[str, list[float]]:
@@ -142,7 +142,7 @@ class ByTrtexec:
             found[name] = [float(median)]
         return found
 
-    def _judge(self, log: trtexec_log.Log, code: int, lines: Sequence[str], source: Path) -> None:
+    def _refuse_failed(self, log: trtexec_log.Log, code: int, lines: Sequence[str], source: Path) -> None:
         if log.verdict == "FAILED":
             raise trtexec_log.failure(log, self._host.name, source)
         if code != 0 or log.verdict != "PASSED":

@@ -130,7 +130,7 @@ def _sentences(report: VerifyReport) -> Iterator[str]:
 def _judged(found: Agreement) -> str:
     more = "; these frames are too few to say more" if found.verdict == "undecided" else ""
     return (
-        f"Second judge, what the task makes of engine and typed model on {found.frames} calibration frames: "
+        f"Second check, what the task makes of engine and typed model on {found.frames} calibration frames: "
         f"{words.small_share(found.disagreement)} {found.measure} (worst frame {words.small_share(found.worst)}), "
         f"allowed {words.small_share(found.limit)}; INT8 itself changes {words.small_share(found.noise)}: "
         f"{found.verdict}{more}."

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit.core.reports import Judgement, KpiResult
+from edgekit.core.reports import KpiResult, KpiVerdict
 from edgekit.reporting import words
 from edgekit.reporting.content import Content
 
-ORDER: tuple[Judgement, ...] = ("fail", "undecided", "pass")
+ORDER: tuple[KpiVerdict, ...] = ("fail", "undecided", "pass")
 SYMBOLS = {"pass": "✓", "fail": "✗", "undecided": "?", "none": "–"}
 
 

@@ -35,7 +35,7 @@ def clock_state(sources: ClockSources | None = None) -> ClockState:
     more, emc_locked = parse_jetson_clocks(shown) if shown else ({}, None)
     clocks |= more
     boost = _boost(sources.root)
-    locked, reason = _judged(clocks, boost, emc_locked)
+    locked, reason = _whether_locked(clocks, boost, emc_locked)
     return ClockState(
         locked,
         reason,
@@ -71,7 +71,9 @@ def parse_nvpmodel(shown: str) -> str | None:
     return f"{match[1]} ({match[2]})" if match else None
 
 
-def _judged(clocks: Mapping[str, Clock], boost: bool | None, emc_locked: bool | None) -> tuple[bool | None, str]:
+def _whether_locked(
+    clocks: Mapping[str, Clock], boost: bool | None, emc_locked: bool | None
+) -> tuple[bool | None, str]:
     if not clocks:
         return None, "the clocks cannot be seen here (a virtual machine?)"
     moving = {name: clock for name, clock in clocks.items() if not clock.fixed}

@@ -13,7 +13,7 @@ from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import Backend
 from edgekit.preprocess import Preprocess
-from edgekit.stages.prove import Spread, judge_of
+from edgekit.stages.prove import Spread, comparison_of
 from edgekit.verification.limits import limits_of
 from edgekit.verification.parity import Proven, check, require
 
@@ -42,11 +42,11 @@ class Asking:
             precision: of both.
         """
         limits = limits_of(precision, self.spec.parity)
-        judge = judge_of(
+        comparison = comparison_of(
             self.spec.task.create(), Preprocess(self.spec.preprocess), self.frames, self.source, self.spec.parity
         )
         with backend.engine(engine) as opened:
-            agreement = judge.ask(opened, model, limits)
+            agreement = comparison.ask(opened, model, limits)
         count = min(GOLDEN_FRAMES, len(self.frames))
         spread = Spread(Preprocess(self.spec.preprocess), self.frames, count)
         golden = typed_golden(self.source, model, precision, [spread[frame].feeds for frame in range(count)])

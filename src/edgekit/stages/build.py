@@ -41,7 +41,7 @@ from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
 from edgekit.stages.golden import write_golden, write_tensors
 from edgekit.stages.tools import tool_versions
 from edgekit.stages.typed import TypedModel
-from edgekit.verification.agreement import Judge
+from edgekit.verification.agreement import TaskComparison
 
 SECTIONS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, InputSection])
 
@@ -72,8 +72,8 @@ def build_engines(
 
     def fill(folder: Path) -> None:
         models = [TypedModel(v.name, v.precision, v.model, Golden.read(v.golden)) for v in variants]
-        judge = None if unrunnable else _judge(spec, wanted)
-        make_engines(backend, models, folder, progress, spec.parity, judge)
+        comparison = None if unrunnable else _comparison(spec, wanted)
+        make_engines(backend, models, folder, progress, spec.parity, comparison)
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
@@ -99,7 +99,7 @@ def make_engines(
     folder: Path,
     progress: Progress,
     limits: ParityLimits | None = None,
-    judge: Judge | None = None,
+    comparison: TaskComparison | None = None,
 ) -> None:
     """Build engines into ``folder`` as ``<name><suffix>``, prove each, and write ``parity.json``.
 
@@ -109,7 +109,7 @@ def make_engines(
         folder: empty; it holds the result, and what the backend keeps beside its engines.
         progress: shows the steps.
         limits: the spec's, of the parity check.
-        judge: the second judge of the candidate; None: it is not asked.
+        comparison: the second check of the candidate; None: it is not asked.
 
     Raises:
         CheckFailed: an engine does not compute what its typed model says.
@@ -118,7 +118,7 @@ def make_engines(
     proofs: list[EngineProof] = []
     engines = {typed.name: folder / f"{typed.name}{backend.suffix}" for typed in models}
     for typed in models:
-        file, asked = engines[typed.name], None if proofs else judge
+        file, asked = engines[typed.name], None if proofs else comparison
         backend.build(typed.model, file, progress)
         made = (file, typed.model)
         proofs.append(prove.prove(backend, made, typed.precision, typed.golden, unrunnable, progress, limits, asked))
@@ -127,10 +127,10 @@ def make_engines(
     write_json(folder / "parity.json", [proof.to_dict() for proof in proofs])
 
 
-def _judge(spec: Spec, wanted: Variant) -> Judge:
-    """The second judge over calibration frames: the reference is the float model of the same function."""
+def _comparison(spec: Spec, wanted: Variant) -> TaskComparison:
+    """The second comparison over calibration frames: the reference is the float model of the same function."""
     task, preprocess = spec.task.create(), Preprocess(sections_of(spec, wanted))
-    return prove.judge_of(task, preprocess, spec.data.calibration.open(), wanted.reference, spec.parity)
+    return prove.comparison_of(task, preprocess, spec.data.calibration.open(), wanted.reference, spec.parity)
 
 
 def sections_of(spec: Spec, variant: Variant) -> dict[str, Any]:

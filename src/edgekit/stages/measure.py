@@ -45,7 +45,7 @@ TRACED = 50
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class EvaluateOptions:
     """How to evaluate.
 
     ``root``: where the evaluation data are on this machine; ``table``: a CSV file of further metadata by frame id;
@@ -61,7 +61,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Timing:
+class ProfileOptions:
     """How to profile.
 
     ``load``: queries of the interleaved run.  ``scenario``: traffic for the engine alone, in its place.  ``busy``:
@@ -94,38 +94,40 @@ class Compared:
     baseline_profile: ProfileReport
 
 
-def evaluate(bundle: Bundle, how: Accuracy, progress: Progress) -> EvaluateReport:
+def evaluate(bundle: Bundle, options: EvaluateOptions, progress: Progress) -> EvaluateReport:
     """Task metrics of the engine and of its control, with intervals, slices and worst frames."""
     with _engines(bundle) as engines:
-        return _judged(bundle, _measured(bundle, engines, how, progress), how)
+        return _reported(bundle, _measured(bundle, engines, options, progress), options)
 
 
-def profile(bundle: Bundle, how: Timing, progress: Progress) -> ProfileReport:
+def profile(bundle: Bundle, options: ProfileOptions, progress: Progress) -> ProfileReport:
     """Latency by stage, memory, power and what else ``how`` asks for.
 
     Raises:
         InputError: the options do not go together.
         EnvironmentFault: something that was asked for is not on this machine.
     """
-    samples = _frames(bundle, how)
+    samples = _frames(bundle, options)
     with contextlib.ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(how.sensors, SENSOR_RATE_HZ))
-        if how.busy:
+        recorder = stack.enter_context(Recorder(options.sensors, SENSOR_RATE_HZ))
+        if options.busy:
             stack.enter_context(profiling.co_load(bundle.contents.engine.cpus))
-        if how.scenario is None:
-            report = _in_turn(bundle, _timed(bundle, None, samples, how, progress), samples)
+        if options.scenario is None:
+            report = _in_turn(bundle, _timed(bundle, None, samples, options, progress), samples)
         else:
-            report = _driven(bundle, samples, how.scenario, progress)
+            report = _driven(bundle, samples, options.scenario, progress)
     power = recorder.report(report.settings.queries)
-    if how.scenario is None:
+    if options.scenario is None:
         power = replace(power, energy_j_per_query=None)  # engines took turns: the energy is not of one of them
-    report = replace(report, power=power, settings=replace(report.settings, co_load=how.busy))
-    if how.budget.left > 0:
+    report = replace(report, power=power, settings=replace(report.settings, co_load=options.busy))
+    if options.budget.left > 0:
         report = _with_memory(bundle, report, samples, progress)
-    return _in_detail(bundle, report, samples, how, progress)
+    return _in_detail(bundle, report, samples, options, progress)
 
 
-def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing, progress: Progress) -> Compared:
+def compare(
+    bundle: Bundle, baseline: Bundle, accuracy: EvaluateOptions, timing: ProfileOptions, progress: Progress
+) -> Compared:
     """Evaluate and profile both with the same frames in the same loops.
 
     Raises:
@@ -142,18 +144,20 @@ def compare(bundle: Bundle, baseline: Bundle, accuracy: Accuracy, timing: Timing
     timed = _timed(bundle, baseline, samples, timing, progress)
     own = {name: score for name, score in found.scores.items() if name != BASELINE}
     pair = {name: found.scores[name] for name in (_candidate(bundle), BASELINE)}
-    theirs = _judged(baseline, replace(found, scores={BASELINE: pair[BASELINE]}), accuracy, BASELINE)
+    theirs = _reported(baseline, replace(found, scores={BASELINE: pair[BASELINE]}), accuracy, BASELINE)
     return Compared(
-        evaluation=_judged(bundle, replace(found, scores=own), accuracy),
-        paired=_judged(bundle, replace(found, scores=pair), accuracy),
+        evaluation=_reported(bundle, replace(found, scores=own), accuracy),
+        paired=_reported(bundle, replace(found, scores=pair), accuracy),
         baseline_evaluation=theirs,
         profile=_with_memory(bundle, _in_turn(bundle, timed, samples), samples, progress),
         baseline_profile=_baseline_profile(baseline, timed, samples),
     )
 
 
-def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | None = None) -> EvaluateReport:
-    judged = bundle.judged(how.root)
+def _reported(
+    bundle: Bundle, found: Measurement, options: EvaluateOptions, candidate: str | None = None
+) -> EvaluateReport:
+    judged = bundle.agreed_data(options.root)
     fingerprint = judged.dataset.fingerprint()
     report = evaluation.report(
         found,
@@ -162,8 +166,8 @@ def _judged(bundle: Bundle, found: Measurement, how: Accuracy, candidate: str | 
         dataset=f"{bundle.contents.evaluation.format}:{fingerprint[:16]}",
         dataset_hash=fingerprint,
         preprocess_hash=evaluation.section_hash(bundle.contents.preprocess),
-        resampling=how.resampling,
-        most_worst=how.worst,
+        resampling=options.resampling,
+        most_worst=options.worst,
     )
     control = next((name for name in found.scores if name != report.engine), "")
     return replace(report, warnings=_warnings(bundle, report), notes=judged.notes, control_engine=control)
@@ -178,11 +182,13 @@ def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:
     return (found,) if found else ()
 
 
-def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, progress: Progress) -> Measurement:
-    table = None if how.table is None else evaluation.read_table(how.table)  # a mistake in it costs no run
-    judged = bundle.judged(how.root)
+def _measured(
+    bundle: Bundle, engines: Mapping[str, Engine], options: EvaluateOptions, progress: Progress
+) -> Measurement:
+    table = None if options.table is None else evaluation.read_table(options.table)  # a mistake in it costs no run
+    judged = bundle.agreed_data(options.root)
     control = bundle.contents.control or bundle.contents.candidate  # what needs no control is its own
-    pace = how.budget.pace(len(judged.dataset), "frames", FRAMES_SHARE)
+    pace = options.budget.pace(len(judged.dataset), "frames", FRAMES_SHARE)
     with progress.track("evaluate", len(judged.dataset)) as advance:
         step = _both(advance, pace)
         found = evaluation.measure(
@@ -191,14 +197,16 @@ def _measured(bundle: Bundle, engines: Mapping[str, Engine], how: Accuracy, prog
     return found if table is None else evaluation.joined(found, table)
 
 
-def _frames(bundle: Bundle, how: Timing) -> list[Sample]:
+def _frames(bundle: Bundle, options: ProfileOptions) -> list[Sample]:
     """Evenly spread frames of the evaluation data or of a folder, read."""
-    dataset = bundle.dataset(how.root) if how.images is None else Images(how.images)
+    dataset = bundle.dataset(options.root) if options.images is None else Images(options.images)
     count = min(FRAMES, len(dataset))
     return [dataset[i * len(dataset) // count] for i in range(count)]
 
 
-def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: Timing, progress: Progress) -> Timed:
+def _timed(
+    bundle: Bundle, baseline: Bundle | None, samples: list[Sample], options: ProfileOptions, progress: Progress
+) -> Timed:
     """All engines in turn: the candidate, a copy of it, the control if there is one, and the baseline if asked for."""
 
     openers: dict[str, Callable[[], Engine]] = {role.file: partial(bundle.engine, role) for role in _roles(bundle)}
@@ -215,9 +223,9 @@ def _timed(bundle: Bundle, baseline: Bundle | None, samples: list[Sample], how: 
             engines = {name: stack.enter_context(openers[name]()) for name in order}
             yield {name: Chain(other.get(name, preprocess), engines[name], task) for name in openers}
 
-    load = how.load
+    load = options.load
     fewest = load.settling(0) + (MIN_LOADS - 1) * load.settling(1) + MIN_LOADS * load.each
-    pace, more = how.budget.pace(fewest, "rounds of queries", OPENINGS_SHARE), how.budget.room(OPENINGS_SHARE)
+    pace, more = options.budget.pace(fewest, "rounds of queries", OPENINGS_SHARE), options.budget.room(OPENINGS_SHARE)
     with progress.track("time", load.rounds) as advance:
         step = _both(advance, pace)
         return profiling.measure_latency(opened, samples, load, step, more)
@@ -319,14 +327,14 @@ def _with_memory(bundle: Bundle, report: ProfileReport, samples: list[Sample], p
 
 
 def _in_detail(
-    bundle: Bundle, report: ProfileReport, samples: list[Sample], how: Timing, progress: Progress
+    bundle: Bundle, report: ProfileReport, samples: list[Sample], options: ProfileOptions, progress: Progress
 ) -> ProfileReport:
     """What needs runs of its own, which would disturb the timed one."""
-    if how.layers or how.trace is not None:
+    if options.layers or options.trace is not None:
         with bundle.engine() as engine:
-            found, peaks = _layers(bundle, engine, samples, how.trace, progress)
+            found, peaks = _layers(bundle, engine, samples, options.trace, progress)
         report = replace(report, layers=found, settings=replace(report.settings, peaks=peaks))
-    if how.leak:
+    if options.leak:
         config = bundle.contents.engine
         with progress.track("leak test"):
             leak = profiling.leak_test(

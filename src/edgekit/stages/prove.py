@@ -18,7 +18,7 @@ from edgekit.engine import Backend, Engine, layers_path
 from edgekit.preprocess import Prepared, Preprocess
 from edgekit.tasks import Task
 from edgekit.verification import bisect
-from edgekit.verification.agreement import Judge
+from edgekit.verification.agreement import TaskComparison
 from edgekit.verification.limits import Limits, limits_of
 from edgekit.verification.parity import Proven, check, decided, require
 
@@ -34,7 +34,7 @@ def prove(
     unrunnable: str,
     progress: Progress,
     chosen: ParityLimits | None = None,
-    judge: Judge | None = None,
+    comparison: TaskComparison | None = None,
 ) -> EngineProof:
     """What ``parity.json`` says of one engine.
 
@@ -46,7 +46,7 @@ def prove(
         unrunnable: why the engine does not run while it is built; empty: it does.
         progress: shows the step.
         chosen: the spec's limits.
-        judge: the second judge; None: it is not asked.
+        comparison: the second check; None: it is not asked.
 
     Returns:
         The parity report, or that it was not run and why; ``achieved`` is the backend's comparison of the engine's
@@ -61,15 +61,18 @@ def prove(
     else:
         limits = limits_of(precision, chosen)
         proven = Proven(engine, model, precision, golden)
-        far = isinstance(backend, remote.Board)  # every query is a command there: the judge is asked when it matters
+        # Every query is a command on a board: the comparison is asked for when it matters.
+        far = isinstance(backend, remote.Board)
         with backend.engine(engine) as opened:
             listed = opened.layer_list()
-            agreement = None if judge is None or far else _asked(judge, opened, model, precision, limits, progress)
+            agreement = (
+                None if comparison is None or far else _asked(comparison, opened, model, precision, limits, progress)
+            )
         with progress.track(f"verify {precision}"):
             found = check(backend, proven, limits, agreement)
-        if found.verdict != "pass" and far and judge is not None:
+        if found.verdict != "pass" and far and comparison is not None:
             with backend.engine(engine) as opened:
-                agreement = _asked(judge, opened, model, precision, limits, progress)
+                agreement = _asked(comparison, opened, model, precision, limits, progress)
             found = decided(replace(found, agreement=agreement), precision)
         if found.verdict != "pass" and found.layers is not None and found.layers.mode == "outputs only":
             with suppress(MissingRequirement):  # a board cannot say which layer it is; that one departs, it can
@@ -81,12 +84,12 @@ def prove(
     return replace(proof, achieved=backend.achieved(engine, model, precision))
 
 
-def judge_of(
+def comparison_of(
     task: Task, preprocess: Preprocess, frames: Dataset, fp32: Path, limits: ParityLimits | None = None
-) -> Judge:
-    """The second judge over evenly spread ``frames``."""
+) -> TaskComparison:
+    """The second check over evenly spread ``frames``."""
     count = min((limits or ParityLimits()).frames, len(frames))
-    return Judge(task, Spread(preprocess, frames, count), fp32)
+    return TaskComparison(task, Spread(preprocess, frames, count), fp32)
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,11 @@ class Spread:
         return self.preprocess(self.frames[index * len(self.frames) // self.count].images)
 
 
-def _asked(judge: Judge, engine: Engine, model: Path, precision: str, limits: Limits, progress: Progress) -> Agreement:
-    with progress.track(f"compare {precision} with its typed model", len(judge.frames)) as advance:
-        return judge.ask(engine, model, limits, advance)
+def _asked(
+    comparison: TaskComparison, engine: Engine, model: Path, precision: str, limits: Limits, progress: Progress
+) -> Agreement:
+    with progress.track(f"compare {precision} with its typed model", len(comparison.frames)) as advance:
+        return comparison.ask(engine, model, limits, advance)
 
 
 def _blamed(backend: Backend, proven: Proven, limits: Limits, progress: Progress) -> Departure | None:

@@ -40,10 +40,10 @@ def race(
     feeds = {model.name: model.golden.feeds(0) for model in models}
     with progress.track(f"time int8 and {control}"):
         times = backend.race(engines, feeds)
-    return judged(times.ms[candidate.name], times.ms[other.name], control, times.by) if times.ms else None
+    return raced(times.ms[candidate.name], times.ms[other.name], control, times.by) if times.ms else None
 
 
-def judged(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:
+def raced(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:
     """The verdict on times in :data:`~edgekit.stats.faster.LOADS` equal parts, or on a single median of each."""
     alone = len(times_ms) == 1
     found = faster.speedup(control_ms, times_ms, 1 if alone else LOADS)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgekit.core.reports import Interval, Judgement
+from edgekit.core.reports import Interval, KpiVerdict
 from edgekit.stats.openings import p50_ratio
 from edgekit.stats.percentiles import CONFIDENCE
 
@@ -24,7 +24,7 @@ LOADS, EACH, SETTLING = 10, 8, 2
 """How often engines are opened to be compared, queries of each that count an opening, and rounds before them."""
 
 Faster = Literal["faster", "rejected", "undecided"]
-_WORDS: dict[Judgement, Faster] = {"pass": "faster", "fail": "rejected", "undecided": "undecided"}
+_WORDS: dict[KpiVerdict, Faster] = {"pass": "faster", "fail": "rejected", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def faster(found: Speedup, margin: float = MARGIN) -> Faster:
     return _WORDS[clears(found.interval, margin, upper=False)]
 
 
-def clears(interval: Interval, limit: float, upper: bool) -> Judgement:
+def clears(interval: Interval, limit: float, upper: bool) -> KpiVerdict:
     """Whether all of an interval keeps a limit, none of it, or both.
 
     Args:

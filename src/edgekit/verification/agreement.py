@@ -1,4 +1,4 @@
-"""The second judge: what the task makes of an engine and of its typed model, on the same frames, without labels.
+"""The second check: what the task makes of an engine and of its typed model, on the same frames, without labels.
 
 What INT8 itself changes, the typed model against FP32, is the scale: an engine whose roundings add up differs by less.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from edgekit.chain import predict
 from edgekit.core.errors import DataError, TensorError
-from edgekit.core.reports import Agreement, Judgement
+from edgekit.core.reports import Agreement, KpiVerdict
 from edgekit.engine import Engine
 from edgekit.preprocess import Prepared
 from edgekit.stats.openings import student
@@ -33,8 +33,8 @@ class Frames(Protocol):
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What the second judge needs.
+class TaskComparison:
+    """What the second check needs.
 
     Args:
         task: decodes outputs.
@@ -69,7 +69,7 @@ class Judge:
 
 
 def judged(measure: str, differences: Sequence[float], noise: Sequence[float], limits: Limits) -> Agreement:
-    """The second judge's verdict over frames, of which it has few: what they cannot decide is undecided.
+    """The second check's verdict over frames, of which it has few: what they cannot decide is undecided.
 
     Of one label per frame, 16 frames give a mean that is off by 0.2 as often as not: an engine is refused only where
     the interval of its disagreement lies above that of what INT8 itself changes.
@@ -90,7 +90,7 @@ def judged(measure: str, differences: Sequence[float], noise: Sequence[float], l
         allowed(int8_mean),
         allowed(min(1.0, int8_mean + _half(noise))),
     )
-    verdict: Judgement = "pass" if mean <= limit else "fail" if low > most else "undecided"
+    verdict: KpiVerdict = "pass" if mean <= limit else "fail" if low > most else "undecided"
     return Agreement(measure, len(differences), mean, float(np.max(differences)), int8_mean, limit, verdict, low, most)
 
 

@@ -61,7 +61,7 @@ def check(
         backend: that of the target.
         proven: the engine, its typed model and what it is held against.
         limits: see :func:`edgekit.verification.limits.limits_of`.
-        agreement: the second judge's verdict, where it was asked.
+        agreement: the second check's verdict, where it was asked.
         bundle: name for the report.
         name: engine name for the report.
 
@@ -116,7 +116,7 @@ def compare(
 
 
 def decided(report: VerifyReport, precision: str) -> VerifyReport:
-    """The verdict over layers, outputs and the second judge.
+    """The verdict over layers, outputs and the second check.
 
     Outputs over their limit fail an engine unless something that knows better says otherwise: the task that sees no
     difference or, where it was not asked or has too few frames to say, layers that all hold, so that only roundings

@@ -56,7 +56,7 @@ from edgekit.core.reports.timing import ProfileReport as ProfileReport
 from edgekit.core.reports.values import SCHEMA_VERSION as SCHEMA_VERSION
 from edgekit.core.reports.values import Document as Document
 from edgekit.core.reports.values import Interval as Interval
-from edgekit.core.reports.values import Judgement as Judgement
+from edgekit.core.reports.values import KpiVerdict as KpiVerdict
 from edgekit.core.reports.values import Metric as Metric
 from edgekit.core.reports.values import Verdict as Verdict
 from edgekit.core.reports.values import control_name as control_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgekit.core.reports.values import Document, Judgement
+from edgekit.core.reports.values import Document, KpiVerdict
 
 BYTES = {"int8": 1, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 """Of one value of each type that a layer computes in."""
@@ -46,7 +46,7 @@ class Achieved(Document):
     dla_subgraphs: int
     fallbacks: tuple[str, ...]
     unknown: int
-    verdict: Judgement
+    verdict: KpiVerdict
     numbers: dict[str, float] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str, str, str]]:

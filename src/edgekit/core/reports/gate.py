@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgekit.core.reports.race import Race
-from edgekit.core.reports.values import SCHEMA_VERSION, Document, Interval, Judgement
+from edgekit.core.reports.values import SCHEMA_VERSION, Document, Interval, KpiVerdict
 
 KpiKind = Literal["min", "max", "max_drop", "baseline_drop", "baseline_ratio"]
 
@@ -45,7 +45,7 @@ class KpiResult:
     limit: KpiLimit
     margin: float
     unit: str
-    verdict: Judgement
+    verdict: KpiVerdict
     interval: Interval | None = None
     needed: int | None = None
     units: str = ""
@@ -64,7 +64,7 @@ class GateReport(Document):
 
     bundle: str
     target: str
-    verdict: Judgement
+    verdict: KpiVerdict
     kpis: tuple[KpiResult, ...]
     not_applicable: tuple[str, ...] = ()
     baseline: str | None = None

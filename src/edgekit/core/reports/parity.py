@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.core.reports.values import SCHEMA_VERSION, Document, Judgement, Verdict
+from edgekit.core.reports.values import SCHEMA_VERSION, Document, KpiVerdict, Verdict
 
 OutputKind = Literal["dense", "labels", "ranking", "set"]
 
@@ -91,7 +91,7 @@ class Agreement:
     worst: float
     noise: float
     limit: float
-    verdict: Judgement
+    verdict: KpiVerdict
     low: float = 0.0
     limit_high: float = 0.0
 
@@ -176,7 +176,7 @@ class FramesProof:
 class VerifyReport(Document):
     """Parity of one engine with its typed model.
 
-    It holds when every layer holds, and every output does or, as second judge, the task sees no difference
+    It holds when every layer holds, and every output does or, as second check, the task sees no difference
     (``agreement``; a bundle has that of its build).  ``departure`` where the first layer that departs was looked for by
     building engines, ``reduction`` where the smallest such part was.  ``golden_frames`` is the proof of what comes
     before and after the engine; None: it was not asked for, as in a build.

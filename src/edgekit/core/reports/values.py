@@ -10,7 +10,7 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 
 Verdict = Literal["pass", "fail"]
-Judgement = Literal["pass", "fail", "undecided"]
+KpiVerdict = Literal["pass", "fail", "undecided"]
 
 
 class Document:

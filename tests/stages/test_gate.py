@@ -14,12 +14,12 @@ from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, InputError, SpecError
 from edgekit.core.spec import Kpi
 from edgekit.profiling import ConstantStream, Load
-from edgekit.stages.judge import Judging
-from edgekit.stages.measure import Timing
+from edgekit.stages.gate import GateOptions
+from edgekit.stages.measure import ProfileOptions
 from tests.support.shell import edgekit as run
 from tests.support.shell import error_of
 
-QUICK = Timing(Load(700, 1, 10))
+QUICK = ProfileOptions(Load(700, 1, 10))
 
 
 @pytest.fixture
@@ -120,12 +120,12 @@ def test_kpis_of_traffic_are_judged_from_a_further_profile(tiny_bundle: Path, mo
     report, turns = edgekit.evaluate(bundle), edgekit.profile(bundle, QUICK)
     with pytest.raises(SpecError, match=r"kpis\.late_share: late_share was not measured; .*--scenario constant-stream"):
         edgekit.gate(bundle, report, turns)
-    alone = edgekit.profile(bundle, Timing(scenario=ConstantStream(100.0, queries=100)))
+    alone = edgekit.profile(bundle, ProfileOptions(scenario=ConstantStream(100.0, queries=100)))
     assert alone.traffic is not None
     assert alone.traffic.late is not None
     with pytest.raises(SpecError, match=r"kpis\.speedup_p50: speedup_p50 was not measured; .*without --scenario"):
         edgekit.gate(bundle, report, alone)
-    gated = edgekit.gate(bundle, report, turns, Judging(beside=(alone,)))
+    gated = edgekit.gate(bundle, report, turns, GateOptions(beside=(alone,)))
     late, speedup = gated.kpis
     assert (late.value, late.limit.under) == (alone.traffic.late_share, "constant-stream at 100 Hz")
     assert speedup.value == turns.speedup_p50
@@ -158,4 +158,4 @@ def test_the_baseline_must_see_the_same_data_still(built: Path) -> None:
     bundle = open_bundle(built / "artifacts" / "tiny-cpu")
     repaint(built)
     with pytest.raises(InputError, match="not those that the bundle was built for"):
-        edgekit.gate(bundle, how=Judging(against=str(bundle.path)))
+        edgekit.gate(bundle, options=GateOptions(against=str(bundle.path)))

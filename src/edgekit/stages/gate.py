@@ -22,7 +22,7 @@ from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure
 from edgekit.stages.baseline import Other
-from edgekit.stages.measure import Accuracy, Timing
+from edgekit.stages.measure import EvaluateOptions, ProfileOptions
 from edgekit.stages.timely import Timely
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_of(queries: int | None) -> Load:
 
 
 @dataclass(frozen=True)
-class Judging:
+class GateOptions:
     """How to judge.
 
     ``root``: where the evaluation data are on this machine.  ``allow_undecided``: what cannot be decided does not
@@ -58,7 +58,7 @@ class Judging:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Gated:
     """The verdict, the measurements behind it (None: no time was left), and the id of the run that was recorded."""
 
     gate: GateReport
@@ -69,11 +69,11 @@ class Judged:
 
 def gate(
     bundle: Bundle,
-    how: Judging,
+    options: GateOptions,
     evaluated: EvaluateReport | None,
     profiled: ProfileReport | None,
     progress: Progress,
-) -> Judged:
+) -> Gated:
     """Judge the bundle on the reports given, or on fresh measurements.
 
     Raises:
@@ -81,39 +81,41 @@ def gate(
             those that the bundle was built for.
         SpecError: a KPI cannot be judged.
     """
-    book = _history(how)  # before anything is measured: a damaged file costs no night
-    given = how.beside if profiled is None else (profiled, *how.beside)
+    book = _history(options)  # before anything is measured: a damaged file costs no night
+    given = options.beside if profiled is None else (profiled, *options.beside)
     fresh = evaluated is None and profiled is None
-    other = None if how.against is None else baselines.find(bundle, how.against, book, fresh)
-    _require_data(bundle, how, evaluated)
+    other = None if options.against is None else baselines.find(bundle, options.against, book, fresh)
+    _require_data(bundle, options, evaluated)
     alone = profiled is None and (other is None or other.bundle is None)
     built = bundle.built if profiled is None else {}
     contents, metrics = bundle.contents, _metrics(bundle)
-    if other is None and not how.needs_baseline:
+    if other is None and not options.needs_baseline:
         other = Other(why="no baseline was named")
     kpis, unjudged = _comparable(bundle, other)
     require_measured(kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
-    timely = Timely(Budget(how.budget_s))
-    evaluated, profiled, baseline = _measure(bundle, how, other, (evaluated, profiled), timely, progress)
-    numbers = measured(evaluated, profiled, metrics, how.beside)
+    timely = Timely(Budget(options.budget_s))
+    evaluated, profiled, baseline = _measure(bundle, options, other, (evaluated, profiled), timely, progress)
+    numbers = measured(evaluated, profiled, metrics, options.beside)
     kpis, missed = timely.split(kpis, contents.target, numbers, [m.name for m in metrics], baseline is not None)
     well = bool(missed) or (other is not None and not other.exists)
-    report = judge(kpis, contents.target, numbers, bundle.identity, baseline, how.allow_undecided, none_is_well=well)
+    report = judge(
+        kpis, contents.target, numbers, bundle.identity, baseline, options.allow_undecided, none_is_well=well
+    )
     if missed:
-        allowed = all(how.allow_undecided or bundle.contents.kpis[name].allow_undecided for name in missed)
+        allowed = all(options.allow_undecided or bundle.contents.kpis[name].allow_undecided for name in missed)
         verdict = "undecided" if report.verdict == "pass" and not allowed else report.verdict
         report = replace(report, unmeasured=missed, verdict=verdict)
     warnings = (*(evaluated.warnings if evaluated is not None else ()), *unjudged)
     report = replace(report, warnings=warnings, race=bundle.race)
     if book is None or evaluated is None or profiled is None:  # half a run is no run to compare later ones with
-        return Judged(report, evaluated, profiled)
+        return Gated(report, evaluated, profiled)
     run = _record(bundle, book, evaluated, profiled, report, fresh)
-    return Judged(replace(report, run=run), evaluated, profiled, run)
+    return Gated(replace(report, run=run), evaluated, profiled, run)
 
 
 def _measure(
     bundle: Bundle,
-    how: Judging,
+    options: GateOptions,
     other: Other | None,
     given: tuple[EvaluateReport | None, ProfileReport | None],
     timely: Timely,
@@ -121,7 +123,10 @@ def _measure(
 ) -> tuple[EvaluateReport | None, ProfileReport | None, Baseline | None]:
     """What was not given, measured as far as the time goes, and what it is held against."""
     metrics, budget = _metrics(bundle), timely.budget
-    accuracy, timing = Accuracy(how.root, budget=budget), Timing(how.load, how.root, budget=budget)
+    accuracy, timing = (
+        EvaluateOptions(options.root, budget=budget),
+        ProfileOptions(options.load, options.root, budget=budget),
+    )
     if other is not None and other.bundle is not None:
         theirs = other.bundle
         both = timely.take(("accuracy", "timing"), lambda: measure.compare(bundle, theirs, accuracy, timing, progress))
@@ -166,7 +171,7 @@ def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tu
     return kept, (f"{other.why}; not judged this time: {missed}",)
 
 
-def _require_data(bundle: Bundle, how: Judging, evaluated: EvaluateReport | None) -> None:
+def _require_data(bundle: Bundle, options: GateOptions, evaluated: EvaluateReport | None) -> None:
     """Raise unless the frames are those that the bundle was built to be judged on: before they are run."""
     pinned = bundle.evaluation_data
     if pinned is None:
@@ -174,7 +179,7 @@ def _require_data(bundle: Bundle, how: Judging, evaluated: EvaluateReport | None
     if evaluated is not None:
         found = pinned.differs(evaluated.frames, evaluated.dataset_hash)
     else:
-        dataset = bundle.dataset(how.root)
+        dataset = bundle.dataset(options.root)
         found = pinned.differs(len(dataset), dataset.fingerprint())
     if found:
         raise InputError(
@@ -195,12 +200,12 @@ def charts(bundle: Bundle, history: str | Path) -> tuple[ControlChart, ...]:
     return tuple(control_chart(one) for one in series if len(one) > 1)
 
 
-def _history(how: Judging) -> History | None:
-    if how.history is None:
+def _history(options: GateOptions) -> History | None:
+    if options.history is None:
         return None
     from edgekit.history import History
 
-    return History.open(how.history, writing=True)
+    return History.open(options.history, writing=True)
 
 
 def _record(
