@@ -10,6 +10,7 @@ import pytest
 from edgekit import doctor, sensors
 from edgekit.cli.doctor_command import doctor as command
 from edgekit.core import plugins
+from edgekit.core.errors import InputError
 from edgekit.core.probes import Probe
 from edgekit.engine import ort
 
@@ -68,3 +69,15 @@ def test_what_is_often_missing_has_a_row_and_its_install_line(
     command()
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "extra history" in line]
     assert 'ruptures: not installed: pip install "edgekit[history]"' in row
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_backend_of_another_form_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise InputError(f"engine {name!r}: it has no class Backend")
+
+    monkeypatch.setattr(doctor, "backend_class", refuse)
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert not found["ort"].works
+    assert found["ort"].detail == "engine 'ort': it has no class Backend"
+    assert found["ort"].install

@@ -18,6 +18,7 @@ from edgekit.core.progress import Silent
 from edgekit.core.reports import Interval, Race
 from edgekit.engine import ort, trt
 from edgekit.stages import race as racing
+from edgekit.stages.typed import TypedModel
 from edgekit.stats.faster import EACH, LOADS, SETTLING
 from tests.support import shell
 from tests.support.fake_trt import VERSIONS
@@ -41,9 +42,14 @@ def engine_of(bench: Bench, precision: str) -> Path:
     return made.with_name(f"{precision}.engine")
 
 
+def models(*precisions: str, golden: Golden = GOLDEN) -> list[TypedModel]:
+    """What engines of these precisions were made from."""
+    return [TypedModel(name, name, Path(f"{name}.onnx"), golden) for name in precisions]
+
+
 def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> None:
     engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
-    found = racing.race(trt.Backend(CONFIG), engines, GOLDEN, Silent())
+    found = racing.race(trt.Backend(CONFIG), engines, models("int8", "fp16"), Silent())
     assert found is not None
     assert (found.by, found.control, found.queries, found.openings) == ("edgekit", "fp16", LOADS * EACH, LOADS)
     assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
@@ -52,7 +58,18 @@ def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> N
 
 def test_without_int8_there_is_nothing_to_race(bench: Bench) -> None:
     engine = engine_of(bench, "fp16")
-    assert racing.race(trt.Backend(CONFIG), {"fp16": engine, "fp32": engine}, GOLDEN, Silent()) is None
+    assert racing.race(trt.Backend(CONFIG), {"fp16": engine, "fp32": engine}, models("fp16", "fp32"), Silent()) is None
+
+
+class Simulated(trt.Backend):
+    """Its times say nothing."""
+
+    int8_races = False
+
+
+def test_where_times_say_nothing_nobody_races() -> None:
+    never_opened = {precision: Path(f"{precision}.engine") for precision in ("int8", "fp16")}
+    assert racing.race(Simulated(CONFIG), never_opened, models("int8", "fp16"), Silent()) is None
 
 
 def test_the_cpu_races_too(tmp_path: Path) -> None:
@@ -60,7 +77,9 @@ def test_the_cpu_races_too(tmp_path: Path) -> None:
     file = tmp_path / f"e{ort.Backend.suffix}"
     ort.Backend(config).build(convnet(tmp_path / "m.onnx"), file)
     golden = Golden(({"x": np.ones((1, 3, 16, 16), np.float32)},))
-    found = racing.race(ort.Backend(config), {"int8": file, "fp32": file}, golden, Silent())
+    found = racing.race(
+        ort.Backend(config), {"int8": file, "fp32": file}, models("int8", "fp32", golden=golden), Silent()
+    )
     assert found is not None
     assert found.verdict != "faster"  # than itself
     assert (found.control, found.openings) == ("fp32", LOADS)
