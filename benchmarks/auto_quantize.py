@@ -36,12 +36,11 @@ from typing import Any
 import modelopt.torch.quantization as mtq
 import torch
 
-from edgekit.chain import Chain
 from edgekit.core.progress import Silent
 from edgekit.core.spec import Spec
 from edgekit.core.specfile import read_spec
 from edgekit.data import Dataset, Sample
-from edgekit.engine import ort
+from edgekit.engine import Chain, ort
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import machine
 from edgekit.quantize import mixed

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bundle import open_bundle
-from edgekit.chain import predict
 from edgekit.core.predictions import Detections
 from edgekit.data.images import Config
+from edgekit.engine import predict
 from edgekit.profiling import machine
 from edgekit.tasks._temporal import matches
 

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.chain import predict
 from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
 from edgekit.core.spec import Kpi
+from edgekit.engine import predict
 from edgekit.evaluation import bootstrap
 from edgekit.kpis import against, judge, measured
 from edgekit.profiling import interval, machine, summarise

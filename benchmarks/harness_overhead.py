@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.chain import Chain
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
-from edgekit.engine import Engine
+from edgekit.engine import Chain, Engine
 from edgekit.profiling import ConstantStream, SingleStream, drive, interval, machine
 from edgekit.profiling.scenarios import run
 

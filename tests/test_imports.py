@@ -16,7 +16,7 @@ import edgekit
 TARGET_HALF = (
     "cli", "core", "tasks", "data", "preprocess", "inputs", "devices", "sensors", "onnxfile", "runtime", "engine",
     "remote", "verification", "stats", "profiling", "evaluation", "kpis", "history", "bundle", "reporting", "doctor",
-    "pipeline", "stages", "chain",
+    "pipeline", "stages",
 )  # fmt: skip
 DEVELOPMENT_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "panda3d", "direct", "pandas", "torchmetrics")
 HEAVY = ("torch", "onnx", "onnxruntime", "cv2", "pandas", "panda3d")

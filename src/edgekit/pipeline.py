@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edgekit import __version__, engine, remote
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.chain import Chain
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
 from edgekit.core.locks import locked
@@ -29,6 +28,7 @@ from edgekit.core.specfile import located, read_spec
 from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace
 from edgekit.data import Dataset
+from edgekit.engine import Chain
 from edgekit.kpis import check_names
 from edgekit.reporting import Content, Picture, Proof, draw_frames, write_html, write_picture
 from edgekit.stages import gate as gating

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.chain import Chain
 from edgekit.core.errors import InputError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.data import Sample
-from edgekit.engine import Engine
+from edgekit.engine import Chain, Engine
 from edgekit.profiling import (
     ConstantStream,
     Load,

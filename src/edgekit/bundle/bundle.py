@@ -33,7 +33,6 @@ from edgekit.bundle.contents import (
     EngineFile,
     EvaluationData,
 )
-from edgekit.chain import Chain
 from edgekit.core.artifacts import atomic_directory, sha256_of, tree_hashes, write_json
 from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
@@ -42,7 +41,7 @@ from edgekit.core.mistakes import words
 from edgekit.core.reports import Agreement, EngineProof, Race
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
-from edgekit.engine import Backend, Engine
+from edgekit.engine import Backend, Chain, Engine
 from edgekit.evaluation.agreement import Agreed, agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task

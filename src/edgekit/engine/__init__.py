@@ -21,6 +21,8 @@ from edgekit.engine._backend import backend as backend
 from edgekit.engine._backend import backend_class as backend_class
 from edgekit.engine._backend import layers_path as layers_path
 from edgekit.engine._backend import target_of as target_of
+from edgekit.engine._chain import Chain as Chain
+from edgekit.engine._chain import predict as predict
 from edgekit.engine._engine import Engine as Engine
 from edgekit.engine._parts import Part as Part
 from edgekit.engine._turns import in_turn as in_turn

@@ -7,12 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekit.chain import predict
 from edgekit.core.errors import DataError
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array
 from edgekit.data import Dataset, Sample
-from edgekit.engine import Engine
+from edgekit.engine import Engine, predict
 from edgekit.evaluation.flicker import Flicker
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task

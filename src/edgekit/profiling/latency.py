@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgekit.chain import Chain
 from edgekit.core.errors import InputError
 from edgekit.core.reports import Latency, Traffic
 from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
-from edgekit.engine import Engine, in_turn
+from edgekit.engine import Chain, Engine, in_turn
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
 from edgekit.stats.openings import MIN_LOADS, percentile_interval, summarise_openings
 from edgekit.stats.percentiles import CONFIDENCE, QUANTILES, summarise

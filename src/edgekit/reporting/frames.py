@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgekit.chain import Chain
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 from edgekit.data import Dataset, Sample
+from edgekit.engine import Chain
 from edgekit.reporting.content import Picture
 from edgekit.tasks import Task
 

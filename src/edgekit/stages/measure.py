@@ -11,7 +11,6 @@ from typing import Any
 
 from edgekit import evaluation, profiling
 from edgekit.bundle import Bundle, EngineFile
-from edgekit.chain import Chain
 from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError
 from edgekit.core.progress import Progress
@@ -27,7 +26,7 @@ from edgekit.core.reports import (
 from edgekit.core.tensors import Arrays
 from edgekit.data import Sample
 from edgekit.data.images import Images
-from edgekit.engine import Engine
+from edgekit.engine import Chain, Engine
 from edgekit.evaluation import Measurement, Resampling
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace

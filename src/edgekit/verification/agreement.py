@@ -13,10 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgekit.chain import predict
 from edgekit.core.errors import DataError, TensorError
 from edgekit.core.reports import Agreement, KpiVerdict
-from edgekit.engine import Engine
+from edgekit.engine import Engine, predict
 from edgekit.preprocess import Prepared
 from edgekit.stats.openings import student
 from edgekit.tasks import Task

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.tensors import Array
-from edgekit.engine import Engine
+from edgekit.engine._engine import Engine
 from edgekit.preprocess import Prepared, Preprocess
 from edgekit.tasks import Task
 
