@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from edgekit.core.errors import DataError
 from edgekit.core.spec import DataSection
 from edgekit.data import Dataset
-from edgekit.evaluation.agreement import agreed
+from edgekit.evaluation.class_names import agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks.classification import Config as Classification
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekit.core.errors import DataError
 from edgekit.data import camvid, cityscapes, image_mask
 from edgekit.data.camvid import CamVid
-from edgekit.evaluation.agreement import agreed
+from edgekit.evaluation.class_names import agreed
 from edgekit.tasks import segmentation
 
 IDS = np.uint8([[0, 7, 8], [7, 26, 255]])

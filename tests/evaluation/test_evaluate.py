@@ -19,7 +19,7 @@ from edgekit.core.predictions import LabelMap
 from edgekit.core.spec import Kpi
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as ImagesConfig
-from edgekit.evaluation.agreement import Agreed
+from edgekit.evaluation.class_names import Agreed
 from edgekit.profiling import Load
 from edgekit.stages.measure import ProfileOptions
 from edgekit.tasks.segmentation import Config as Segmentation

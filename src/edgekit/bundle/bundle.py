@@ -42,7 +42,7 @@ from edgekit.core.reports import Agreement, EngineProof, Race
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Backend, Chain, Engine
-from edgekit.evaluation.agreement import Agreed, agreed
+from edgekit.evaluation.class_names import Agreed, agreed
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 

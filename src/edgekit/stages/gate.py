@@ -22,8 +22,8 @@ from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure
 from edgekit.stages.baseline import Other
+from edgekit.stages.gate_budget import Timely
 from edgekit.stages.measure import EvaluateOptions, ProfileOptions
-from edgekit.stages.timely import Timely
 
 if TYPE_CHECKING:
     from edgekit.history import History
@@ -44,7 +44,8 @@ class GateOptions:
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
     ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
     ``load``: queries of a fresh profile.  ``needs_baseline``: KPIs against a baseline are refused without one;
-    otherwise they are left out, with a warning.  ``budget_s``: seconds for measuring; see :mod:`edgekit.stages.timely`.
+    otherwise they are left out, with a warning.  ``budget_s``: seconds for measuring; see
+    :mod:`edgekit.stages.gate_budget`.
     """
 
     root: Path | None = None

@@ -20,7 +20,7 @@ from edgekit.core.spec import Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import Backend, Engine, opened_in_turn
-from edgekit.evaluation.agreement import Agreed
+from edgekit.evaluation.class_names import Agreed
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
 from edgekit.stages import changed, labels

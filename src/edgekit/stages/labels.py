@@ -15,7 +15,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.progress import Progress
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Workspace
-from edgekit.evaluation.agreement import Agreed, agreed
+from edgekit.evaluation.class_names import Agreed, agreed
 from edgekit.stages import keys
 
 STAGE = "labels"

@@ -189,10 +189,8 @@ def _measured(
     control = bundle.contents.control or bundle.contents.candidate  # what needs no control is its own
     pace = options.budget.pace(len(judged.dataset), "frames", FRAMES_SHARE)
     with progress.track("evaluate", len(judged.dataset)) as advance:
-        step = _both(advance, pace)
-        found = evaluation.measure(
-            engines, bundle.preprocess(), judged.task, judged.dataset, step, control.file, _prepared_by(bundle)
-        )
+        step, other = _both(advance, pace), _prepared_by(bundle)
+        found = evaluation.measure(engines, bundle.preprocess(), judged.task, judged.dataset, step, control.file, other)
     return found if table is None else evaluation.joined(found, table)
 
 

@@ -15,7 +15,7 @@ import pytest
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import ClassScores, Detections, LabelMap, Objects
 from edgekit.data import Dataset, NamedConfig, Sample, bdd100k, coco, image_folder, kitti, yolo_text
-from edgekit.evaluation.agreement import Agreed, agreed
+from edgekit.evaluation.class_names import Agreed, agreed
 from edgekit.tasks import Task, detection, multitask, segmentation
 from edgekit.tasks import classification as classes_
 from tests.support.label_files import kitti_line, write_json

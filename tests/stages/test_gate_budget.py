@@ -16,7 +16,7 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import ort
 from edgekit.kpis import junit, markdown
 from edgekit.stages.gate import GateOptions
-from edgekit.stages.timely import Timely
+from edgekit.stages.gate_budget import Timely
 from tests.cli.test_bad_bundle import with_kpis
 from tests.support.shell import edgekit as run
 from tests.support.shell import error_of
