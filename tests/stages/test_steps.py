@@ -75,8 +75,8 @@ def test_a_step_that_changes_the_function_then_int8(tiny_project: Path) -> None:
 
     # The control is the user's own network, held against its own golden outputs.
     own, theirs = bundle.golden(), bundle.golden(control)
-    np.testing.assert_array_equal(own["input.0.image"], theirs["input.0.image"])
-    assert not np.allclose(own["output.0.logits"], theirs["output.0.logits"])
+    np.testing.assert_array_equal(own.feeds(0)["image"], theirs.feeds(0)["image"])
+    assert not np.allclose(own.output(0, "logits"), theirs.output(0, "logits"))
 
     lineage = bundle.manifest["variants"]
     assert [edit["method"] for edit in lineage["int8-narrow"]["lineage"]["edits"]] == ["narrow", "ptq"]
@@ -98,8 +98,8 @@ def test_a_step_that_changes_the_input_size(tiny_project: Path) -> None:
     control = bundle.contents.control
     assert control is not None
     assert [spec.shape for spec in bundle.contents.inputs] == [(1, 3, 16, 24)]
-    assert bundle.golden()["input.0.image"].shape == (1, 3, 16, 24)
-    assert bundle.golden(control)["input.0.image"].shape == (1, 3, 32, 48)
+    assert bundle.golden().feeds(0)["image"].shape == (1, 3, 16, 24)
+    assert bundle.golden(control).feeds(0)["image"].shape == (1, 3, 32, 48)
     frame = np.zeros((32, 48, 3), np.uint8)
     assert bundle.preprocess()({"image": frame}).feeds["image"].shape == (1, 3, 16, 24)
     assert bundle.preprocess(control)({"image": frame}).feeds["image"].shape == (1, 3, 32, 48)
