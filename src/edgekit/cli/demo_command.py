@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ def demo(out: OutOption = Path("edgekit-demo"), as_json: JsonOption = False, ver
     Writes the project, its bundle and overlay pictures into a folder; the spec there is yours to change.
     """
     from edgekit import pipeline
+    from edgekit.kpis import words
     from edgekit.reporting import comparison
 
     bars = Bars(verbose)
@@ -41,6 +43,13 @@ def demo(out: OutOption = Path("edgekit-demo"), as_json: JsonOption = False, ver
         title = f"Demo on {evaluated.frames} rendered scenes, ONNX Runtime, {bundle.contents.engine.threads} thread"
         print_table(title, ("", "FP32", "INT8", "change"), comparison(evaluated, profiled, gated, ("miou",)))
         print(f"bundle:   {bundle.path}\npictures: {out / 'overlays'} (left: INT8 engine, right: truth)")
+        for kpi in gated.kpis:
+            if kpi.verdict != "pass":
+                print(
+                    f"missed:   {words.title(kpi)}: {words.value(kpi)}, limit {words.limit(kpi)}: {words.verdict(kpi)}"
+                )
+        if bundle.race is not None and (advice := bundle.race.advice()):
+            print(advice, file=sys.stderr)
     if gated.verdict != "pass":
         raise SystemExit(1)
 
