@@ -45,8 +45,8 @@ MIOU = Metric("miou", True)
 
 def record(args: argparse.Namespace) -> None:
     bundle = open_bundle(args.bundle)
-    runs = np.stack([_run(bundle, args.loads, args.queries, run) for run in range(args.runs)])
-    long = _openings(bundle, args.long, args.loads * args.queries)
+    runs = np.stack([_run(bundle, args.openings, args.queries, run) for run in range(args.runs)])
+    long = _openings(bundle, args.long, args.openings * args.queries)
     control, candidate = _frames(bundle, args.root, args.frames)
     args.recording.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -356,7 +356,7 @@ def main() -> None:
     recorder.add_argument("bundle", type=Path)
     recorder.add_argument("--root", type=Path, help="where the evaluation data are")
     recorder.add_argument("--runs", type=int, default=40)
-    recorder.add_argument("--loads", type=int, default=60, help="openings of a run")
+    recorder.add_argument("--openings", type=int, default=60, help="openings of a run")
     recorder.add_argument("--queries", type=int, default=12, help="queries of an opening")
     recorder.add_argument("--long", type=int, default=24, help="openings as long as a run")
     recorder.add_argument("--frames", type=int, help="default: all")

@@ -59,7 +59,7 @@ class ValidationBench:
             paths = {name: stack.enter_context(_built(content))[1] for name, content in models.items()}
             openers = {name: lambda path=path: ort.Backend(CONFIG).engine(path) for name, path in paths.items()}
             feeds = dict.fromkeys(openers, self.frames[0])
-            return opened_in_turn(openers, feeds, faster.LOADS, faster.EACH, faster.SETTLING)
+            return opened_in_turn(openers, feeds, faster.OPENINGS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return len(model) / 2**20

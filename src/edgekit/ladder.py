@@ -173,8 +173,8 @@ class _Ladder:
         control = self._control()
         times = self.bench.times_ms({"fp32": self.source, control.rung.name: control.model, "it": made.model})
         drop = self._drop(accuracy)
-        speedup = faster.speedup(times["fp32"], times["it"], faster.LOADS)
-        against = faster.speedup(times[control.rung.name], times["it"], faster.LOADS)
+        speedup = faster.speedup(times["fp32"], times["it"], faster.OPENINGS)
+        against = faster.speedup(times[control.rung.name], times["it"], faster.OPENINGS)
         reasons = []
         if not mixed.holds(accuracy, self.floor, self.bench):
             reasons.append(f"loses {drop:.4f} {self.bench.metric.name}, allowed {self.config.max_drop:g}")
@@ -186,7 +186,7 @@ class _Ladder:
         size = self.bench.size_mib(made.model)
         verdict: Literal["meets", "rejected"] = "rejected" if reasons else "meets"
         settings = made.record.get("config", {})
-        latency = summarise_openings(np.array(times["it"]), faster.LOADS)
+        latency = summarise_openings(np.array(times["it"]), faster.OPENINGS)
         reason = "; ".join(reasons)
         rung = Rung(name, made.precision, accuracy, drop, latency, speedup.ratio, size, verdict, reason, settings)
         return Attempt(rung, made.model, made.record)

@@ -23,7 +23,7 @@ from edgekit.core import plugins
 from edgekit.core.errors import DataError, ModelError
 from edgekit.core.reports import Latency, Metric
 from edgekit.engine import ort
-from edgekit.stats.faster import EACH, LOADS
+from edgekit.stats.faster import EACH, OPENINGS
 from edgekit.technique import Job, Quantized, TechniqueConfig
 from tests.support.graphs import normal, relative_l2
 from tests.support.reference_models import Frames, Named, Tiny, exported, seeded
@@ -95,7 +95,7 @@ class Bench:
         return {name: _latency(self.size_mib(model)) for name, model in models.items()}
 
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
-        return {name: [self.size_mib(model)] * (LOADS * EACH) for name, model in models.items()}
+        return {name: [self.size_mib(model)] * (OPENINGS * EACH) for name, model in models.items()}
 
     def departs(self, model: bytes, precision: str) -> str:
         return ""

@@ -54,14 +54,14 @@ def evaluation(miou: float, half: float = 0.01, control: float = 0.72, to_contro
     )
 
 
-def times(seed: int, factor: float = 1.0, loads: int = 20, between: float = 0.02) -> tuple[float, ...]:
-    """400 queries of ``loads`` openings, milliseconds."""
+def times(seed: int, factor: float = 1.0, openings: int = 20, between: float = 0.02) -> tuple[float, ...]:
+    """400 queries of ``openings`` openings, milliseconds."""
     rng = np.random.default_rng(seed)
-    speed = rng.normal(0, between, (loads, 1)) if loads > 1 else np.zeros((1, 1))
-    return tuple((10 * factor * np.exp(speed + rng.normal(0, 0.02, (loads, 400 // loads)))).ravel().tolist())
+    speed = rng.normal(0, between, (openings, 1)) if openings > 1 else np.zeros((1, 1))
+    return tuple((10 * factor * np.exp(speed + rng.normal(0, 0.02, (openings, 400 // openings)))).ravel().tolist())
 
 
-def profile(times_ms: tuple[float, ...], loads: int = 20, noise: Interval | None = None) -> ProfileReport:
+def profile(times_ms: tuple[float, ...], openings: int = 20, noise: Interval | None = None) -> ProfileReport:
     latency = summarise(np.array(times_ms))
     stages = dict.fromkeys(("pre", "infer", "post", "total"), latency)
     memory = {"peak_rss": 100.0, "imports": 60.0, "engine": 40.0}
@@ -76,7 +76,7 @@ def profile(times_ms: tuple[float, ...], loads: int = 20, noise: Interval | None
         None,
         noise=noise,
         times_ms={"e": times_ms},
-        settings=Settings(loads=loads),
+        settings=Settings(loads=openings),
     )
 
 

@@ -109,7 +109,7 @@ def test_parts_of_an_accelerator() -> None:
 
 
 def test_engines_take_turns_and_warm_up_does_not_count() -> None:
-    load = Load(queries=100, warmup=3, loads=1)
+    load = Load(queries=100, warmup=3, openings=1)
     calls, timed, rounds = run(load)
     assert rounds == load.rounds == 103
     assert calls[:9] == ["open", "a", "b", "b", "a", "a", "b", "b", "a"]
@@ -124,11 +124,11 @@ def test_engines_take_turns_and_warm_up_does_not_count() -> None:
 
 
 def test_engines_are_opened_again_and_settle_each_time() -> None:
-    load = Load(queries=101, warmup=10, loads=7)
+    load = Load(queries=101, warmup=10, openings=7)
     calls, timed, rounds = run(load)
     assert load.each == 15
     assert rounds == load.rounds == 7 * 15 + 10 + 6 * 4
-    assert calls.count("open") == timed.loads == 7
+    assert calls.count("open") == timed.openings == 7
     assert calls.index("open", 1) == 1 + 2 * 25
     assert timed.infer_ms["a"].shape == (105,)
     ends = percentile_interval(timed.infer_ms["a"].tolist(), 0.5, 0.95, 7)
@@ -137,13 +137,13 @@ def test_engines_are_opened_again_and_settle_each_time() -> None:
 
 def test_openings_go_on_until_p99_has_an_interval_or_there_are_enough() -> None:
     """100 to 300 queries never have one; 20 times as many of equal engines do."""
-    few, fixed = Load(queries=100, warmup=1, loads=5, most=3), Load(queries=100, warmup=1, loads=5)
-    assert run(few)[1].loads == 15
-    assert run(fixed)[1].loads == 5
-    calls, timed, _ = run(Load(queries=2000, warmup=1, loads=100, most=40))
-    assert 100 <= timed.loads < 4000
-    assert calls.count("open") == timed.loads
-    assert timed.infer_ms["a"].shape == (20 * timed.loads,)
+    few, fixed = Load(queries=100, warmup=1, openings=5, most=3), Load(queries=100, warmup=1, openings=5)
+    assert run(few)[1].openings == 15
+    assert run(fixed)[1].openings == 5
+    calls, timed, _ = run(Load(queries=2000, warmup=1, openings=100, most=40))
+    assert 100 <= timed.openings < 4000
+    assert calls.count("open") == timed.openings
+    assert timed.infer_ms["a"].shape == (20 * timed.openings,)
     p99 = timed.stages["a"]["infer"].intervals["p99"]
     assert None not in (p99.low, p99.high)
 

@@ -22,7 +22,7 @@ from edgekit.engine.trt import guard
 from edgekit.onnxfile.interface import read_interface
 from edgekit.remote import Board
 from edgekit.remote import board as looks
-from edgekit.stats.faster import EACH, LOADS
+from edgekit.stats.faster import EACH, OPENINGS
 from tests.support.graphs import convnet, normal
 from tests.support.loopback import HOST, Loopback, ended
 from tests.support.waiting import until
@@ -243,7 +243,7 @@ class TestEdgekit:
             np.testing.assert_array_equal(there.infer(feeds)["y"], here.infer(feeds)["y"])
             assert there.describe()["by"] == "edgekit"
         times = stand_in.race({"one": engine}, feeds)
-        assert (times.by, len(times.ms["one"]), min(times.ms["one"]) > 0) == ("edgekit", LOADS * EACH, True)
+        assert (times.by, len(times.ms["one"]), min(times.ms["one"]) > 0) == ("edgekit", OPENINGS * EACH, True)
         assert board.left() == []
 
     def test_errors_keep_their_kind(self, board: Loopback, tmp_path: Path) -> None:

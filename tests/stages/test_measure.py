@@ -17,7 +17,7 @@ from edgekit.stages.measure import ProfileOptions
 from tests.support import shell
 from tests.support.sysfs_trees import plant
 
-LOAD = Load(queries=700, warmup=1, loads=2)
+LOAD = Load(queries=700, warmup=1, openings=2)
 
 
 def test_time_needs_no_labels(tiny_bundle: Path, tiny_project: Path) -> None:
@@ -51,6 +51,6 @@ def test_energy_is_of_one_engine_or_of_none(tiny_bundle: Path, tmp_path: Path, m
     alone = edgekit.profile(bundle, ProfileOptions(scenario=SingleStream(queries=queries), sensors=("rapl",))).power
     assert alone["energy_j"] > 0
     assert alone["energy_j_per_query"] == alone["energy_j"] / queries
-    turns = edgekit.profile(bundle, ProfileOptions(Load(queries, warmup=1, loads=1), sensors=("rapl",))).power
+    turns = edgekit.profile(bundle, ProfileOptions(Load(queries, warmup=1, openings=1), sensors=("rapl",))).power
     assert turns["energy_j"] > 0
     assert turns["energy_j_per_query"] is None  # the engine and its control took turns

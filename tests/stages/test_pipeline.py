@@ -129,7 +129,7 @@ def test_evaluate_agrees_with_a_count_of_our_own(built: Path) -> None:
 
 
 def test_profile_times_every_stage_and_the_control(built: Path) -> None:
-    report = edgekit.profile(built / "artifacts" / "tiny-cpu", ProfileOptions(Load(queries=100, warmup=2, loads=5)))
+    report = edgekit.profile(built / "artifacts" / "tiny-cpu", ProfileOptions(Load(queries=100, warmup=2, openings=5)))
     assert report.latency_ms == report.stages_ms["infer"]
     assert report.latency_ms.samples == 100
     assert 0 < report.latency_ms.p50 <= report.latency_ms.p90 <= report.latency_ms.p99

@@ -19,7 +19,7 @@ from edgekit.core.reports import Interval, Race
 from edgekit.engine import ort, trt
 from edgekit.stages import race as racing
 from edgekit.stages.typed import TypedModel
-from edgekit.stats.faster import EACH, LOADS, SETTLING
+from edgekit.stats.faster import EACH, OPENINGS, SETTLING
 from tests.support import shell
 from tests.support.fake_trt import VERSIONS
 from tests.support.graphs import convnet
@@ -51,9 +51,9 @@ def test_int8_and_its_control_run_in_turn_and_are_opened_anew(bench: Bench) -> N
     engines = {precision: engine_of(bench, precision) for precision in ("int8", "fp16")}
     found = racing.race(trt.Backend(CONFIG), engines, models("int8", "fp16"), Silent())
     assert found is not None
-    assert (found.by, found.control, found.queries, found.openings) == ("edgekit", "fp16", LOADS * EACH, LOADS)
+    assert (found.by, found.control, found.queries, found.openings) == ("edgekit", "fp16", OPENINGS * EACH, OPENINGS)
     assert found.speedup_p50 == found.control_p50_ms / found.p50_ms
-    assert bench.gpu.calls["cudaGraphLaunch"] == 2 * LOADS * (EACH + SETTLING)
+    assert bench.gpu.calls["cudaGraphLaunch"] == 2 * OPENINGS * (EACH + SETTLING)
 
 
 def test_without_int8_there_is_nothing_to_race(bench: Bench) -> None:
@@ -82,7 +82,7 @@ def test_the_cpu_races_too(tmp_path: Path) -> None:
     )
     assert found is not None
     assert found.verdict != "faster"  # than itself
-    assert (found.control, found.openings) == ("fp32", LOADS)
+    assert (found.control, found.openings) == ("fp32", OPENINGS)
 
 
 @given(st.floats(0.1, 100), st.floats(0.1, 100))
@@ -96,7 +96,7 @@ def test_medians_alone_decide_nothing(candidate: float, control: float) -> None:
     ("gain", "spread", "verdict"), [(0.5, 0.01, "faster"), (0.02, 0.05, "undecided"), (-0.5, 0.01, "rejected")]
 )
 def test_chance_between_openings_is_no_gain(gain: float, spread: float, verdict: str) -> None:
-    openings = np.random.default_rng(3).normal(0, spread, (2, LOADS)).repeat(EACH, axis=1)
+    openings = np.random.default_rng(3).normal(0, spread, (2, OPENINGS)).repeat(EACH, axis=1)
     found = racing.raced((1 + openings[0]).tolist(), (1 + gain + openings[1]).tolist(), "fp32", "edgekit")
     assert found.verdict == verdict
 
@@ -132,6 +132,6 @@ def test_a_lost_race_on_the_cpu_makes_the_bundle_all_the_same(tiny_project: Path
     bundle = edgekit.open_bundle(tiny_project / "artifacts" / "tiny-cpu")
     assert bundle.race is not None
     assert bundle.race.to_dict() == raced
-    assert (raced["control"], raced["by"], raced["openings"]) == ("fp32", "edgekit", LOADS)
+    assert (raced["control"], raced["by"], raced["openings"]) == ("fp32", "edgekit", OPENINGS)
     assert (bundle.race.advice() in made.stderr) or raced["verdict"] == "faster"
     assert json.loads((bundle.path / "parity.json").read_text())[0]["race"] == raced

@@ -16,11 +16,11 @@ from edgekit.stats.noise import noise_floor, run_to_run
 from edgekit.stats.openings import percentile_interval, ratio_interval, typical_ratio
 
 
-def openings(seed: int, loads: int, queries: int, between: float, within: float = 0.05) -> np.ndarray:
-    """Lognormal times (ms) around 10, each opening with a speed of its own, shape ``(loads * queries,)``."""
+def openings(seed: int, openings: int, queries: int, between: float, within: float = 0.05) -> np.ndarray:
+    """Lognormal times (ms) around 10, each opening with a speed of its own, shape ``(openings * queries,)``."""
     rng = np.random.default_rng(seed)
-    speed = rng.normal(0, between, (loads, 1))
-    return np.asarray(10 * np.exp(speed + rng.normal(0, within, (loads, queries)))).ravel()
+    speed = rng.normal(0, between, (openings, 1))
+    return np.asarray(10 * np.exp(speed + rng.normal(0, within, (openings, queries)))).ravel()
 
 
 def test_few_openings_give_the_interval_of_independent_times() -> None:
@@ -104,16 +104,16 @@ def test_more_confidence_is_a_wider_ratio() -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "loads", "words"),
+    ("a", "b", "openings", "words"),
     [
         (20, 19, 5, "20 times against 19"),
         (20, 20, 4, "4 openings of the engines cannot show"),
         (21, 21, 5, "21 times are no equal parts of 5 openings"),
     ],
 )
-def test_refused(a: int, b: int, loads: int, words: str) -> None:
+def test_refused(a: int, b: int, openings: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        ratio_interval((1.0,) * a, (1.0,) * b, 0.5, 0.95, loads)
+        ratio_interval((1.0,) * a, (1.0,) * b, 0.5, 0.95, openings)
 
 
 def test_runs_differ_by_their_spread() -> None:

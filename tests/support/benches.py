@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from edgekit.core.reports import Latency, Metric
-from edgekit.stats.faster import EACH, LOADS
+from edgekit.stats.faster import EACH, OPENINGS
 from tests.support.graphs import node, normal, relative_l2, write
 from tests.support.runtime import session
 
@@ -45,7 +45,7 @@ class CountingBench:
         return {name: Latency(*(self._milliseconds(m),) * 4, queries) for name, m in models.items()}
 
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
-        return {name: [self._milliseconds(model)] * (LOADS * EACH) for name, model in models.items()}
+        return {name: [self._milliseconds(model)] * (OPENINGS * EACH) for name, model in models.items()}
 
     def size_mib(self, model: bytes) -> float:
         return len(model) / 2**20

@@ -21,7 +21,7 @@ from edgekit.core.tensors import Arrays
 from edgekit.engine._engine import Engine
 from edgekit.engine._parts import Part
 from edgekit.engine._turns import opened_in_turn
-from edgekit.stats.faster import EACH, LOADS, SETTLING
+from edgekit.stats.faster import EACH, OPENINGS, SETTLING
 
 SILENT = Silent()
 
@@ -55,7 +55,7 @@ class RemoteConfig(EngineConfig):
 
 @dataclass(frozen=True)
 class RaceTimes:
-    """Milliseconds of each engine by name: in :data:`~edgekit.stats.faster.LOADS` equal parts, or one median.
+    """Milliseconds of each engine by name: in :data:`~edgekit.stats.faster.OPENINGS` equal parts, or one median.
 
     ``by`` is what measured them.
     """
@@ -181,7 +181,7 @@ class Backend(ABC):
         Without any, nothing was measured.
         """
         openers = {name: partial(self.engine, file) for name, file in engines.items()}
-        return RaceTimes(opened_in_turn(openers, feeds, LOADS, EACH, SETTLING))
+        return RaceTimes(opened_in_turn(openers, feeds, OPENINGS, EACH, SETTLING))
 
 
 def layers_path(engine: Path) -> Path:

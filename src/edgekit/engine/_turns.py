@@ -34,22 +34,22 @@ def in_turn(
 
 
 def opened_in_turn(
-    openers: Mapping[str, Callable[[], Engine]], feeds: Mapping[str, Arrays], loads: int, each: int, settling: int
+    openers: Mapping[str, Callable[[], Engine]], feeds: Mapping[str, Arrays], openings: int, each: int, settling: int
 ) -> dict[str, list[float]]:
-    """As :func:`in_turn`, with engines that are opened anew ``loads`` times: so many equal parts of ``each`` queries.
+    """As :func:`in_turn`, with engines that are opened anew: ``openings`` equal parts of ``each`` queries.
 
     Which is opened first changes too: what memory an engine gets depends on it.
 
     Args:
         openers: give an engine that is not open yet, by name.
         feeds: of every query, by engine.
-        loads: openings.
+        openings: how many.
         each: queries an opening that count.
         settling: rounds before them, in every opening, that do not.
     """
     times: dict[str, list[float]] = {name: [] for name in openers}
     order = list(openers)
-    for _ in range(loads):
+    for _ in range(openings):
         with ExitStack() as stack:
             engines = {name: stack.enter_context(openers[name]()) for name in order}
             for name, found in in_turn(engines, feeds, each, settling).items():

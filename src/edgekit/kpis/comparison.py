@@ -12,7 +12,7 @@ from edgekit.core.reports import Difference, EvaluateReport, Interval, Metric, P
 from edgekit.kpis.numbers import interval_at, measured, rescaled
 from edgekit.kpis.quantity import Measured, Sampling
 from edgekit.stats.noise import noise_floor
-from edgekit.stats.openings import MIN_LOADS, ratio_interval, typical_ratio
+from edgekit.stats.openings import MIN_OPENINGS, ratio_interval, typical_ratio
 from edgekit.stats.percentiles import QUANTILES
 
 COMPARED = {"dataset_hash": "data", "preprocess_hash": "preprocessing"}
@@ -191,11 +191,11 @@ def _in_turn(number: Measured, other: Measured, confidence: float) -> tuple[floa
     ):
         return None
     pairs, typical = (sampling.times_ms, other_sampling.times_ms), sampling.quantile == QUANTILES["p50"]
-    if sampling.loads < MIN_LOADS:
+    if sampling.openings < MIN_OPENINGS:
         return None
     if typical:
-        return typical_ratio(*pairs, confidence, sampling.loads)
-    return ratio, ratio_interval(*pairs, sampling.quantile, confidence, sampling.loads)
+        return typical_ratio(*pairs, confidence, sampling.openings)
+    return ratio, ratio_interval(*pairs, sampling.quantile, confidence, sampling.openings)
 
 
 def _estimate(number: Measured, confidence: float, where: str) -> _Estimate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgekit.core.reports import Interval, KpiVerdict
 from edgekit.kpis.quantity import Sampling
 from edgekit.stats.faster import clears
-from edgekit.stats.openings import MIN_LOADS, queries_for_ends
+from edgekit.stats.openings import MIN_OPENINGS, queries_for_ends
 from edgekit.stats.percentiles import minimum_queries
 from edgekit.stats.shares import Share
 
@@ -84,9 +84,9 @@ def _of_share(share: Share, limit: float, sampling: Sampling) -> Decision:
 
 
 def _queries_for_ends(sampling: Sampling) -> int | None:
-    if sampling.quantile is None or not sampling.times_ms or sampling.loads < MIN_LOADS:
+    if sampling.quantile is None or not sampling.times_ms or sampling.openings < MIN_OPENINGS:
         return None
-    return queries_for_ends(sampling.times_ms, sampling.quantile, sampling.confidence, sampling.loads)
+    return queries_for_ends(sampling.times_ms, sampling.quantile, sampling.confidence, sampling.openings)
 
 
 def required(size: int, half_width: float, distance: float) -> int | None:

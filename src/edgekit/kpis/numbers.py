@@ -138,11 +138,11 @@ def _latencies(profile: ProfileReport) -> dict[str, Latency]:
 
 def _timing(name: str, profile: ProfileReport) -> dict[str, Any]:
     """Interval and sampling of a number of the profile; empty for sizes, which are exact."""
-    loads, latencies = profile.settings.loads, _latencies(profile)
+    openings, latencies = profile.settings.loads, _latencies(profile)
     times = profile.times_ms.get(profile.engine, ())
     if name == "speedup_p50":
         control = () if profile.control is None else profile.times_ms.get(profile.control.engine, ())
-        sampling = Sampling(profile.latency_ms.samples, "queries", CONFIDENCE, None, times, loads, control)
+        sampling = Sampling(profile.latency_ms.samples, "queries", CONFIDENCE, None, times, openings, control)
         return {"interval": profile.speedup_interval, "sampling": sampling}
     stage, _, rest = name.partition("_")
     if stage not in latencies:
@@ -150,7 +150,7 @@ def _timing(name: str, profile: ProfileReport) -> dict[str, Any]:
     latency, percentile = latencies[stage], rest.removesuffix("_ms")
     # The times of every query are kept of the engine's own stage alone.
     kept = times if stage == "latency" else ()
-    sampling = Sampling(latency.samples, "queries", CONFIDENCE, QUANTILES[percentile], kept, loads)
+    sampling = Sampling(latency.samples, "queries", CONFIDENCE, QUANTILES[percentile], kept, openings)
     return {"interval": latency.intervals.get(percentile), "sampling": sampling}
 
 
@@ -166,9 +166,9 @@ def interval_at(number: Measured, confidence: float, where: str) -> Interval | N
     if sampling.share is not None:
         return sampling.share.interval(confidence)
     if sampling.quantile is not None and sampling.times_ms:
-        return percentile_interval(sampling.times_ms, sampling.quantile, confidence, sampling.loads)
+        return percentile_interval(sampling.times_ms, sampling.quantile, confidence, sampling.openings)
     if sampling.control_ms and sampling.times_ms:
-        return p50_ratio(sampling.control_ms, sampling.times_ms, confidence, sampling.loads)
+        return p50_ratio(sampling.control_ms, sampling.times_ms, confidence, sampling.openings)
     return rescaled(number.value, number.interval, sampling, confidence, where)
 
 

@@ -14,7 +14,7 @@ class Sampling:
     """What an interval was made of: ``size`` of ``units`` (``frames``, ``queries``), and its ``confidence``.
 
     ``quantile`` is set for a percentile of latency; ``times_ms`` are the queries in the order they ran, from
-    ``loads`` openings of the engine of equally many queries each; ``control_ms`` are the control's in the same rounds.
+    ``openings`` of the engine of equally many queries each; ``control_ms`` are the control's in the same rounds.
     ``student``: the interval is made of Student's t of ``size - 1``, so that others follow from it.
     ``share``: the number is this share, so that every interval of it follows.
     """
@@ -24,7 +24,7 @@ class Sampling:
     confidence: float
     quantile: float | None = None
     times_ms: tuple[float, ...] = ()
-    loads: int = 1
+    openings: int = 1
     control_ms: tuple[float, ...] = ()
     student: bool = False
     share: Share | None = None

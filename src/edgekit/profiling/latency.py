@@ -17,7 +17,7 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.data import Sample
 from edgekit.engine import Chain, Engine, in_turn
 from edgekit.profiling.scenarios import ConstantStream, Scenario, SingleStream, Timeline, run
-from edgekit.stats.openings import MIN_LOADS, percentile_interval, summarise_openings
+from edgekit.stats.openings import MIN_OPENINGS, percentile_interval, summarise_openings
 from edgekit.stats.percentiles import CONFIDENCE, QUANTILES, summarise
 
 STAGES = ("pre", "infer", "post", "total")
@@ -36,14 +36,14 @@ class Load:
     """How often to run: queries that count, and rounds before them that do not.
 
     The default is more than the 662 queries that a bound of the 99th percentile needs.  The engines are opened
-    ``loads`` times, because an engine that is opened again is a few percent faster or slower for as long as it is
+    ``openings`` times, because an engine that is opened again is a few percent faster or slower for as long as it is
     open (:mod:`edgekit.stats.openings`); the queries are rounded up to equally many an opening.  Openings go on, up
     to ``most`` times as many, until the 99th percentile of every engine has an interval with both ends.
     """
 
     queries: int = 1200
     warmup: int = 20
-    loads: int = 60
+    openings: int = 60
     most: int = 1
 
     def __post_init__(self) -> None:
@@ -51,15 +51,15 @@ class Load:
             raise InputError(f"{self.queries} queries cannot show a 99th percentile; use at least {MIN_QUERIES}")
         if self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}; at least 1 query must run before timing")
-        if not 1 <= self.loads <= self.queries:
-            raise InputError(f"loads is {self.loads}; expected 1 to {self.queries}, the number of queries")
+        if not 1 <= self.openings <= self.queries:
+            raise InputError(f"openings is {self.openings}; expected 1 to {self.queries}, the number of queries")
         if self.most < 1:
             raise InputError(f"most is {self.most}; expected 1 or more times the openings")
 
     @property
     def each(self) -> int:
         """Queries an opening."""
-        return -(-self.queries // self.loads)
+        return -(-self.queries // self.openings)
 
     def settling(self, load: int) -> int:
         """Rounds that do not count in opening ``load``; the first warms the machine up too."""
@@ -68,7 +68,7 @@ class Load:
     @property
     def rounds(self) -> int:
         """All rounds, those that do not count too."""
-        return sum(self.settling(load) + self.each for load in range(self.loads))
+        return sum(self.settling(load) + self.each for load in range(self.openings))
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Timed:
     """Engines timed in turn.
 
     ``stages`` is latency by engine and stage; ``infer_ms`` the inference time of every query by engine, float64
-    ``(queries,)``, in the order they ran: ``loads`` equal parts.
+    ``(queries,)``, in the order they ran: ``openings`` equal parts.
     """
 
     stages: dict[str, dict[str, Latency]]
     infer_ms: dict[str, Array]
-    loads: int
+    openings: int
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def measure_latency(
         more: whether there is time for another opening after so many; not asked before the fifth.
     """
     parts: list[dict[str, Array]] = []
-    while len(parts) < load.loads or (len(parts) < load.most * load.loads and not _bounded(parts)):
+    while len(parts) < load.openings or (len(parts) < load.most * load.openings and not _bounded(parts)):
         number = len(parts)
-        if number >= MIN_LOADS and not more(number):
+        if number >= MIN_OPENINGS and not more(number):
             break
         with opened() as chains:
             queries = range(number * load.each - load.settling(number), (number + 1) * load.each)
@@ -123,7 +123,7 @@ def measure_latency(
     return Timed(
         stages={name: _by_stage(times, len(parts)) for name, times in rows.items()},
         infer_ms={name: times[:, _INFER] for name, times in rows.items()},
-        loads=len(parts),
+        openings=len(parts),
     )
 
 
@@ -204,9 +204,9 @@ def _query(chain: Chain, images: Mapping[str, Array]) -> tuple[float, ...]:
     return passed.pre_s, passed.infer_s, passed.post_s, passed.total_s, *parts
 
 
-def _by_stage(times_ms: Array, loads: int = 1) -> dict[str, Latency]:
+def _by_stage(times_ms: Array, openings: int = 1) -> dict[str, Latency]:
     columns = {name: times_ms[:, at] for at, name in enumerate(_COLUMNS)}
-    return {name: summarise_openings(row, loads) for name, row in columns.items() if not np.isnan(row).any()}
+    return {name: summarise_openings(row, openings) for name, row in columns.items() if not np.isnan(row).any()}
 
 
 def _traffic(scenario: Scenario, timeline: Timeline) -> Traffic:

@@ -92,7 +92,7 @@ class ByEdgekit:
             self._send(folder, feeds)
             request: dict[str, Any] = {"do": "time", "feeds": _FEEDS}
             request["engines"] = {name: path.name for name, path in engines.items()}
-            request |= {"loads": faster.LOADS, "each": faster.EACH, "settling": faster.SETTLING}
+            request |= {"loads": faster.OPENINGS, "each": faster.EACH, "settling": faster.SETTLING}
             request["config"] = without_host(config)
             times: dict[str, list[float]] = self._ask(folder, request)["times_ms"]
             return times

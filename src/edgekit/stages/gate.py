@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def load_of(queries: int | None) -> Load:
     """The load of a gate: of so many queries, or the default, which goes on until p99 has an interval."""
-    return Load(most=4) if queries is None else Load(queries, loads=max(1, queries // Load().each))
+    return Load(most=4) if queries is None else Load(queries, openings=max(1, queries // Load().each))
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class TargetBench:
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
         feeds = self._preprocess(self._validation[0].images).feeds
         openers = {name: lambda model=model: self._engine(model) for name, model in models.items()}
-        return opened_in_turn(openers, dict.fromkeys(models, feeds), faster.LOADS, faster.EACH, faster.SETTLING)
+        return opened_in_turn(openers, dict.fromkeys(models, feeds), faster.OPENINGS, faster.EACH, faster.SETTLING)
 
     def size_mib(self, model: bytes) -> float:
         return self._built(model).stat().st_size / 2**20

@@ -31,7 +31,7 @@ from edgekit.evaluation import Measurement, Resampling
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
 from edgekit.sensors import Recorder
-from edgekit.stats.openings import MIN_LOADS
+from edgekit.stats.openings import MIN_OPENINGS
 
 BASELINE = "baseline"
 AGAIN = "the engine again"
@@ -221,7 +221,7 @@ def _timed(
             yield {name: Chain(other.get(name, preprocess), engines[name], task) for name in openers}
 
     load = options.load
-    fewest = load.settling(0) + (MIN_LOADS - 1) * load.settling(1) + MIN_LOADS * load.each
+    fewest = load.settling(0) + (MIN_OPENINGS - 1) * load.settling(1) + MIN_OPENINGS * load.each
     pace, more = options.budget.pace(fewest, "rounds of queries", OPENINGS_SHARE), options.budget.room(OPENINGS_SHARE)
     with progress.track("time", load.rounds) as advance:
         step = _both(advance, pace)
@@ -285,7 +285,7 @@ def _baseline_profile(baseline: Bundle, timed: Timed, samples: list[Sample]) -> 
 
 def _ratio(timed: Timed, top: str, bottom: str) -> Interval:
     times = timed.infer_ms
-    return profiling.p50_ratio(times[top].tolist(), times[bottom].tolist(), profiling.CONFIDENCE, timed.loads)
+    return profiling.p50_ratio(times[top].tolist(), times[bottom].tolist(), profiling.CONFIDENCE, timed.openings)
 
 
 def _driven(bundle: Bundle, samples: list[Sample], scenario: Scenario, progress: Progress) -> ProfileReport:
@@ -376,7 +376,7 @@ def _size_mib(bundle: Bundle, file: str) -> float:
 def _settings(bundle: Bundle, timed: Timed, samples: list[Sample]) -> Settings:
     queries = len(next(iter(timed.infer_ms.values())))
     with bundle.engine() as engine:
-        return Settings.of(engine.describe(), queries, len(samples), timed.loads)
+        return Settings.of(engine.describe(), queries, len(samples), timed.openings)
 
 
 def _rounded(times_ms: Any) -> tuple[float, ...]:

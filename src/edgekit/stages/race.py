@@ -12,7 +12,7 @@ from edgekit.core.reports import Race
 from edgekit.engine import Backend
 from edgekit.stages.typed import TypedModel
 from edgekit.stats import faster
-from edgekit.stats.faster import LOADS
+from edgekit.stats.faster import OPENINGS
 
 
 def race(
@@ -44,9 +44,9 @@ def race(
 
 
 def raced(times_ms: Sequence[float], control_ms: Sequence[float], control: str, by: str) -> Race:
-    """The verdict on times in :data:`~edgekit.stats.faster.LOADS` equal parts, or on a single median of each."""
+    """The verdict on times in :data:`~edgekit.stats.faster.OPENINGS` equal parts, or on a single median of each."""
     alone = len(times_ms) == 1
-    found = faster.speedup(control_ms, times_ms, 1 if alone else LOADS)
+    found = faster.speedup(control_ms, times_ms, 1 if alone else OPENINGS)
     return Race(
         control=control,
         p50_ms=float(np.median(times_ms)),
@@ -54,7 +54,7 @@ def raced(times_ms: Sequence[float], control_ms: Sequence[float], control: str, 
         speedup_p50=found.ratio,
         interval=None if alone else found.interval,
         queries=None if alone else len(times_ms),
-        openings=None if alone else LOADS,
+        openings=None if alone else OPENINGS,
         by=by,
         verdict=faster.faster(found),
     )

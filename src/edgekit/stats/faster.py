@@ -20,7 +20,7 @@ from edgekit.stats.percentiles import CONFIDENCE
 
 MARGIN = 1.02
 """Of the speed-up: below it another engine is not worth its trouble."""
-LOADS, EACH, SETTLING = 10, 8, 2
+OPENINGS, EACH, SETTLING = 10, 8, 2
 """How often engines are opened to be compared, queries of each that count an opening, and rounds before them."""
 
 Faster = Literal["faster", "rejected", "undecided"]
@@ -33,7 +33,7 @@ class Speedup:
 
     ratio: float
     interval: Interval
-    loads: int
+    openings: int
 
     def __str__(self) -> str:
         low, high = ("?" if end is None else f"{end:.2f}" for end in (self.interval.low, self.interval.high))
@@ -41,21 +41,21 @@ class Speedup:
 
 
 def speedup(
-    control_ms: Sequence[float], candidate_ms: Sequence[float], loads: int, confidence: float = CONFIDENCE
+    control_ms: Sequence[float], candidate_ms: Sequence[float], openings: int, confidence: float = CONFIDENCE
 ) -> Speedup:
     """How many times as fast the candidate is.
 
     Args:
-        control_ms: milliseconds of its queries, in the order they ran, ``loads`` equal parts.
+        control_ms: milliseconds of its queries, in the order they ran, ``openings`` equal parts.
         candidate_ms: as many, in turn with them; of engines that were timed apart the medians alone.
-        loads: openings of both; below 5 the interval has no ends.
+        openings: openings of both; below 5 the interval has no ends.
         confidence: between 0 and 1, two-sided.
 
     Raises:
         InputError: the two have different numbers of times, or a median is 0.
     """
     ratio = float(np.median(control_ms)) / float(np.median(candidate_ms))
-    return Speedup(ratio, p50_ratio(control_ms, candidate_ms, confidence, loads), loads)
+    return Speedup(ratio, p50_ratio(control_ms, candidate_ms, confidence, openings), openings)
 
 
 def faster(found: Speedup, margin: float = MARGIN) -> Faster:

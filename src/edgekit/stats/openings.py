@@ -20,30 +20,30 @@ from edgekit.core.reports import Interval, Latency
 from edgekit.core.tensors import Array
 from edgekit.stats import percentiles
 
-MIN_LOADS = 5
+MIN_OPENINGS = 5
 _RESAMPLES = 2000
 _SEED = 0
 
 
-def summarise_openings(times_ms: Array, loads: int) -> Latency:
+def summarise_openings(times_ms: Array, openings: int) -> Latency:
     """:func:`edgekit.stats.percentiles.summarise` with the intervals of :func:`percentile_interval`."""
     found = percentiles.summarise(times_ms)
     ends = {
-        name: percentile_interval(times_ms.tolist(), quantile, percentiles.CONFIDENCE, loads)
+        name: percentile_interval(times_ms.tolist(), quantile, percentiles.CONFIDENCE, openings)
         for name, quantile in percentiles.QUANTILES.items()
     }
     return replace(found, intervals=ends)
 
 
-def p50_ratio(top_ms: Sequence[float], bottom_ms: Sequence[float], confidence: float, loads: int) -> Interval:
+def p50_ratio(top_ms: Sequence[float], bottom_ms: Sequence[float], confidence: float, openings: int) -> Interval:
     """Interval of the ratio of two medians, timed in turn; fewer than 5 openings give no end: queries are no sample."""
-    if loads < MIN_LOADS:
+    if openings < MIN_OPENINGS:
         return Interval(None, None)
-    return ratio_interval(top_ms, bottom_ms, percentiles.QUANTILES["p50"], confidence, loads)
+    return ratio_interval(top_ms, bottom_ms, percentiles.QUANTILES["p50"], confidence, openings)
 
 
-def percentile_interval(times_ms: Sequence[float], quantile: float, confidence: float, loads: int = 1) -> Interval:
-    """Interval of a percentile of times that came in ``loads`` equal parts, one after the other.
+def percentile_interval(times_ms: Sequence[float], quantile: float, confidence: float, openings: int = 1) -> Interval:
+    """Interval of a percentile of times that came in ``openings`` equal parts, one after the other.
 
     The variance of the share of times below the percentile is taken between the parts, and the ends are the times
     that lie so many ranks away: Woodruff, "Confidence Intervals for Medians and Other Position Measures" (JASA 47,
@@ -54,23 +54,23 @@ def percentile_interval(times_ms: Sequence[float], quantile: float, confidence: 
         times_ms: milliseconds, shape ``(N,)``, in the order they were measured.
         quantile: between 0 and 1.
         confidence: between 0 and 1, two-sided.
-        loads: openings of the engine; N is a multiple of it.
+        openings: openings of the engine; N is a multiple of it.
     """
     times = percentiles.checked(np.asarray(times_ms))
     plain = percentiles.interval(times, quantile, confidence)
-    if loads < MIN_LOADS:
+    if openings < MIN_OPENINGS:
         return plain
-    reach = _reach(times, quantile, confidence, loads)
+    reach = _reach(times, quantile, confidence, openings)
     ordered = np.sort(times)
     low, high = math.floor(len(times) * quantile - reach) - 1, math.ceil(len(times) * quantile + reach)
-    above = float(ordered[high]) if high < len(times) else _above(times, quantile, confidence, loads)
+    above = float(ordered[high]) if high < len(times) else _above(times, quantile, confidence, openings)
     return Interval(
         None if plain.low is None or low < 0 else min(plain.low, float(ordered[low])),
         None if plain.high is None or above is None else max(plain.high, above),
     )
 
 
-def _above(times: Array, quantile: float, confidence: float, loads: int) -> float | None:
+def _above(times: Array, quantile: float, confidence: float, openings: int) -> float | None:
     """The lowest of the times that surely lies above the percentile; None: the openings are too few for any.
 
     Times that lie above ``x`` come in some of the openings, and there not alone.  Their share is that of such openings,
@@ -80,37 +80,37 @@ def _above(times: Array, quantile: float, confidence: float, loads: int) -> floa
     """
     from scipy.stats import beta
 
-    parts = _by_load(times, loads)
+    parts = _by_opening(times, openings)
     over = (parts > np.quantile(times, quantile)).mean(axis=1)
     together = float(over[over > 0].mean()) if over.any() else 1 / parts.shape[1]
-    with_some = np.arange(loads)
-    shares = together * beta.ppf((1 + confidence) / 2, with_some + 1, loads - with_some)
+    with_some = np.arange(openings)
+    shares = together * beta.ppf((1 + confidence) / 2, with_some + 1, openings - with_some)
     allowed = int(np.searchsorted(shares, 1 - quantile, side="right"))  # openings that may hold such a time, and one
     highest = np.sort(parts.max(axis=1))
     return float(highest[-allowed]) if allowed else None
 
 
-def queries_for_ends(times_ms: Sequence[float], quantile: float, confidence: float, loads: int) -> int:
+def queries_for_ends(times_ms: Sequence[float], quantile: float, confidence: float, openings: int) -> int:
     """About how many queries, in as many openings for each, give :func:`percentile_interval` both ends: more than now.
 
     The reach in ranks grows with the root of the number of times, the ranks beyond the percentile with the number.
     """
     times = percentiles.checked(np.asarray(times_ms))
     beyond = min(quantile, 1 - quantile) * len(times)
-    reach = _reach(times, quantile, confidence, loads)
-    return max(math.ceil(len(times) * (reach / beyond) ** 2), len(times) + len(times) // loads)
+    reach = _reach(times, quantile, confidence, openings)
+    return max(math.ceil(len(times) * (reach / beyond) ** 2), len(times) + len(times) // openings)
 
 
-def _reach(times: Array, quantile: float, confidence: float, loads: int) -> float:
+def _reach(times: Array, quantile: float, confidence: float, openings: int) -> float:
     """Half-width of the interval in ranks."""
-    below = (_by_load(times, loads) <= np.quantile(times, quantile)).mean(axis=1)
-    return student(confidence, loads) * float(below.std(ddof=1)) / math.sqrt(loads) * len(times)
+    below = (_by_opening(times, openings) <= np.quantile(times, quantile)).mean(axis=1)
+    return student(confidence, openings) * float(below.std(ddof=1)) / math.sqrt(openings) * len(times)
 
 
 def typical_ratio(
-    candidate_ms: Sequence[float], baseline_ms: Sequence[float], confidence: float, loads: int
+    candidate_ms: Sequence[float], baseline_ms: Sequence[float], confidence: float, openings: int
 ) -> tuple[float, Interval]:
-    """Candidate over baseline of a typical query, the two timed in turn and opened ``loads`` times together.
+    """Candidate over baseline of a typical query, the two timed in turn and opened ``openings`` times together.
 
     The ratio of a round's two queries is free of how fast the machine was just then; the median of these ratios is
     one number per opening, and its logarithm's mean over the openings has Student's interval.  Where all queries slow
@@ -120,24 +120,24 @@ def typical_ratio(
         candidate_ms: milliseconds, shape ``(N,)``, in the order they were measured.
         baseline_ms: as many, in turn with them.
         confidence: between 0 and 1, two-sided.
-        loads: at least 5; N is a multiple of it.
+        openings: at least 5; N is a multiple of it.
 
     Raises:
         InputError: as :func:`ratio_interval`, or a time is 0.
     """
-    candidate, baseline = _pairs(candidate_ms, baseline_ms, loads)
+    candidate, baseline = _pairs(candidate_ms, baseline_ms, openings)
     if min(candidate.min(), baseline.min()) <= 0:
         raise InputError("a time is 0: the clock is too coarse for these engines; put more work into a query")
     found = np.median(np.log(candidate / baseline), axis=1)
     middle = float(found.mean())
-    reach = student(confidence, loads) * float(found.std(ddof=1)) / math.sqrt(loads)
+    reach = student(confidence, openings) * float(found.std(ddof=1)) / math.sqrt(openings)
     return math.exp(middle), Interval(math.exp(middle - reach), math.exp(middle + reach))
 
 
 def ratio_interval(
-    candidate_ms: Sequence[float], baseline_ms: Sequence[float], quantile: float, confidence: float, loads: int
+    candidate_ms: Sequence[float], baseline_ms: Sequence[float], quantile: float, confidence: float, openings: int
 ) -> Interval:
-    """Interval of candidate over baseline at one percentile, the two timed in turn and opened ``loads`` times together.
+    """Interval of candidate over baseline at one percentile, the two timed in turn in ``openings`` of both.
 
     A bootstrap over openings: an opening brings its queries of both engines, so that what slows the machine for a
     while meets both.  Its ends are moved outwards as Student's t is from the normal distribution, because the
@@ -149,37 +149,37 @@ def ratio_interval(
         baseline_ms: as many, in turn with them.
         quantile: between 0 and 1.
         confidence: between 0 and 1, two-sided.
-        loads: at least 5; N is a multiple of it.
+        openings: at least 5; N is a multiple of it.
 
     Raises:
         InputError: the two have different numbers of times, or these are too few openings.
     """
-    both = _pairs(candidate_ms, baseline_ms, loads)
-    drawn = np.random.default_rng(_SEED).integers(0, loads, (_RESAMPLES, loads))
+    both = _pairs(candidate_ms, baseline_ms, openings)
+    drawn = np.random.default_rng(_SEED).integers(0, openings, (_RESAMPLES, openings))
     top, bottom = (np.quantile(parts[drawn].reshape(_RESAMPLES, -1), quantile, axis=1) for parts in both)
-    low, high = np.quantile(top / bottom, _expanded(confidence, loads))
+    low, high = np.quantile(top / bottom, _expanded(confidence, openings))
     return Interval(float(low), float(high))
 
 
-def _pairs(candidate_ms: Sequence[float], baseline_ms: Sequence[float], loads: int) -> tuple[Array, Array]:
+def _pairs(candidate_ms: Sequence[float], baseline_ms: Sequence[float], openings: int) -> tuple[Array, Array]:
     if len(candidate_ms) != len(baseline_ms):
         raise InputError(
             f"{len(candidate_ms)} times against {len(baseline_ms)}; engines timed in turn have as many each"
         )
-    if loads < MIN_LOADS:
+    if openings < MIN_OPENINGS:
         raise InputError(
-            f"{loads} openings of the engines cannot show how much openings differ; use {MIN_LOADS} or more"
+            f"{openings} openings of the engines cannot show how much openings differ; use {MIN_OPENINGS} or more"
         )
     candidate, baseline = (
-        _by_load(percentiles.checked(np.asarray(times)), loads) for times in (candidate_ms, baseline_ms)
+        _by_opening(percentiles.checked(np.asarray(times)), openings) for times in (candidate_ms, baseline_ms)
     )
     return candidate, baseline
 
 
-def _by_load(times: Array, loads: int) -> Array:
-    if len(times) % loads:
-        raise InputError(f"{len(times)} times are no equal parts of {loads} openings; the profile was edited or cut")
-    return times.reshape(loads, -1)
+def _by_opening(times: Array, openings: int) -> Array:
+    if len(times) % openings:
+        raise InputError(f"{len(times)} times are no equal parts of {openings} openings; the profile was edited or cut")
+    return times.reshape(openings, -1)
 
 
 def student(confidence: float, size: int) -> float:

@@ -134,7 +134,7 @@ class _Search:
         models = {"before": self.variants.model(than), "it": self.variants.model(choice)}
         with self.variants.job.progress.track("race"):
             times = self.bench.times_ms(models)
-        return faster.faster(faster.speedup(times["before"], times["it"], faster.LOADS)) == "faster"
+        return faster.faster(faster.speedup(times["before"], times["it"], faster.OPENINGS)) == "faster"
 
     def ranked(self, layers: Sequence[LayerNoise]) -> list[str]:
         """Layers in the order in which to leave them in float; the suspects by noise per millisecond, measured."""
