@@ -80,7 +80,7 @@ def test_a_race_of_before_the_openings_were_kept() -> None:
     del document["race"]["openings"]
     found = TypeAdapter(GateReport).validate_python(document).race
     assert found is not None
-    assert found.loads is None
+    assert found.openings is None
     assert "queries of each in turn)" in found.line()
 
 
