@@ -29,7 +29,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "unknown_to_auto_quantize": sorted(set(nodes_of(variants)) - set(found.scores)),
         "seconds": {"auto_quantize": round(found.seconds, 1), **seconds},
         "rows": rows,
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
 
 

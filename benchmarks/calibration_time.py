@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def measure(project: Path, count: int, rounds: int) -> dict[str, Any]:
             "whole": round(whole / bare, 2),
             "per_frame": round(frame / more, 2),
         }
-    return result | {"machine": machine()}
+    return result | {"machine": asdict(machine())}
 
 
 def main() -> None:

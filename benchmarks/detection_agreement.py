@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def measure(path: Path, images: Path, limit: int | None) -> dict[str, object]:
         "boxes": total,
         "agreement": float(np.divide(same, total)),
         "found": float(np.divide(partners, total)),
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
 
 

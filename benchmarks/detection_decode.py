@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def main() -> None:
         "decode": rows,
         "draw_720p_20_boxes": drawn,
         "letterbox_round_trip_worst_px": round_trip(1000),
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
     if args.json:
         print(json.dumps(result, indent=2))

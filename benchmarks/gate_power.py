@@ -19,7 +19,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def record(args: argparse.Namespace) -> None:
         long=_stored(long),
         control=control,
         candidate=candidate,
-        machine=np.array(json.dumps(machine())),
+        machine=np.array(json.dumps(asdict(machine()))),
         bundle=np.array(bundle.identity),
     )
     print(f"{args.recording}: {args.recording.stat().st_size / 1024:.0f} KiB")

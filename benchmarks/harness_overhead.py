@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def measure(queries: int, rounds: int, hertz: float, seconds: float) -> dict[str
         "holds": low_enough and kept["rate_error"] <= LIMIT_RATE,
         "queries": queries,
         "rounds": rounds,
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def measure(bundle_path: Path, queries: int, warmup: int) -> dict[str, object]:
         "int8_p50_ms": float(np.median(int8)),
         "speedup_p50": float(np.median(fp32) / np.median(int8)),
         "speedup_of_pairs_p5_p95": [float(v) for v in np.percentile(ratios, (5, 95))],
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
 
 

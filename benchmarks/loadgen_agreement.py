@@ -17,6 +17,7 @@ import argparse
 import json
 import re
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def measure(bundle_path: Path, queries: int, runs: int) -> dict[str, Any]:
         "comparisons": 2 * len(rows),
         "overlap": sum(row["overlap"] for row in rows),
         "arithmetic_equal": all(result["arithmetic_equal"] for result in results),
-        "machine": machine(),
+        "machine": asdict(machine()),
     }
 
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -296,7 +296,9 @@ def _stored(store: Path) -> dict[str, Any]:
 
 
 def _write(store: Path, done: dict[str, Any]) -> None:
-    write_json(store, {"summary": summary(done), "machine": machine(), "date": time.strftime("%Y-%m-%d"), **done})
+    write_json(
+        store, {"summary": summary(done), "machine": asdict(machine()), "date": time.strftime("%Y-%m-%d"), **done}
+    )
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def measured(name: str, threads: int, openings: int, queries: int, fresh: bool) 
     from edgekit.stats.openings import typical_ratio
 
     folder = prepared(name)
-    facts = {"file": sha256_file(folder / "fp32.onnx"), "onnxruntime": onnxruntime.__version__, "cpu": machine()["cpu"]}
+    facts = {"file": sha256_file(folder / "fp32.onnx"), "onnxruntime": onnxruntime.__version__, "cpu": machine().cpu}
     setting = {"threads": threads, "openings": openings, "queries": queries}
     kept = folder / f"{sha256_of([facts, setting])[:12]}.json"
     if kept.exists() and not fresh:

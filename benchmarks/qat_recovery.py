@@ -15,7 +15,7 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ def main() -> None:
     args = parser.parse_args()
     runs = [measure(args, bits) for bits in args.bits]
     if args.json:
-        result = {"metric": "miou", "split": "val", "crop": CROP, "runs": runs, "machine": machine()}
+        result = {"metric": "miou", "split": "val", "crop": CROP, "runs": runs, "machine": asdict(machine())}
         print(json.dumps(result, indent=2))
         return
     for run in runs:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def main() -> None:
         row["miou"] = metrics[f"{row['weights']} {row['repair']}"]["miou"]
         row["drop"] = reference - row["miou"]
     document = {
-        "machine": machine(),
+        "machine": asdict(machine()),
         "model": source.name,
         "calibration_frames": args.frames,
         "calibrator": args.calibrator,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     rows = {name: measured(layer, given.queries) for name, layer in LAYERS.items()}
     facts = ort.Backend(ort.Config(engine="ort")).fingerprint()
-    document = {"machine": machine(), "device": facts, "layers": rows}
+    document = {"machine": asdict(machine()), "device": facts, "layers": rows}
     if given.out is not None:
         write_json(given.out, document)
     if given.json:

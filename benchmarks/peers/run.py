@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ DECIDING_SPLIT = "test"
 
 def run(plan: jobs.Plan) -> dict[str, Any]:
     """Measure, and return the document of ``benchmarks/results/peers.json``."""
-    facts = machine()  # before the load that the benchmark itself makes
+    facts = asdict(machine())  # before the load that the benchmark itself makes
     folders = {model: jobs.prepared(plan, model) for model in plan.models}
     made = {
         model: {name: jobs.quantized(plan, model, folders[model], name) for name in plan.for_model(model)}

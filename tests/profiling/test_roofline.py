@@ -144,6 +144,6 @@ def test_peaks_of_this_machine(tmp_path: Path) -> None:
         peaks = roofline.measure_peaks(engine, seconds=0.01)
     assert peaks.threads == 2
     assert [size for size, _ in peaks.bandwidth] == list(roofline.WORKING_SETS)
-    assert set(peaks.to_dict()["bandwidth_gb_s"]) == {"0.25", "2", "16", "128"}
+    assert set(peaks.report().bandwidth_gb_s) == {"0.25", "2", "16", "128"}
     found = roofline.chart([timed(10**8, 10**5, 2.0), timed(None, 1, 1.0), timed(0, 1, 1.0)], peaks)
     assert [(p["flop_per_byte"], p["gflops"]) for p in found["points"]] == [(1000.0, 50.0)]

@@ -61,7 +61,7 @@ def _change(path: Path, old: str, new: str) -> None:
 
 def test_compress_writes_typed_models_golden_and_calibration(built: Path) -> None:
     folder = built / "artifacts" / "tiny-compressed"
-    names = ["calibration.json", "export.json", "fp32.onnx", "golden.npz", "int8.onnx"]
+    names = ["calibration.json", "export.json", "fp32.onnx", "golden.npz", "int8.onnx", "variants.json"]
     assert sorted(p.name for p in folder.iterdir()) == names
     exported = json.loads((folder / "export.json").read_text())
     assert exported == {"denormals": {"zeroed": 0, "tensors": 0, "constants": []}}

@@ -33,6 +33,7 @@ def locked(result: Path) -> Iterator[None]:
     """
     place = result.resolve()
     file = place.with_name(f".{place.name}.lock")
+    missing = [folder for folder in file.parents if not folder.exists()]
     handle = _acquired(file, result)
     try:
         yield
@@ -40,6 +41,8 @@ def locked(result: Path) -> Iterator[None]:
         # Removed while it is held: who waits for this file finds that it is gone, and locks the one that is there then.
         with contextlib.suppress(OSError):
             file.unlink()
+            for folder in missing:  # made for the lock alone: the result was refused
+                folder.rmdir()
         os.close(handle)
 
 
@@ -48,7 +51,10 @@ def _acquired(file: Path, result: Path) -> int:
     while True:
         with translated_writes(result):
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:  # who made the folder had no use for it, and removed it in between
+                continue
         try:
             _wait(handle, result)
             if _lies_at(file, handle):
