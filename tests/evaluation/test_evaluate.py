@@ -220,7 +220,7 @@ def test_a_kpi_on_flicker(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     bundle = open_bundle(tiny_bundle)
     plain, original = edgekit.evaluate(bundle), bundle.dataset()
     assert not any("flicker" in name for name in plain.metrics)
-    monkeypatch.setattr(Bundle, "judged", lambda self, root=None: Agreed(Drive(original), self.task(), ()))
+    monkeypatch.setattr(Bundle, "agreed_data", lambda self, root=None: Agreed(Drive(original), self.task(), ()))
     report = edgekit.evaluate(bundle)
     assert report.control is not None
     preprocess, task, labels = bundle.preprocess(), bundle.task(), []

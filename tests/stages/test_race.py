@@ -111,7 +111,7 @@ def test_one_line_says_that_int8_does_not_pay_and_what_to_try() -> None:
     assert told.startswith(
         "INT8 does not pay on this target: int8 p50 10.000 ms, its FP32 control 9.200 ms: 0.92x [0.90"
     )
-    assert "method: auto" in told
+    assert "- auto: {max_drop: 0.01} under compress" in told
     assert "precision: fp32" in told
     assert "\n" not in told
     assert race_with("undecided").advice().startswith("INT8 may not pay")

@@ -16,6 +16,13 @@ def found(boxes: Any, scores: Any, labels: Any) -> Detections:
     return Detections(np.array(boxes, np.float32), np.array(scores, np.float32), np.array(labels, np.int64))
 
 
+def test_finds_nothing_where_no_box_reaches_the_confidence() -> None:
+    made = task(family="yolox", confidence=0.5)
+    assert made.finds_nothing(found([[20, 40, 60, 90]], [0.4], [0]))
+    assert made.finds_nothing(found(np.zeros((0, 4)), [], []))
+    assert not made.finds_nothing(found([[20, 40, 60, 90]], [0.5], [0]))
+
+
 class TestDraw:
     image = np.full((100, 200, 3), 90, np.uint8)
     truth = Objects(

@@ -54,3 +54,10 @@ def test_one_frame_is_held_against_the_limit_alone() -> None:
 
 def test_a_negative_limit_refuses_every_engine() -> None:
     assert judged("", [0.0] * 16, [0.0] * 16, replace(INT8, disagreement=-1.0)).verdict == "fail"
+
+
+def test_frames_on_which_nothing_is_found_prove_nothing() -> None:
+    found = judged("boxes without partner", [0.0] * 16, [0.0] * 16, INT8, empty=16)
+    assert (found.verdict, found.empty) == ("undecided", 16)
+    assert judged("", [0.0] * 16, [0.0] * 16, INT8, empty=15).verdict == "pass"
+    assert judged("", [0.9] * 16, [0.0] * 16, INT8, empty=16).verdict == "fail"

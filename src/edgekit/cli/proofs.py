@@ -42,7 +42,11 @@ def show_parity(report: VerifyReport) -> None:
             f"frames when it was built (limit {seen.limit:.2%}; of the typed model against FP32 {seen.noise:.2%}): "
             f"{seen.verdict}"
         )
-        if seen.verdict == "undecided":
+        if seen.empty == seen.frames:
+            print(
+                "the task finds nothing on any of these frames: nothing was compared; calibrate on frames with objects"
+            )
+        elif seen.verdict == "undecided":
             print("these frames are too few to say more; parity: {frames: 64} in the spec asks on more")
     if report.golden_frames is not None:
         print(f"preprocessing, raw golden frames to golden inputs: {report.golden_frames.preprocessing}")

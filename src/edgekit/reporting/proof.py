@@ -129,6 +129,8 @@ def _sentences(report: VerifyReport) -> Iterator[str]:
 
 def _judged(found: Agreement) -> str:
     more = "; these frames are too few to say more" if found.verdict == "undecided" else ""
+    if found.empty == found.frames:
+        more = "; the task finds nothing on any of them, so nothing was compared"
     return (
         f"Second check, what the task makes of engine and typed model on {found.frames} calibration frames: "
         f"{words.small_share(found.disagreement)} {found.measure} (worst frame {words.small_share(found.worst)}), "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from edgekit.verification.agreement import TaskComparison
 from edgekit.verification.limits import Limits, limits_of
 from edgekit.verification.parity import Proven, check, decided, require
 
-VERSION = 4
+VERSION = 5
 """Of what is found out: engines of which less is known are built again."""
+_log = logging.getLogger("edgekit")
 
 
 def prove(
@@ -113,7 +115,15 @@ def _asked(
     comparison: TaskComparison, engine: Engine, model: Path, precision: str, limits: Limits, progress: Progress
 ) -> Agreement:
     with progress.track(f"compare {precision} with its typed model", len(comparison.frames)) as advance:
-        return comparison.ask(engine, model, limits, advance)
+        found = comparison.ask(engine, model, limits, advance)
+    if found.empty == found.frames:
+        _log.warning(
+            "warning: the task finds nothing on any of %d calibration frames (task.confidence is too high for them, or "
+            "they show none of its objects): nothing was compared, and INT8 ranges that were found on such frames may "
+            "cut off what real frames give; calibrate on frames with objects",
+            found.frames,
+        )
+    return found
 
 
 def _blamed(backend: Backend, proven: Proven, limits: Limits, progress: Progress) -> Departure | None:

@@ -200,6 +200,10 @@ class Task(ABC):
         changed = self.change(one, other)
         return apart(one, other) if changed is None else changed
 
+    def finds_nothing(self, prediction: Any) -> bool:
+        """Whether a prediction holds nothing that another one could miss, such as no box; by default never."""
+        return False
+
     def excess(self, before: Labelled, after: Labelled) -> float | None:
         """Of what truly stayed the same, the share whose prediction changed, 0..1; None when nothing stayed.
 

@@ -49,15 +49,16 @@ class TaskComparison:
         """Compare an open engine with its typed ONNX file, and that with FP32, by what the task makes of them."""
         from edgekit.engine import ort
 
-        differences, noise = [], []
+        differences, noise, empty = [], [], 0
         with ort.reference(model) as typed, ort.reference(self.fp32) as fp32:
             for number in range(len(self.frames)):
                 frame = self.frames[number]
                 said, meant, wanted = (self._decoded(each, frame) for each in (engine, typed, fp32))
                 differences.append(_apart(self.task, meant, said))
                 noise.append(_apart(self.task, wanted, meant))
+                empty += all(not isinstance(found, str) and self.task.finds_nothing(found) for found in (meant, wanted))
                 advance()
-        return judged(self.task.disagreement_of, differences, noise, limits)
+        return judged(self.task.disagreement_of, differences, noise, limits, empty)
 
     def _decoded(self, engine: Engine, frame: Prepared) -> Any:
         try:
@@ -67,7 +68,9 @@ class TaskComparison:
             return str(problem)
 
 
-def judged(measure: str, differences: Sequence[float], noise: Sequence[float], limits: Limits) -> Agreement:
+def judged(
+    measure: str, differences: Sequence[float], noise: Sequence[float], limits: Limits, empty: int = 0
+) -> Agreement:
     """The second check's verdict over frames, of which it has few: what they cannot decide is undecided.
 
     Of one label per frame, 16 frames give a mean that is off by 0.2 as often as not: an engine is refused only where
@@ -78,6 +81,7 @@ def judged(measure: str, differences: Sequence[float], noise: Sequence[float], l
         differences: disagreement of the engine with its typed model on each frame.
         noise: that of the typed model with FP32.
         limits: see :func:`edgekit.verification.limits.limits_of`.
+        empty: frames on which there was nothing to compare.
     """
 
     def allowed(int8_mean: float) -> float:
@@ -90,7 +94,10 @@ def judged(measure: str, differences: Sequence[float], noise: Sequence[float], l
         allowed(min(1.0, int8_mean + _half(noise))),
     )
     verdict: KpiVerdict = "pass" if mean <= limit else "fail" if low > most else "undecided"
-    return Agreement(measure, len(differences), mean, float(np.max(differences)), int8_mean, limit, verdict, low, most)
+    if verdict == "pass" and empty == len(differences):
+        verdict = "undecided"  # nothing was found, so nothing was compared
+    worst = float(np.max(differences))
+    return Agreement(measure, len(differences), mean, worst, int8_mean, limit, verdict, low, most, empty)
 
 
 def _half(values: Sequence[float]) -> float:

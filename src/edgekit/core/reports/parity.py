@@ -82,7 +82,8 @@ class Agreement:
     ``disagreement`` is the mean over the frames, 0 to 1, of ``measure`` (pixels of another class, boxes without
     partner, other classes); ``noise`` is that between the typed model and FP32: what INT8 itself changes.  It passes up
     to ``limit``; it fails where the frames are enough to say so, ``low`` (the disagreement is surely as large) above
-    ``limit_high`` (the limit is surely no larger), and is undecided in between.
+    ``limit_high`` (the limit is surely no larger), and is undecided in between.  On ``empty`` of the frames neither the
+    typed model nor FP32 found anything that the engine could miss; where that is all of them, it is undecided too.
     """
 
     measure: str
@@ -94,6 +95,7 @@ class Agreement:
     verdict: KpiVerdict
     low: float = 0.0
     limit_high: float = 0.0
+    empty: int = 0
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,9 @@ class Race(Document):
             return ""
         if self.verdict == "rejected":
             return (
-                f"INT8 does not pay on this target: {self.line()}; try compress: method: auto or mixed, which keep in "
-                f"float what is faster there, or precision: {self.control}"
+                f"INT8 does not pay on this target: {self.line()}; try the step - auto: {{max_drop: 0.01}} under "
+                "compress (it needs data.validation), which keeps in float what is faster there, or "
+                f"precision: {self.control}"
             )
         return (
             f"INT8 may not pay on this target: {self.line()}; decide it on the target with: edgekit profile BUNDLE, "

@@ -340,6 +340,10 @@ class Detection(Task):
         """The share of confident boxes of either frame that the other does not have."""
         return changed_boxes(before, after, self.confidence)
 
+    def finds_nothing(self, prediction: Detections) -> bool:
+        """Whether no box reaches ``confidence``."""
+        return not bool((prediction.scores >= self.confidence).any())
+
     def excess(self, before: Labelled, after: Labelled) -> float | None:
         """Of the true objects in both frames, the share that only one prediction has."""
         return changed_objects(before[0], after[0], before[1], after[1], self.confidence)
