@@ -242,7 +242,9 @@ class TestEdgekit:
         with ort.Backend(target).engine(engine) as here, stand_in.engine(engine) as there:
             np.testing.assert_array_equal(there.infer(feeds)["y"], here.infer(feeds)["y"])
             assert there.describe()["by"] == "edgekit"
-        times = stand_in.race({"one": engine}, feeds)
+        other = {"x": feeds["x"][..., :8]}
+        assert stand_in.race({"one": engine, "two": engine}, {"one": feeds, "two": other}).ms == {}
+        times = stand_in.race({"one": engine}, {"one": feeds})
         assert (times.by, len(times.ms["one"]), min(times.ms["one"]) > 0) == ("edgekit", OPENINGS * EACH, True)
         assert board.left() == []
 

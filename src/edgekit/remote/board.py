@@ -106,9 +106,16 @@ class Board(Backend):
         return BoardEngine(path, self)
 
     def race(self, engines: Mapping[str, Path], feeds: Mapping[str, Arrays]) -> RaceTimes:
-        """Times on the board: in turn, or of a board with ``trtexec`` alone one median each."""
+        """Times on the board: in turn, or of a board with ``trtexec`` alone one median each.
+
+        A request to a board holds one set of feeds: engines of other input shapes do not race there.
+        """
         way = self.way()
-        return RaceTimes(way.race(engines, next(iter(feeds.values())), self.config), way.name)
+        first, *others = feeds.values()
+        shapes = {name: array.shape for name, array in first.items()}
+        if any({name: array.shape for name, array in other.items()} != shapes for other in others):
+            return RaceTimes({}, way.name)
+        return RaceTimes(way.race(engines, first, self.config), way.name)
 
     def quantization_profile(self) -> str:
         """That of the target's own backend."""
