@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle, open_bundle
-from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport
+from edgekit.core.reports import EvaluateReport, Interval, Metric, ProfileReport, Settings
 from edgekit.core.spec import Kpi
 from edgekit.engine import predict
 from edgekit.evaluation import bootstrap
@@ -147,8 +147,8 @@ def _profile(times_ms: np.ndarray) -> ProfileReport:
     latency = summarise(flat)
     stages = dict.fromkeys(("pre", "infer", "post", "total"), latency)
     memory = {"peak_rss": 0.0, "imports": 0.0, "engine": 0.0}
-    times, loads = {"e": tuple(flat.tolist())}, {"loads": len(times_ms)}
-    return ProfileReport("b", "e", latency, stages, memory, 0.0, None, None, times_ms=times, settings=loads)
+    times, settings = {"e": tuple(flat.tolist())}, Settings(loads=len(times_ms))
+    return ProfileReport("b", "e", latency, stages, memory, 0.0, None, None, times_ms=times, settings=settings)
 
 
 NOTHING = EvaluateReport("b", "e", "d", 1, {}, None)

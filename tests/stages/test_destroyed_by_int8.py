@@ -135,11 +135,12 @@ def test_it_is_built_and_evaluation_shows_the_loss(project: Path) -> None:
     made = CliRunner().invoke(app, ["build", str(project), "--target", "cpu"])
     assert made.exit_code == 0, made.output
     said = open_bundle(project / "artifacts" / "deep-cpu").proofs[0]
-    (output,) = said["outputs"]
-    assert output["noise"] > 5 * FORMER_LIMIT  # INT8 itself destroys it
-    assert output["distance"] > FORMER_LIMIT  # which the former, absolute limit called a wrong engine
-    assert (said["verdict"], said["layers"]["verdict"]) == ("pass", "pass")
-    assert said["layers"]["worst"][0]["steps"] <= 0.51
+    (output,) = said.outputs
+    assert output.noise > 5 * FORMER_LIMIT  # INT8 itself destroys it
+    assert output.distance > FORMER_LIMIT  # which the former, absolute limit called a wrong engine
+    assert said.layers is not None
+    assert (said.verdict, said.layers.verdict) == ("pass", "pass")
+    assert said.layers.worst[0].steps <= 0.51
 
     assert label_as_fp32_sees_them(project) > 20
     (project / "edgekit.yaml").write_text(SPEC.replace("compress:", EVALUATION + "compress:"))

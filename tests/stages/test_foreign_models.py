@@ -71,6 +71,7 @@ def test_a_quantized_file_is_built_as_int8(project: Path) -> None:
         "int8.onnx",
         "golden.npz",
         "export.json",
+        "variants.json",
     }
     golden = bundle.golden()
     feeds = golden.feeds(0)
