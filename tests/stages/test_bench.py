@@ -14,9 +14,8 @@ from edgekit.core.spec import ParityLimits
 from edgekit.core.specfile import read_spec
 from edgekit.data import Dataset, Sample
 from edgekit.engine import backend
-from edgekit.preprocess import Preprocess
 from edgekit.stages import labels
-from edgekit.stages.job import Control, Feeds, TargetBench
+from edgekit.stages.job import Feeds, Given, TargetBench
 from edgekit.stages.prove import comparison_of
 
 QUERIES = 20
@@ -83,8 +82,8 @@ def bench(tiny_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     clock = [0.0]
     monkeypatch.setattr(TargetBench, "_engine", lambda self, model: Slow(clock))
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    control = Control(tmp_path / "fp32.onnx", Preprocess(spec.preprocess))
-    return TargetBench(spec, "cpu", backend(spec.targets["cpu"]), control.model, found, tmp_path, None, control)
+    given = Given(spec, tmp_path / "fp32.onnx")
+    return TargetBench(spec, "cpu", backend(spec.targets["cpu"]), given.model, found, tmp_path, None, given)
 
 
 def test_the_first_query_of_an_engine_counts_for_no_latency(bench: TargetBench) -> None:

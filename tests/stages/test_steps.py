@@ -18,7 +18,7 @@ import pytest
 
 from edgekit.bundle import open_bundle
 from edgekit.core.artifacts import sha256_file
-from edgekit.core.golden import read_arrays
+from edgekit.core.golden import Golden, read_arrays
 from tests.support import shell
 from tests.support.projects import timeless
 
@@ -133,6 +133,20 @@ def test_three_steps_and_what_each_leaves(tiny_project: Path) -> None:
         "fp32-narrow-shrink": "fp32",
         "int8-narrow-shrink": "int8",
     }
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_fp16_control_keeps_the_users_own_input_size(tiny_project: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
+    project = with_steps(tiny_project, SHRINK, PTQ)
+    spec = project / "edgekit.yaml"
+    spec.write_text(spec.read_text().replace("{engine: ort, threads: 1}", '{engine: trt, compute_capability: "8.9"}'))
+    result = shell.edgekit("compress", "edgekit.yaml", cwd=project)
+    assert result.returncode == 0, result.stderr
+    folder = project / "artifacts" / "tiny-compressed"
+    control = Golden.read(folder / "golden-control.npz")
+    assert control.output(0, "logits", "fp16").shape[2:] == (32, 48)
+    assert Golden.read(folder / "golden.npz").output(0, "logits", "int8").shape[2:] == (16, 24)
 
 
 @pytest.mark.usefixtures("installed")

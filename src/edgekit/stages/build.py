@@ -37,7 +37,8 @@ from edgekit.core.workspace import Stage, Workspace
 from edgekit.engine import Backend, EngineConfig
 from edgekit.preprocess import Preprocess
 from edgekit.stages import keys, prove, race
-from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
+from edgekit.stages.compressed import CONTROL_GOLDEN, EXPORT, RECORD, Compressed, record_of
+from edgekit.stages.compressed import GOLDEN as GOLDEN_FILE
 from edgekit.stages.golden import write_golden, write_tensors
 from edgekit.stages.tools import tool_versions
 from edgekit.stages.typed import TypedModel
@@ -170,19 +171,8 @@ def publish_bundle(
     roles = {variant.name: _role(variant, backend.suffix, spec, wanted) for variant in (control, wanted)}
     inputs, outputs = _interface(backend, built.path / f"{wanted.name}{backend.suffix}", wanted)
     check_interface(spec, sections, inputs, outputs)
-    contents = Contents(
-        name=spec.name,
-        target=target,
-        inputs=inputs,
-        outputs=outputs,
-        preprocess=sections,
-        task=spec.task,
-        evaluation=spec.data.evaluation,
-        kpis=spec.kpis,
-        parity=spec.parity,
-        engine=remote.on_target(config),
-        candidate=roles[wanted.name],
-        control=roles[control.name] if wanted.name != control.name else None,
+    contents = _contents(
+        spec, target, backend.config, sections, (inputs, outputs), roles[wanted.name], roles[control.name]
     )
     files = {"parity.json": built.path / "parity.json"}
     for variant in (control, wanted):
@@ -210,6 +200,32 @@ def publish_bundle(
         return write_bundle(final, contents, files | frames, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 
+def _contents(
+    spec: Spec,
+    target: str,
+    config: EngineConfig,
+    sections: dict[str, Any],
+    interface: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+    candidate: EngineFile,
+    control: EngineFile,
+) -> Contents:
+    """``bundle.json``; a control that is the candidate itself is none."""
+    return Contents(
+        name=spec.name,
+        target=target,
+        inputs=interface[0],
+        outputs=interface[1],
+        preprocess=sections,
+        task=spec.task,
+        evaluation=spec.data.evaluation,
+        kpis=spec.kpis,
+        parity=spec.parity,
+        engine=remote.on_target(config),
+        candidate=candidate,
+        control=control if control != candidate else None,
+    )
+
+
 def _interface(
     backend: Backend, engine: Path, wanted: Variant
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -233,7 +249,7 @@ def _role(variant: Variant, suffix: str, spec: Spec, candidate: Variant) -> Engi
         file=f"engines/{variant.name}{suffix}",
         model=f"models/{variant.name}.onnx",
         precision=variant.precision,
-        golden="golden-control.npz" if own else "golden.npz",
+        golden=CONTROL_GOLDEN if own else GOLDEN_FILE,
         preprocess=dict(spec.preprocess) if own else None,
     )
 

@@ -12,13 +12,14 @@ from pydantic import TypeAdapter
 
 from edgekit.core import plugins
 from edgekit.core.artifacts import write_bytes, write_json
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import InputError, ModelError
 from edgekit.core.golden import FP32, GOLDEN_FRAMES, Golden
 from edgekit.core.spec import CompressStep, InputSection, Spec
 from edgekit.core.variant import Edit
-from edgekit.core.workspace import Stage
+from edgekit.core.workspace import RECORD, Stage
 from edgekit.data import Dataset
 from edgekit.preprocess import Preprocess
+from edgekit.stages.compressed import GOLDEN
 from edgekit.stages.typed import typed_outputs
 from edgekit.technique import Change, Changed
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from edgekit.stages.steps import Point
 
-MODEL, GOLDEN, CHANGE, WEIGHTS = "fp32.onnx", "golden.npz", "change.json", "change.bin"
-FILES = frozenset((MODEL, GOLDEN, CHANGE, WEIGHTS, "stage.json"))
+MODEL, CHANGE, WEIGHTS = "fp32.onnx", "change.json", "change.bin"
+FILES = frozenset((MODEL, GOLDEN, CHANGE, WEIGHTS, RECORD))
 _LIMIT = 1e-4
 """Relative L2 between a rebuilt network and its ONNX file: both are FP32."""
 _INPUTS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, InputSection])
@@ -43,8 +44,18 @@ class Made:
     change: Change
 
     def rebuild(self, network: nn.Module) -> nn.Module:
-        """The network after the change, from the one before."""
-        rebuilt: nn.Module = plugins.load(self.step, self.method).rebuild(network, self.change)
+        """The network after the change, from the one before.
+
+        Raises:
+            InputError: the technique says that it changes the function, and cannot repeat it.
+        """
+        technique = plugins.load(self.step, self.method)
+        if not hasattr(technique, "rebuild"):
+            raise InputError(
+                f"{self.step}: {self.method} changes the network, and its module {technique.__name__} has no "
+                "rebuild(network, change), which makes the change again; see CONTRIBUTING.md"
+            )
+        rebuilt: nn.Module = technique.rebuild(network, self.change)
         return rebuilt
 
 

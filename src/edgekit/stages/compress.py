@@ -17,10 +17,8 @@ from edgekit.data import Dataset
 from edgekit.engine import Backend
 from edgekit.stages import job as jobs
 from edgekit.stages import steps
-from edgekit.stages.compressed import EXPORT, RECORD, Compressed, record_of
+from edgekit.stages.compressed import CONTROL_GOLDEN, EXPORT, GOLDEN, RECORD, Compressed, record_of
 
-GOLDEN, CONTROL_GOLDEN = "golden.npz", "golden-control.npz"
-"""Golden arrays of the final function, and of the user's own network where that computes something else."""
 VARIANTS = "variants.json"
 """Where every model comes from: precision, placement, lineage and digest by name."""
 

@@ -15,6 +15,8 @@ from edgekit.core.workspace import Stage
 from edgekit.engine import Backend
 
 RECORD = "calibration.json"
+GOLDEN, CONTROL_GOLDEN = "golden.npz", "golden-control.npz"
+"""Golden arrays of the final function, and of the user's own network where that computes something else."""
 EXPORT = "export.json"
 """What was found out while exporting: ``denormals`` as :class:`edgekit.model.denormals.Denormals` has them."""
 

@@ -71,14 +71,6 @@ CONTROL = "control"
 
 
 @dataclass(frozen=True)
-class Control:
-    """The user's own FP32 network and its preprocessing, which a step before may have changed."""
-
-    model: Path
-    preprocess: Preprocess
-
-
-@dataclass(frozen=True)
 class Given:
     """What the steps before leave to a step: the user's own spec and model, and the changes since."""
 
@@ -102,11 +94,11 @@ class TargetBench:
         validation: Agreed,
         folder: Path,
         metric: str | None,
-        control: Control,
+        given: Given,
     ) -> None:
         self.target = target
         self._source = source
-        self._control = control
+        self._given = given
         self._spec = spec
         self._backend = backend
         self._preprocess = Preprocess(spec.preprocess)
@@ -119,7 +111,7 @@ class TargetBench:
         self.metric: Metric = known[metric] if metric else self._task.metrics[0]
 
     def control_accuracy(self) -> float:
-        return self._measured(self._control.model.read_bytes(), self._control.preprocess)
+        return self._measured(self._given.model.read_bytes(), Preprocess(self._given.spec.preprocess))
 
     def accuracy(self, model: bytes) -> float:
         return self._measured(model, self._preprocess)
@@ -227,8 +219,7 @@ def _bench(
             f"the compress step measures on target {target}, and {elsewhere}; compress on the target"
         )
     metric = getattr(config, "metric", None)
-    control = Control(given.model, Preprocess(given.spec.preprocess))
-    return TargetBench(spec, target, backend, source, labels.of(spec, "validation"), folder, metric, control)
+    return TargetBench(spec, target, backend, source, labels.of(spec, "validation"), folder, metric, given)
 
 
 def _exported(spec: Spec, module: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None) -> bytes:

@@ -24,20 +24,17 @@ from edgekit.core.variant import Edit, Lineage, Variant, name_of
 from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
 from edgekit.engine import Backend
+from edgekit.preprocess import Preprocess
 from edgekit.runtime import sessions
 from edgekit.stages import changed, keys, labels
 from edgekit.stages import job as jobs
-from edgekit.stages.compressed import RECORD, Compressed
+from edgekit.stages.compressed import CONTROL_GOLDEN, GOLDEN, RECORD, Compressed
 from edgekit.stages.typed import typed_outputs
 from edgekit.technique import Job, Quantized
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-FILES = changed.FILES | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
-"""What a step keeps under names of its own; the rest is what people look at."""
-CONTROL_GOLDEN = "golden-control.npz"
-"""Golden arrays of the user's own network, where the candidate computes another function."""
 OWN = changed.FILES | {CONTROL_GOLDEN} | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
 """What a step keeps under names of its own; the rest is what people look at, and further exports."""
 
@@ -66,7 +63,7 @@ class Point:
     def of(cls, spec: Spec, exported: Stage) -> Point:
         """The user's own network."""
         model = exported.path / "fp32.onnx"
-        return cls(spec, model, exported.path / "golden.npz", Lineage(sha256_file(model)), (), (exported,))
+        return cls(spec, model, exported.path / GOLDEN, Lineage(sha256_file(model)), (), (exported,))
 
     def variant(self, precision: str, model: Path, golden: Path, placement: str | None, edit: Edit | None) -> Variant:
         """A model of this function."""
@@ -133,7 +130,7 @@ def _typed(
 ) -> Compressed:
     """The variants after a step that changed the numbers."""
     precision = json.loads((stage.path / RECORD).read_text(encoding="utf-8"))["precision"]
-    golden = stage.path / "golden.npz"
+    golden = stage.path / GOLDEN
     placement = backend.quantization_profile() if precision == "int8" else None
     found = [_control(start), point.variant("fp32", point.model, golden, None, None)]
     if precision != "fp32":
@@ -161,6 +158,7 @@ def run_step(
     frames: Dataset,
     progress: Progress,
 ) -> Stage:
+    """The stage of one step: ``point`` is where it begins, ``start`` the user's own network."""
     spec, config = point.spec, step.technique
     inputs = _inputs(step, target, backend, start, point, frames)
 
@@ -199,6 +197,7 @@ def _inputs(
     inputs: dict[str, Any] = {
         "source": sha256_file(point.model),
         "golden": sha256_file(point.golden),
+        "control golden": sha256_file(start.golden),
         "lineage": point.lineage.to_dict(),
         "step": config.model_dump(mode="json"),
         "preprocess": keys.preprocess(spec),
@@ -244,8 +243,9 @@ def _write_typed(
 
     models = {made.precision: made.model}
     halved = backend.control(made.precision) == "fp16" != made.precision
-    if halved:
-        models["fp16"] = _halved(replace(job, source=start.model))
+    if halved:  # the control's: of the user's own network, on the frames as they go into that
+        own = jobs.Feeds(Preprocess(start.spec.preprocess), frames)
+        models["fp16"] = _halved(replace(job, source=start.model, frames=own))
     for precision, model in models.items():
         write_bytes(folder / f"{precision}.onnx", opset.lowered(model))
     for profile, model in made.also.items():
@@ -261,7 +261,7 @@ def _write_typed(
             control = control.with_reference(precision, typed_outputs(file, control))
         else:
             golden = golden.with_reference(precision, typed_outputs(file, golden))
-    golden.write(folder / "golden.npz")
+    golden.write(folder / GOLDEN)
     if point.edits and halved:
         control.write(folder / CONTROL_GOLDEN)
 
