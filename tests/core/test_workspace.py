@@ -113,8 +113,18 @@ def test_a_failing_stage_leaves_nothing(workspace: Workspace) -> None:
 
     with pytest.raises(RuntimeError, match="stop"):
         workspace.stage("export", {"a": 1}, fail)
-    assert list(workspace.root.iterdir()) == []
+    assert not workspace.root.exists()  # nothing, not even the folder that its lock needed
     assert workspace.stage("export", {"a": 1}, Fill()).reused is False
+
+
+def test_a_failing_stage_leaves_only_what_was_there(workspace: Workspace) -> None:
+    def fail(_: Path) -> None:
+        raise RuntimeError("stop")
+
+    before = workspace.stage("export", {"a": 1}, Fill()).path
+    with pytest.raises(RuntimeError, match="stop"):
+        workspace.stage("export", {"a": 2}, fail)
+    assert list(workspace.root.iterdir()) == [before]
 
 
 _STAGE = """
