@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -45,7 +45,6 @@ class Config(TechniqueConfig):
     """The ladder."""
 
     method: Literal["auto"] = "auto"
-    measures: ClassVar[bool] = True
     max_drop: float = Field(
         ge=0, description="loss of the metric against FP32 on the validation frames that is allowed"
     )
@@ -55,6 +54,10 @@ class Config(TechniqueConfig):
         (), description="further calibrators to try before any repair; each is one more chance to pass by luck"
     )
     qat: QatConfig | None = Field(None, description="the last rung; none: weights are not trained")
+
+    @property
+    def measures(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,18 @@ class TechniqueConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
-    measures: ClassVar[bool] = False
-    """Whether the result is one target's own, because the technique measures there."""
     changes: ClassVar[Changes] = "numbers"
     """What it changes: the numbers that the network computes in (:class:`Quantized`), after which no step can train or
     edit it, or the network's function (:class:`Changed`)."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether the result is one target's own, because the technique measures there."""
+        return False
+
+    def reads(self) -> tuple[Path, ...]:
+        """Files outside the project's data that decide the result too: a teacher's weights, say."""
+        return ()
 
 
 class Frames(Protocol):
@@ -95,6 +102,23 @@ class Bench(Protocol):
 
 
 @dataclass(frozen=True)
+class Own:
+    """The user's own network, as it was before every step.
+
+    Args:
+        network: gives a fresh copy, as :attr:`Job.network`.
+        model: its FP32 ONNX file.
+        preprocess: the sections of its inputs, as JSON.
+        examples: training frames as they go into it, in the order of :attr:`Job.examples`; None: no data.training.
+    """
+
+    network: Callable[[], nn.Module]
+    model: Path
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    examples: Examples | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything a technique may use.
 
@@ -102,8 +126,11 @@ class Job:
         source: FP32 ONNX file, as the steps before left it.
         frames: calibration frames.
         profile: name of the Q/DQ placement, see :mod:`edgekit.qdq.profiles`.
+        inputs: names of the network's inputs, in order.
+        outputs: names of its outputs, in order.
         network: gives a fresh copy of the FP32 PyTorch network as the steps before left it (positional tensors in,
             tuple of tensors out); None when the model was an ONNX file.
+        own: the user's network before every step; None as above.
         export: FP32 ONNX bytes of a changed network, for inputs of these shapes where they are not the job's; None as
             above.
         preprocess: the sections of the model's inputs, as JSON.
@@ -117,7 +144,10 @@ class Job:
     source: Path
     frames: Frames
     profile: str = "ort-x86"
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     network: Callable[[], nn.Module] | None = None
+    own: Own | None = None
     export: Export | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     examples: Examples | None = None
@@ -154,10 +184,14 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Change:
-    """What tells a technique how to change a network again: its record, and bytes of its own (weights)."""
+    """What tells a technique how to change a network again: its record, and bytes of its own (weights).
+
+    ``config`` is that of the step, with the paths that it has now; the chain fills it in.
+    """
 
     record: Mapping[str, Any]
     weights: bytes = b""
+    config: TechniqueConfig | None = None
 
 
 @dataclass(frozen=True)

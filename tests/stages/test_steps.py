@@ -202,9 +202,10 @@ def test_killed_at_every_stage(tiny_project: Path) -> None:
     [
         ((PTQ, PTQ), r"edgekit\.yaml:13: compress\.1.*step 2 \(quantize\) needs a float network, and step 1"),
         (("- auto: {max_drop: 0.1}", PTQ), r"step 2 \(quantize\) needs a float network, and step 1 \(auto\)"),
-        (("- {}",), r"a step has one key, of quantize, auto; found none"),
+        (("- {}",), r"a step has one key, of prune, distill, quantize, auto; found none"),
         (("- {auto: {max_drop: 0.1}, quantize: {method: ptq}}",), r"a step has one key.*found quantize, auto"),
-        (("- prune: {method: x}",), r"unknown key"),
+        (("- squash: {method: x}",), r"unknown key"),
+        (("- prune: {method: x}",), r"compress\.0\.prune: method: .x. is unknown; allowed: "),
     ],
 )
 def test_what_is_refused_with_its_line(tiny_project: Path, steps: tuple[str, ...], message: str) -> None:

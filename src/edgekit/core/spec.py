@@ -183,7 +183,9 @@ DataSection = Annotated[Any, PluginSection("data", "format", optional=True)]
 InputSection = Annotated[Any, PluginSection("inputs", "kind", default="image")]
 TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
 EngineSection = Annotated[Any, PluginSection("engine", "engine")]
-TechniqueSection = Annotated[Any, PluginSection("quantize", "method", optional=True)]
+PruneSection = Annotated[Any, PluginSection("prune", "method", optional=True)]
+DistillSection = Annotated[Any, PluginSection("distill", "method", optional=True)]
+QuantizeSection = Annotated[Any, PluginSection("quantize", "method", optional=True)]
 LadderSection = Annotated[Any, ModuleSection("edgekit.ladder")]
 
 
@@ -199,7 +201,9 @@ class DataSections(Section):
 class CompressStep(Section):
     """One step of the compression, under the key that says what kind it is; steps run in the order of the list."""
 
-    quantize: TechniqueSection = Field(None, description="a technique of quantize/: ptq, half, mixed, qat")
+    prune: PruneSection = Field(None, description="a technique of prune/: a smaller network")
+    distill: DistillSection = Field(None, description="a technique of distill/: trained towards a teacher")
+    quantize: QuantizeSection = Field(None, description="a technique of quantize/: ptq, half, mixed, qat")
     auto: LadderSection = Field(None, description="the accuracy ladder: the cheapest technique that holds max_drop")
 
     @model_validator(mode="before")

@@ -99,14 +99,15 @@ def write(folder: Path, point: Point, step: CompressStep, made: Changed, frames:
     for name, content in made.files.items():
         write_bytes(folder / name, content)
     spec = respecified(point.spec, made.shapes, made.preprocess)
-    edits = (*point.edits, Made(step.kind, step.technique.method, made.change))
+    change = replace(made.change, config=step.technique)
+    edits = (*point.edits, Made(step.kind, step.technique.method, change))
     _golden(spec, edits, folder / MODEL, frames).write(folder / GOLDEN)
 
 
 def after(point: Point, step: CompressStep, edit: Edit, stage: Stage) -> Point:
     """Where the chain stands after a step that changed the function."""
     document = json.loads((stage.path / CHANGE).read_text(encoding="utf-8"))
-    change = Change(document["record"], (stage.path / WEIGHTS).read_bytes())
+    change = Change(document["record"], (stage.path / WEIGHTS).read_bytes(), step.technique)
     return replace(
         point,
         spec=respecified(point.spec, document["shapes"], document["preprocess"]),

@@ -27,7 +27,7 @@ from edgekit.stages import changed, labels
 from edgekit.stages.asking import Asking
 from edgekit.stages.changed import Made
 from edgekit.stats import faster
-from edgekit.technique import Job, TechniqueConfig
+from edgekit.technique import Job, Own, TechniqueConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -194,15 +194,34 @@ def job(
             source=source,
             frames=Feeds(preprocess, frames),
             profile=backend.quantization_profile(),
+            inputs=tuple(spec.model.inputs),
+            outputs=spec.model.outputs,
             network=None if spec.model.onnx else lambda: changed.network(given.spec, given.edits),
+            own=None if spec.model.onnx else _own(given),
             export=None if spec.model.onnx else functools.partial(_exported, spec),
-            preprocess={name: section.model_dump(mode="json") for name, section in spec.preprocess.items()},
-            examples=LabelledFeeds(preprocess, labels.of(spec, "training").dataset) if spec.data.training else None,
+            preprocess=_sections(spec),
+            examples=_examples(spec),
             loss=_loss(spec),
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             scratch=scratch,
             progress=progress,
         )
+
+
+def _own(given: Given) -> Own:
+    """The user's network before every step."""
+    spec = given.spec
+    return Own(lambda: changed.network(spec, ()), given.model, _sections(spec), _examples(spec))
+
+
+def _examples(spec: Spec) -> LabelledFeeds | None:
+    if spec.data.training is None:
+        return None
+    return LabelledFeeds(Preprocess(spec.preprocess), labels.of(spec, "training").dataset)
+
+
+def _sections(spec: Spec) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json") for name, section in spec.preprocess.items()}
 
 
 def _bench(

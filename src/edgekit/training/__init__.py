@@ -8,6 +8,7 @@ from __future__ import annotations
 from edgekit.training._checkpoint import tensors
 from edgekit.training.loop import Point, Trained, TrainingConfig, restore, train
 from edgekit.training.losses import Batch, Loss, TaskLoss, of_task, pick, supervised, teacher
+from edgekit.training.tuning import fit, packed, unpacked
 
 __all__ = [
     "Batch",
@@ -16,11 +17,14 @@ __all__ = [
     "TaskLoss",
     "Trained",
     "TrainingConfig",
+    "fit",
     "of_task",
+    "packed",
     "pick",
     "restore",
     "supervised",
     "teacher",
     "tensors",
     "train",
+    "unpacked",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -39,12 +39,15 @@ class Config(TechniqueConfig):
     """Mixed INT8 and float."""
 
     method: Literal["mixed"] = "mixed"
-    measures: ClassVar[bool] = True
     max_drop: float = Field(
         ge=0, description="loss of the metric against FP32 on the validation frames that is allowed"
     )
     metric: str | None = Field(None, description="a metric of the task; default: its first")
     ptq: PtqConfig = PtqConfig()
+
+    @property
+    def measures(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -48,8 +48,6 @@ _EXACT = 0.02  # relative L2: less is never worth a refusal
 class Config(TechniqueConfig):
     """Quantization-aware training."""
 
-    measures: ClassVar[bool] = True  # the typed model's accuracy decides when to stop
-
     method: Literal["qat"] = "qat"
     ptq: PtqConfig = Field(PtqConfig(), description="the quantization that is trained for")
     loss: Literal["task", "teacher"] = Field("task", description="teacher needs no labels: it matches the FP32 outputs")
@@ -58,6 +56,10 @@ class Config(TechniqueConfig):
     training: TrainingConfig = TrainingConfig(
         steps=1000, learning_rate=1e-4, warmup=50, ema=0.99, validate_every=100, patience=5
     )
+
+    @property
+    def measures(self) -> bool:  # the typed model's accuracy decides when to stop
+        return True
 
     @model_validator(mode="after")
     def _trains_instead_of_repairing(self) -> Self:

@@ -1,0 +1,72 @@
+"""Training within a compress step: on the job's frames, held against the accuracy of the target's engine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from edgekit.core.errors import SpecError
+from edgekit.technique import Job
+from edgekit.training.loop import Trained, TrainingConfig, train
+from edgekit.training.losses import Loss
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def fit(
+    job: Job, network: nn.Module, loss: Loss, config: TrainingConfig, title: str, frozen: Collection[str] = ()
+) -> Trained:
+    """Train ``network`` in place on ``job.examples``, resuming from ``job.scratch``.
+
+    With a bench, the weights kept are those whose FP32 engine has the best task metric on the validation frames.
+
+    Args:
+        job: of the step; its network's inputs and outputs are those of ``network``.
+        network: as :func:`edgekit.training.train` takes it; it ends with the weights of the result.
+        loss: see :mod:`edgekit.training.losses`.
+        config: how to train.
+        title: shown as progress, and the name of the checkpoint: one per training of a step.
+        frozen: names of modules that stay in eval mode.
+
+    Raises:
+        SpecError: there are no training frames, or no PyTorch network.
+        DataError, ModelError, MissingRequirement: as :func:`edgekit.training.train`.
+    """
+    if job.examples is None:
+        raise SpecError(f"{title} trains, and there are no training frames; give data.training")
+    if job.export is None:
+        raise SpecError(f"{title} trains the PyTorch network, and the model is an ONNX file; give model.factory")
+    bench, export, scratch = job.bench, job.export, job.scratch
+    return train(
+        network,
+        job.examples,
+        loss,
+        config,
+        inputs=job.inputs,
+        outputs=job.outputs,
+        validate=None if bench is None else lambda now: bench.accuracy(export(now)),
+        higher=True if bench is None else bench.metric.higher,
+        checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
+        frozen=frozen,
+        title=title,
+        progress=job.progress,
+    )
+
+
+def packed(state: Mapping[str, Tensor]) -> bytes:
+    """Tensors by name as the bytes of a file that ``torch.load(..., weights_only=True)`` reads."""
+    import torch
+
+    file = io.BytesIO()
+    torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, file)
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, Tensor]:
+    """What :func:`packed` was given."""
+    import torch
+
+    state: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
