@@ -16,6 +16,7 @@ from edgekit.core.reports import CompressReport
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds
+from edgekit.training import losses
 from tests.support import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
@@ -69,7 +70,7 @@ def test_training_frames_without_truth_are_for_the_teacher(tiny_project: Path) -
     """They reach the loop; the loss of the task refuses them, and says what takes them."""
     spec = edgekit.read_spec(change(tiny_project, "{method: ptq}", validation=False))
     frames = Images(root=tiny_project / "data" / "images").open()
-    feeds, truth = LabelledFeeds(Preprocess(spec.preprocess), frames)[0]
+    feeds, truth = LabelledFeeds(Preprocess(spec.preprocess), frames, losses.placing(spec.task))[0]
     assert set(feeds) == {"image"}
     assert truth is None
 

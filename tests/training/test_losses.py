@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.core.errors import DataError, ModelError, SpecError
+from edgekit.core.predictions import Geometry
 from edgekit.tasks import TaskConfig, segmentation
-from edgekit.training import Batch, of_task, pick, supervised, teacher
+from edgekit.training import Batch, losses, of_task, pick, supervised, teacher
 
 NAMES: Any = {"inputs": ("image",), "outputs": ("scores", "vector")}
 CONFIG = segmentation.Config(output="logits", classes=("a", "b", "c"), ignore_index=9)
@@ -150,3 +151,21 @@ class TestPick:
 
 def test_a_threshold_has_no_built_in_loss() -> None:
     assert of_task(segmentation.Config(output="p", classes=("road",), threshold=0.5)) is None
+
+
+def test_a_mask_of_a_letterboxed_frame_gets_void_borders() -> None:
+    mask = np.ones((20, 40), np.uint8)
+    geometry = Geometry((20, 40), (16, 16), (4, 0, 8, 16))
+    made = losses.placing(CONFIG)(mask, geometry)
+    assert made.shape == (40, 40)
+    assert (made[10:30] == 1).all()
+    assert (made[:10] == -1).all()
+    assert (made[30:] == -1).all()
+    value = of_task(CONFIG)({"logits": scores(1, 3, 16, 16)}, torch.from_numpy(made[None]))  # type: ignore[misc]
+    inside = functional.interpolate(scores(1, 3, 16, 16), (40, 40), mode="bilinear")[:, :, 10:30]
+    assert torch.allclose(value, functional.cross_entropy(inside, torch.ones(1, 20, 40).long()))
+
+
+def test_a_mask_of_a_stretched_frame_stays_as_it_is() -> None:
+    mask = np.ones((20, 40), np.uint8)
+    assert losses.placing(CONFIG)(mask, Geometry((20, 40), (16, 16), (0, 0, 16, 16))) is mask

@@ -21,7 +21,7 @@ from edgekit.core.errors import InputError
 from edgekit.core.sources import tree
 from edgekit.core.suggest import allowed
 
-KINDS = ("tasks", "data", "inputs", "prune", "distill", "quantize", "engine", "sensors")
+KINDS = ("tasks", "data", "inputs", "prune", "distill", "quantize", "engine", "sensors", "training.losses")
 
 
 @cache

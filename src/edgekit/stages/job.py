@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import evaluation, profiling
 from edgekit.core import suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
+from edgekit.core.predictions import Geometry
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import Spec
@@ -28,6 +29,7 @@ from edgekit.stages.asking import Asking
 from edgekit.stages.changed import Made
 from edgekit.stats import faster
 from edgekit.technique import Job, Own, TechniqueConfig
+from edgekit.training import losses
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,17 +56,20 @@ class Feeds:
 
 @dataclass(frozen=True)
 class LabelledFeeds:
-    """Model inputs with the truth of their frame, in the dataset's own form or None, by index."""
+    """Model inputs with the truth of their frame by index: in the dataset's own form, what is in pixels in those of the
+    model's input; None: the frame has no labels."""
 
     preprocess: Preprocess
     frames: Dataset
+    place: Callable[[Any, Geometry], Any]
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> tuple[Arrays, Any]:
         sample = self.frames[index]
-        return self.preprocess(sample.images, sample.id).feeds, sample.truth
+        made = self.preprocess(sample.images, sample.id)
+        return made.feeds, None if sample.truth is None else self.place(sample.truth, made.geometry)
 
 
 CONTROL = "control"
@@ -217,7 +222,8 @@ def _own(given: Given) -> Own:
 def _examples(spec: Spec) -> LabelledFeeds | None:
     if spec.data.training is None:
         return None
-    return LabelledFeeds(Preprocess(spec.preprocess), labels.of(spec, "training").dataset)
+    dataset = labels.of(spec, "training").dataset
+    return LabelledFeeds(Preprocess(spec.preprocess), dataset, losses.placing(spec.task))
 
 
 def _sections(spec: Spec) -> dict[str, Any]:
@@ -253,6 +259,12 @@ def _exported(spec: Spec, module: nn.Module, shapes: Mapping[str, tuple[int, ...
 
 
 def _loss(spec: Spec) -> Callable[[Mapping[str, Any], Any], Any] | None:
-    from edgekit.training import losses
+    """The task's loss; one that cannot be computed on the task's head says so when it is asked."""
+    try:
+        return losses.of_task(spec.task)
+    except SpecError as error:
+        return functools.partial(_refused, error)
 
-    return losses.of_task(spec.task)
+
+def _refused(error: SpecError, outputs: Mapping[str, Any], truth: Any) -> Any:
+    raise error

@@ -80,6 +80,11 @@ def task(spec: Spec) -> dict[str, Any]:
     return {"section": section, "code": plugins.code("tasks", spec.task.kind)}
 
 
+def loss(kind: str) -> str:
+    """The code of a user's own loss of a kind of task; empty: it is edgekit's, or there is none."""
+    return plugins.code("training.losses", kind) if kind in plugins.names("training.losses") else ""
+
+
 def preprocess(spec: Spec) -> dict[str, Any]:
     """The section ``preprocess``, and the code of a user's own kinds of input."""
     sections = {name: section.model_dump(mode="json") for name, section in spec.preprocess.items()}

@@ -225,6 +225,7 @@ def _measured_inputs(spec: Spec, target: str, backend: Backend, start: Point) ->
         "engine": keys.portable(backend.config.model_dump(mode="json"), base),
         "device": backend.fingerprint(),
         "task": keys.task(spec),
+        "loss": keys.loss(spec.task.kind),
         "seed": spec.seed,
     } | {role: keys.frames(getattr(spec.data, role), labels.of(spec, role).dataset, labelled=True) for role in chosen}
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from edgekit.training._checkpoint import tensors
 from edgekit.training.loop import Point, Trained, TrainingConfig, restore, train
-from edgekit.training.losses import Batch, Loss, TaskLoss, of_task, pick, supervised, teacher
+from edgekit.training.losses import Batch, Distance, Loss, Placed, TaskLoss, of_task, pick, supervised, teacher
 from edgekit.training.tuning import fit, packed, unpacked
 
 __all__ = [
     "Batch",
+    "Distance",
     "Loss",
+    "Placed",
     "Point",
     "TaskLoss",
     "Trained",
