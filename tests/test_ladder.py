@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from edgekit import ladder
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import CompressReport
+from edgekit.core.variant import Changes
 from edgekit.quantize.ptq import Config as PtqConfig
-from edgekit.technique import Job, Quantized
+from edgekit.technique import Job, Link, Quantized, TechniqueConfig
 from tests.support.benches import CountingBench, frames, uneven
 
 PER_TENSOR = PtqConfig(weights="per-tensor", calibrator="minmax")
@@ -85,3 +89,66 @@ def test_without_a_bench(tmp_path: Path) -> None:
 def test_a_training_rung_without_frames_is_refused_before_the_climb(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"the qat rung trains on data\.training, which is missing"):
         climb(uneven(tmp_path / "m.onnx"), max_drop=0.1, qat={"method": "qat"})
+
+
+def behind(tmp_path: Path, settings: dict[str, Any], layers: dict[str, int], bad: tuple[int, ...] = ()) -> Any:
+    """A climb whose steps leave networks of so many layers, of the seven that there are; and the links it took."""
+    source, taken = uneven(tmp_path / "m.onnx", bad=bad, layers=7), []
+    bench = CountingBench(source, frames()[0])
+    bench.accuracy = lambda model: 1.0 if bad == () else 0.0  # type: ignore[method-assign]
+    job = Job(source, frames(), bench=bench)
+
+    def after(links: Sequence[Link]) -> Job:
+        taken.append(tuple((link.kind, dict(link.chosen)) for link in links))
+        return replace(job, source=uneven(tmp_path / "pruned.onnx", bad=(), layers=layers[links[-1].kind]))
+
+    found = ladder.apply(replace(job, after=after), ladder.Config.model_validate(settings))
+    return found, TypeAdapter(CompressReport).validate_json(found.files["report.json"]), taken
+
+
+@pytest.fixture
+def pruning(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of a ladder that may prune, with a technique that is not here."""
+
+    class Pruned(TechniqueConfig):
+        changes: ClassVar[Changes] = "function"
+        speedup: float
+
+    module = SimpleNamespace(Config=Pruned, __name__="toy")
+    monkeypatch.setattr("edgekit.core.plugins.names", lambda kind: ("toy",) if kind == "prune" else ("ptq",))
+    monkeypatch.setattr("edgekit.core.plugins.load", lambda kind, name: module)
+    return {"max_drop": 0.5, "prune": {"method": "toy"}}
+
+
+def test_what_quantizing_does_not_reach_is_pruned_for(tmp_path: Path, pruning: dict[str, Any]) -> None:
+    found, report, taken = behind(tmp_path, pruning | {"speedup": 10.0}, {"prune": 3})
+    assert report.chosen == report.rungs[-1].name == "prune 2x + ptq percentile"  # 7 layers: 35 ms, 7 ms in INT8
+    assert report.rungs[-1].verdict == "meets"
+    assert found.links == (("prune", {"speedup": 2.0}),)
+    assert taken == [(("prune", {"speedup": 2.0}),)] * 2  # in float, and in INT8: the steps themselves are kept
+    assert report.waterfall == ("fp32", "prune 2x", "prune 2x + ptq percentile")
+
+
+def test_pruned_again_for_what_the_first_chain_lacked(tmp_path: Path, pruning: dict[str, Any]) -> None:
+    found, report, taken = behind(tmp_path, pruning | {"speedup": 10.0}, {"prune": 5})
+    assert [factor["speedup"] for ((_, factor),) in taken[::2]] == [2.0, 2.86]
+    assert report.chosen == "prune 2x + ptq percentile"  # the fastest that holds the floor, 7x
+    assert "10x is wanted" in report.rungs[-1].reason
+    assert found.precision == "int8"
+
+
+def test_a_wanted_speedup_that_quantizing_reaches_prunes_nothing(tmp_path: Path, pruning: dict[str, Any]) -> None:
+    _, report, taken = behind(tmp_path, pruning | {"speedup": 4.0}, {})
+    assert (report.chosen, taken, report.waterfall) == ("ptq percentile", [], ("fp32", "ptq percentile"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prune": {"method": "channels"}}, "prune needs speedup"),
+        ({"distill": TechniqueConfig(method="toy"), "speedup": 2.0}, "distill follows prune"),
+    ],
+)
+def test_half_a_chain_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ladder.Config.model_validate({"max_drop": 0.1} | settings)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +46,10 @@ class TechniqueConfig(BaseModel):
     def reads(self) -> tuple[Path, ...]:
         """Files outside the project's data that decide the result too: a teacher's weights, say."""
         return ()
+
+    def linked(self, link: Link) -> TechniqueConfig:
+        """The configuration of a step of a chain, where the technique chooses among some."""
+        raise NotImplementedError
 
 
 class Frames(Protocol):
@@ -101,6 +105,19 @@ class Bench(Protocol):
         """Why the build would refuse the engine of ``model`` as not computing what it says; empty: it would not."""
 
 
+class Link(NamedTuple):
+    """A step that a technique which chooses among chains takes: its key, and what was chosen beside its section."""
+
+    kind: str
+    chosen: Mapping[str, Any]
+
+
+class After(Protocol):
+    """Makes steps that change the function, each a stage that is kept and resumes, and gives the job behind them."""
+
+    def __call__(self, links: Sequence[Link]) -> Job: ...
+
+
 @dataclass(frozen=True)
 class Own:
     """The user's own network, as it was before every step.
@@ -137,6 +154,7 @@ class Job:
         examples: training frames.
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
         bench: measures typed models on the target.
+        after: for a technique that chooses among chains of steps.
         scratch: folder that survives a killed run: checkpoints.
         progress: shows steps.
     """
@@ -153,6 +171,7 @@ class Job:
     examples: Examples | None = None
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
     bench: Bench | None = None
+    after: After | None = None
     scratch: Path | None = None
     progress: Progress = field(default_factory=Silent)
 
@@ -172,7 +191,8 @@ class Quantized:
     """A typed ONNX model (bytes), the record of how it was made, and what it computes in.
 
     ``also`` holds further models from the same calibration, by profile; ``files`` what people look at
-    (reports, pictures) by file name.  A ``precision`` of fp32 means that quantizing does not pay.
+    (reports, pictures) by file name.  A ``precision`` of fp32 means that quantizing does not pay.  ``links`` are the
+    steps made through :attr:`Job.after` whose network this is.
     """
 
     model: bytes
@@ -180,6 +200,7 @@ class Quantized:
     precision: str = "int8"
     also: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)

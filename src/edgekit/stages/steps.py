@@ -7,10 +7,12 @@ typed models that engines are built from.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +32,14 @@ from edgekit.stages import changed, keys, labels
 from edgekit.stages import job as jobs
 from edgekit.stages.compressed import CONTROL_GOLDEN, GOLDEN, RECORD, Compressed
 from edgekit.stages.typed import typed_outputs
-from edgekit.technique import Job, Quantized
+from edgekit.technique import Job, Link, Quantized, TechniqueConfig
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-OWN = changed.FILES | {CONTROL_GOLDEN} | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
+LINKS = "chain.json"
+"""The steps that a technique which chooses among chains took before its numbers: key, and what it chose."""
+OWN = changed.FILES | {CONTROL_GOLDEN, LINKS} | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
 """What a step keeps under names of its own; the rest is what people look at, and further exports."""
 
 
@@ -73,6 +77,23 @@ class Point:
         return Variant(name_of(precision, lineage), precision, placement, lineage, model, golden, self.model, chosen)
 
 
+@dataclass(frozen=True)
+class Chain:
+    """What every step of one run is made with; ``start`` is the user's own network."""
+
+    target: str
+    backend: Backend
+    workspace: Workspace
+    start: Point
+    frames: Dataset
+    progress: Progress
+
+    def after(self, point: Point, step: CompressStep) -> Point:
+        """Where the chain stands after a step that changes the function."""
+        stage = run_step(self, point, step)
+        return changed.after(point, step, _edit(step, stage), stage)
+
+
 def run(
     spec: Spec,
     target: str,
@@ -86,17 +107,40 @@ def run(
     point = start = Point.of(spec, exported)
     if not spec.compress:
         return _exported_alone(start, target, workspace)
-    files: dict[str, Path] = {}
+    chain = Chain(target, backend, workspace, start, frames, progress)
     for step in spec.compress:
-        stage = run_step(step, target, backend, workspace, start, point, frames, progress)
-        edit = Edit(step.kind, step.technique.method, step.technique.changes, stage.key)
-        files |= {path.name: path for path in stage.path.iterdir() if path.name not in OWN}
-        if edit.changes == "numbers":
-            return _typed(start, replace(point, stages=(*point.stages, stage)), edit, stage, files, target, backend)
-        point = changed.after(point, step, edit, stage)
+        if step.technique.changes == "numbers":
+            stage = run_step(chain, point, step)
+            for link in _links(step, stage):
+                point = chain.after(point, link)
+            return _typed(chain, replace(point, stages=(*point.stages, stage)), _edit(step, stage), stage)
+        point = chain.after(point, step)
     found = [_control(start), point.variant("fp32", point.model, point.golden, None, None)]
     variants = {variant.name: variant for variant in found}
-    return Compressed(stage.path, target, variants, found[-1].name, files, exported, point.stages)
+    return Compressed(point.stages[-1].path, target, variants, found[-1].name, _files(point), exported, point.stages)
+
+
+def _edit(step: CompressStep, stage: Stage) -> Edit:
+    return Edit(step.kind, step.technique.method, step.technique.changes, stage.key)
+
+
+def _files(point: Point) -> dict[str, Path]:
+    """What the steps left beside their models, by name."""
+    steps = point.stages[1:]
+    return {path.name: path for stage in steps for path in stage.path.iterdir() if path.name not in OWN}
+
+
+def _links(step: CompressStep, stage: Stage) -> tuple[CompressStep, ...]:
+    """The steps before the numbers of a stage that chose a chain; as the spec has them, but for what was chosen."""
+    file = stage.path / LINKS
+    if not file.is_file():
+        return ()
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return tuple(_linked(step.technique, Link(kind, chosen)) for kind, chosen in found)
+
+
+def _linked(config: TechniqueConfig, link: Link) -> CompressStep:
+    return CompressStep.model_validate({link.kind: config.linked(link)})
 
 
 def _exported_alone(start: Point, target: str, workspace: Workspace) -> Compressed:
@@ -125,10 +169,9 @@ def _own_golden(source: Path, precision: str, golden: Path, workspace: Workspace
     return workspace.stage("golden", inputs, fill).path / golden.name
 
 
-def _typed(
-    start: Point, point: Point, edit: Edit, stage: Stage, files: Mapping[str, Path], target: str, backend: Backend
-) -> Compressed:
+def _typed(chain: Chain, point: Point, edit: Edit, stage: Stage) -> Compressed:
     """The variants after a step that changed the numbers."""
+    start, backend = chain.start, chain.backend
     precision = json.loads((stage.path / RECORD).read_text(encoding="utf-8"))["precision"]
     golden = stage.path / GOLDEN
     placement = backend.quantization_profile() if precision == "int8" else None
@@ -140,7 +183,7 @@ def _typed(
         kept = golden if not point.edits else stage.path / CONTROL_GOLDEN
         found.append(start.variant("fp16", stage.path / "fp16.onnx", kept, None, edit))
     variants = {variant.name: variant for variant in found}
-    return Compressed(stage.path, target, variants, final, files, point.stages[0], point.stages)
+    return Compressed(stage.path, chain.target, variants, final, _files(point), point.stages[0], point.stages)
 
 
 def _control(start: Point) -> Variant:
@@ -148,35 +191,63 @@ def _control(start: Point) -> Variant:
     return start.variant("fp32", start.model, start.golden, None, None)
 
 
-def run_step(
-    step: CompressStep,
-    target: str,
-    backend: Backend,
-    workspace: Workspace,
-    start: Point,
-    point: Point,
-    frames: Dataset,
-    progress: Progress,
-) -> Stage:
-    """The stage of one step: ``point`` is where it begins, ``start`` the user's own network."""
-    spec, config = point.spec, step.technique
-    inputs = _inputs(step, target, backend, start, point, frames)
+def run_step(chain: Chain, point: Point, step: CompressStep) -> Stage:
+    """The stage of one step that begins at ``point``."""
+    spec, config, workspace = point.spec, step.technique, chain.workspace
+    inputs = _inputs(chain, point, step)
 
     def fill(folder: Path) -> None:
         require_float32(spec, point.model)
         scratch = workspace.root / f"scratch-{key_of(inputs)}"
         if workspace.fresh:
             shutil.rmtree(scratch, ignore_errors=True)
-        given = jobs.Given(start.spec, start.model, point.edits)
-        with jobs.job(spec, target, backend, point.model, frames, config, scratch, progress, given=given) as job:
+        with contextlib.ExitStack() as stack:
+            job = stack.enter_context(_job(chain, point, config, scratch))
+            job = replace(job, after=partial(_job_after, chain, point, config, stack))
             made = technique_of(step).apply(job, config)
             if config.changes == "function":
-                changed.write(folder, point, step, made, frames)
+                changed.write(folder, point, step, made, chain.frames)
             else:
-                _write_typed(folder, backend, start, point, job, made, frames, progress)
+                _write_typed(folder, chain, *_reached(chain, point, config, job, made), made)
         shutil.rmtree(scratch, ignore_errors=True)
 
     return workspace.stage(step.kind, inputs, fill)
+
+
+def _job(
+    chain: Chain, point: Point, config: TechniqueConfig, scratch: Path | None
+) -> contextlib.AbstractContextManager[Job]:
+    given = jobs.Given(chain.start.spec, chain.start.model, point.edits)
+    return jobs.job(
+        point.spec,
+        chain.target,
+        chain.backend,
+        point.model,
+        chain.frames,
+        config,
+        scratch,
+        chain.progress,
+        given=given,
+    )
+
+
+def _job_after(
+    chain: Chain, point: Point, config: TechniqueConfig, stack: contextlib.ExitStack, links: Sequence[Link]
+) -> Job:
+    """The job of ``config`` behind further steps, which are made where they are not there yet."""
+    for link in links:
+        point = chain.after(point, _linked(config, link))
+    return stack.enter_context(_job(chain, point, config, None))
+
+
+def _reached(chain: Chain, point: Point, config: TechniqueConfig, job: Job, made: Quantized) -> tuple[Point, Job]:
+    """The point and the job that ``made`` was made at."""
+    if not made.links:
+        return point, job
+    for link in made.links:
+        point = chain.after(point, _linked(config, link))
+    model, frames = point.model, jobs.Feeds(Preprocess(point.spec.preprocess), chain.frames)
+    return point, replace(job, source=model, frames=frames)
 
 
 def technique_of(step: CompressStep) -> ModuleType:
@@ -188,10 +259,9 @@ def technique_of(step: CompressStep) -> ModuleType:
     return plugins.load(step.kind, step.technique.method)
 
 
-def _inputs(
-    step: CompressStep, target: str, backend: Backend, start: Point, point: Point, frames: Dataset
-) -> dict[str, Any]:
+def _inputs(chain: Chain, point: Point, step: CompressStep) -> dict[str, Any]:
     """What decides the result of a step."""
+    start, backend, frames = chain.start, chain.backend, chain.frames
     spec, config = point.spec, step.technique
     code = "" if step.kind == "auto" else plugins.code(step.kind, config.method)
     inputs: dict[str, Any] = {
@@ -207,21 +277,22 @@ def _inputs(
         "control": backend.control("int8"),
         "sessions": sessions.SETTINGS,
         "tools": keys.tools(),
-        "plugins": {step.kind: code, "engine": plugins.code("engine", spec.targets[target].engine)},
+        "plugins": {step.kind: code, "engine": plugins.code("engine", spec.targets[chain.target].engine)},
     }
     if config.measures or config.changes == "function" or code:
-        inputs |= _measured_inputs(spec, target, backend, start)
+        inputs |= _measured_inputs(spec, chain)
     return inputs
 
 
-def _measured_inputs(spec: Spec, target: str, backend: Backend, start: Point) -> dict[str, Any]:
+def _measured_inputs(spec: Spec, chain: Chain) -> dict[str, Any]:
     """What else decides the result of a technique that trains, edits the network, or measures on a target."""
+    backend = chain.backend
     backend.require()
     chosen = [role for role in ("validation", "training") if getattr(spec.data, role) is not None]
     base = spec.base.resolve()
     return {
-        "network": start.stages[0].key,  # the technique may train the network itself, not only the graph
-        "target": target,
+        "network": chain.start.stages[0].key,  # the technique may train the network itself, not only the graph
+        "target": chain.target,
         "engine": keys.portable(backend.config.model_dump(mode="json"), base),
         "device": backend.fingerprint(),
         "task": keys.task(spec),
@@ -230,19 +301,11 @@ def _measured_inputs(spec: Spec, target: str, backend: Backend, start: Point) ->
     } | {role: keys.frames(getattr(spec.data, role), labels.of(spec, role).dataset, labelled=True) for role in chosen}
 
 
-def _write_typed(
-    folder: Path,
-    backend: Backend,
-    start: Point,
-    point: Point,
-    job: Job,
-    made: Quantized,
-    frames: Dataset,
-    progress: Progress,
-) -> None:
+def _write_typed(folder: Path, chain: Chain, point: Point, job: Job, made: Quantized) -> None:
     """Typed ONNX files, the record of how they were made, and golden outputs of theirs."""
     from edgekit.model import opset
 
+    start, backend, frames = chain.start, chain.backend, chain.frames
     models = {made.precision: made.model}
     halved = backend.control(made.precision) == "fp16" != made.precision
     if halved:  # the control's: of the user's own network, on the frames as they go into that
@@ -256,6 +319,8 @@ def _write_typed(
         write_bytes(folder / name, content)
     data = {"fingerprint": frames.fingerprint()}
     write_json(folder / RECORD, dict(made.record) | {"precision": made.precision} | data)
+    if made.links:
+        write_json(folder / LINKS, [[link.kind, dict(link.chosen)] for link in made.links])
     golden, control = Golden.read(point.golden), Golden.read(start.golden)
     for precision in sorted(models.keys() - {"fp32"}):
         file = folder / f"{precision}.onnx"

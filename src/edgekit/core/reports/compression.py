@@ -58,7 +58,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class CompressReport(Document):
-    """Why a model was quantized the way it was: every rung that was tried, and the layers to blame."""
+    """Why a model was compressed the way it was: every rung that was tried, and the layers to blame.
+
+    ``waterfall`` names the rungs that lead to the chosen one step by step, the float control first.
+    """
 
     target: str
     metric: str
@@ -67,4 +70,5 @@ class CompressReport(Document):
     rungs: tuple[Rung, ...]
     layers: tuple[LayerNoise, ...] = ()
     excluded: tuple[str, ...] = ()
+    waterfall: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
