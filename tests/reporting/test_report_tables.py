@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -22,8 +22,8 @@ from edgekit.core.reports import (
 )
 from edgekit.reporting import tables
 from edgekit.reporting.provenance import groups, missing, resources, warnings
-from edgekit.reporting.tables import effect
-from tests.support.report_content import content, evaluation, gate, profile
+from edgekit.reporting.tables import effect, waterfall
+from tests.support.report_content import compress, content, evaluation, gate, profile
 
 SHORT = content(200)
 
@@ -178,3 +178,11 @@ def test_provenance_has_digest_data_and_machine() -> None:
     assert shown["Data"]["dataset hash"] == "3b1f0a77c2d94e10"
     assert shown["Machine"]["governor"] == "schedutil"
     assert shown["Timing"]["queries"] == "200"
+
+
+def test_each_step_of_the_chain_says_what_it_gained_and_cost() -> None:
+    assert [astuple(row) for row in waterfall(replace(SHORT, compress=compress()))] == [
+        ("fp32", "23.40", "", "0.7199", ""),
+        ("ptq percentile", "8.100", "−15.30", "0.7078", "−0.0121"),
+    ]
+    assert waterfall(replace(SHORT, compress=None)) == []

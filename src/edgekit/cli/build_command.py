@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.compress_command import ladder_report, show_rungs
 from edgekit.cli.console import Bars, JsonOption, OutOption, SpecArgument, VerboseOption, print_json, single
 from edgekit.cli.proofs import show_summary
 from edgekit.cli.reuse import FreshOption, reuse_line
@@ -45,6 +46,9 @@ def build(
     if as_json:
         print_json(document(bundle))
     else:
+        report = ladder_report(bundle.given.parent / f"{bundle.name}-compressed")
+        if report is not None and report["target"] == target:
+            show_rungs(report)
         show(bundle)
     refuse_slower(bundle, allow_slower)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,7 +37,7 @@ def compress(
     from edgekit import pipeline
 
     made = pipeline.compress(spec, out, target, Bars(verbose), fresh)
-    report = json.loads((made.path / "report.json").read_text()) if (made.path / "report.json").exists() else None
+    report = ladder_report(made.path)
     if as_json:
         models = {precision: str(path) for precision, path in made.models.items()}
         calibration = str(made.calibration) if made.calibration else None
@@ -54,16 +55,27 @@ def compress(
             }
         )
         return
-    if report is not None:
-        title = f"{report['metric']} and latency of {report['target']}, validation frames; chosen: {report['chosen']}"
-        print_table(
-            title, ("rung", report["metric"], "p50 (ms)", "speed-up", "MiB", "verdict"), ladder_rows(report), "verdict"
-        )
+    show_rungs(report)
     print(reuse_line(made.stages))
     print(
         f"{'unchanged' if made.reused else 'wrote'} {made.path}: "
         + ", ".join(sorted(p.name for p in made.path.iterdir()))
     )
+
+
+def ladder_report(compressed: Path) -> dict[str, Any] | None:
+    """What the ladder tried, from a folder that compress wrote; None: there was no ladder."""
+    file = compressed / "report.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def show_rungs(report: dict[str, Any] | None) -> None:
+    """The rungs of a ladder as a table."""
+    if report is None:
+        return
+    title = f"{report['metric']} and latency of {report['target']}, validation frames; chosen: {report['chosen']}"
+    head = ("rung", report["metric"], "p50 (ms)", "speed-up", "MiB", "verdict")
+    print_table(title, head, ladder_rows(report), "verdict")
 
 
 def ladder_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:

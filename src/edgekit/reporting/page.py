@@ -58,6 +58,8 @@ def _render(content: Content) -> str:
         compared=tables.compared(content),
         charts=shown,
         figures=_script_json({chart.id: chart.figure for group in shown.values() for chart in group}),
+        waterfall=tables.waterfall(content),
+        metric=content.compress.metric if content.compress else "",
         latencies=tables.latencies(content.profile) if content.profile else [],
         stages=tables.stages(content.profile) if content.profile else [],
         samples=content.profile.latency_ms.samples if content.profile else 0,

@@ -142,6 +142,36 @@ def stages(profile: ProfileReport) -> list[tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
+class FallRow:
+    """A step of the chain that was chosen: the engine behind it, and what it gained and cost beside the step before."""
+
+    name: str
+    ms: str
+    gained: str
+    metric: str
+    cost: str
+
+
+def waterfall(content: Content) -> list[FallRow]:
+    """The steps to the engine that the ladder chose, from the FP32 control on; empty without a ladder."""
+    report = content.compress
+    if report is None:
+        return []
+    by_name = {rung.name: rung for rung in report.rungs}
+    rungs = [by_name[name] for name in report.waterfall]
+    rows = []
+    for before, rung in zip([None, *rungs], rungs, strict=False):
+        assert rung.latency_ms is not None  # a rung that was not measured leads to none
+        assert rung.accuracy is not None
+        gained = cost = ""
+        if before is not None and before.latency_ms is not None and before.accuracy is not None:
+            gained = words.signed(rung.latency_ms.p50 - before.latency_ms.p50)
+            cost = words.signed(rung.accuracy - before.accuracy)
+        rows.append(FallRow(rung.name, words.number(rung.latency_ms.p50), gained, words.number(rung.accuracy), cost))
+    return rows
+
+
+@dataclass(frozen=True)
 class LayerRow:
     """One layer; ``width`` is its bar, 0..100, full for the slowest."""
 
