@@ -152,7 +152,10 @@ class Job:
             above.
         preprocess: the sections of the model's inputs, as JSON.
         examples: training frames.
+        seen: the same frames, as they go into a network with other sections of its inputs (JSON); None: as above.
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
+        distance: how far a student's outputs are from a teacher's in the eyes of the task, with a temperature; by the
+            names of the outputs that the task reads.
         bench: measures typed models on the target.
         after: for a technique that chooses among chains of steps.
         scratch: folder that survives a killed run: checkpoints.
@@ -169,7 +172,9 @@ class Job:
     export: Export | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     examples: Examples | None = None
+    seen: Callable[[Mapping[str, Any]], Examples] | None = None
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
+    distance: Callable[[Mapping[str, Any], Mapping[str, Any], float], Mapping[str, Any]] | None = None
     bench: Bench | None = None
     after: After | None = None
     scratch: Path | None = None

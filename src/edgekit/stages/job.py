@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from edgekit import evaluation, profiling
 from edgekit.core import suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.predictions import Geometry
 from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
-from edgekit.core.spec import Spec
+from edgekit.core.spec import InputSection, Spec
 from edgekit.core.tensors import Arrays
 from edgekit.data import Dataset
 from edgekit.engine import Backend, Engine, opened_in_turn
@@ -73,6 +75,7 @@ class LabelledFeeds:
 
 
 CONTROL = "control"
+_INPUTS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, InputSection])
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,9 @@ def job(
             export=None if spec.model.onnx else functools.partial(_exported, spec),
             preprocess=_sections(spec),
             examples=_examples(spec),
+            seen=None if spec.data.training is None else functools.partial(_seen, spec),
             loss=_loss(spec),
+            distance=losses.distance_of(spec.task),
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             scratch=scratch,
             progress=progress,
@@ -220,10 +225,12 @@ def _own(given: Given) -> Own:
 
 
 def _examples(spec: Spec) -> LabelledFeeds | None:
-    if spec.data.training is None:
-        return None
+    return None if spec.data.training is None else _seen(spec, spec.preprocess)
+
+
+def _seen(spec: Spec, sections: Mapping[str, Any]) -> LabelledFeeds:
     dataset = labels.of(spec, "training").dataset
-    return LabelledFeeds(Preprocess(spec.preprocess), dataset, losses.placing(spec.task))
+    return LabelledFeeds(Preprocess(_INPUTS.validate_python(dict(sections))), dataset, losses.placing(spec.task))
 
 
 def _sections(spec: Spec) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from edgekit.training._checkpoint import tensors
+from edgekit.training._randomness import seed_all, undisturbed
 from edgekit.training.loop import Point, Trained, TrainingConfig, restore, train
 from edgekit.training.losses import Batch, Distance, Loss, Placed, TaskLoss, of_task, pick, supervised, teacher
 from edgekit.training.tuning import fit, packed, unpacked
@@ -24,9 +25,11 @@ __all__ = [
     "packed",
     "pick",
     "restore",
+    "seed_all",
     "supervised",
     "teacher",
     "tensors",
     "train",
+    "undisturbed",
     "unpacked",
 ]

@@ -23,7 +23,7 @@ from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Array, Arrays
 from edgekit.training import _checkpoint
 from edgekit.training._randomness import order, seed_all, undisturbed
-from edgekit.training.losses import Batch, Loss
+from edgekit.training.losses import Batch, Loss, stacked
 
 if TYPE_CHECKING:
     import torch
@@ -267,13 +267,7 @@ class _Run:
                 raise DataError(f"a training frame has no input {name!r}; it has {', '.join(missing) or 'none'}")
             tensor = torch.from_numpy(_joined(f"input {name!r}", [feed[name] for feed, _ in read]))
             feeds[name] = tensor.to(self.device, memory_format=layout if tensor.dim() == 4 else torch.preserve_format)
-        truths = [truth for _, truth in read if truth is not None]
-        if len(truths) < len(read):
-            return Batch(feeds, None)
-        arrays = [np.asarray(truth) for truth in truths if isinstance(truth, np.ndarray | np.generic | int | float)]
-        if len(arrays) < len(truths) or len({array.shape for array in arrays}) > 1:
-            return Batch(feeds, tuple(truths))  # the teacher's loss never looks at them
-        return Batch(feeds, torch.from_numpy(np.stack(arrays)).to(self.device))
+        return Batch(feeds, stacked([truth for _, truth in read], self.device))
 
     def _update_average(self) -> None:
         """Exponential moving average whose memory grows with the run: decay min(ema, (1 + t) / (10 + t))."""

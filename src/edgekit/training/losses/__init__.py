@@ -19,7 +19,7 @@ from edgekit.core import plugins
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.predictions import Geometry
 from edgekit.tasks import TaskConfig
-from edgekit.training.losses._batch import Batch, Distance, Loss, Placed, TaskLoss
+from edgekit.training.losses._batch import Batch, Distance, Loss, Placed, TaskLoss, stacked
 from edgekit.training.losses._teacher import divergence, divergences, normalised_error, teacher
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "of_task",
     "pick",
     "placing",
+    "stacked",
     "supervised",
     "teacher",
 ]

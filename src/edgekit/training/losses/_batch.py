@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgekit.core.predictions import Objects
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -23,6 +26,18 @@ class Batch:
 
     inputs: Mapping[str, Tensor]
     truth: Tensor | tuple[Any, ...] | None
+
+
+def stacked(truths: Sequence[Any], device: torch.device) -> Tensor | tuple[Any, ...] | None:
+    """The truths of some frames as :class:`Batch` holds them."""
+    import torch
+
+    if any(truth is None for truth in truths):
+        return None
+    arrays = [np.asarray(truth) for truth in truths if isinstance(truth, np.ndarray | np.generic | int | float)]
+    if len(arrays) < len(truths) or len({array.shape for array in arrays}) > 1:
+        return tuple(truths)  # the teacher's loss never looks at them
+    return torch.from_numpy(np.stack(arrays)).to(device)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""The keys that all methods share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
+
+from edgekit.core import files
+from edgekit.core.spec import ModelConfig, SpecPath
+from edgekit.core.specfile import read_spec, spec_file
+from edgekit.core.variant import Changes
+from edgekit.technique import TechniqueConfig
+from edgekit.training import TrainingConfig
+
+_ROLES = ("weights", "exported", "onnx")
+
+
+class DistillConfig(TechniqueConfig):
+    """Keys of every method."""
+
+    changes: ClassVar[Changes] = "function"
+    teacher: SpecPath | None = Field(
+        None, description="edgekit.yaml of the teacher; default: the user's own network, as before every step"
+    )
+    student: ModelConfig | None = Field(
+        None, description="a network that takes the place of the one so far: a section like model"
+    )
+    labels: float = Field(0.0, ge=0, description="weight of the task's own loss beside the teacher; 0 needs no labels")
+    keep: Literal["last", "best"] = Field(
+        "last", description="weights of the last step, or those with the best metric on data.validation"
+    )
+    training: TrainingConfig = TrainingConfig(steps=1000, learning_rate=5e-4, warmup=50)
+
+    @property
+    def measures(self) -> bool:
+        return self.keep == "best"
+
+    def reads(self) -> tuple[Path, ...]:
+        """The teacher's spec, its model and the student's, and the Python files beside their factories."""
+        found: list[Path] = []
+        if self.teacher is not None:
+            file = spec_file(self.teacher)
+            found += [file, *_files(read_spec(file).model, "teacher's model")]
+        if self.student is not None:
+            found += _files(self.student, "student")
+        return tuple(found)
+
+    @field_validator("student")
+    @classmethod
+    def _beside_the_spec(cls, student: ModelConfig | None, info: ValidationInfo) -> ModelConfig | None:
+        base = (info.context or {}).get("base")
+        return student if student is None or base is None else student.model_copy(update={"base": Path(base)})
+
+    @model_validator(mode="after")
+    def _patience_needs_a_metric(self) -> Self:
+        if self.training.patience is not None and self.keep == "last":
+            raise ValueError("training.patience: stops where the metric stays; set keep: best, which measures it")
+        return self
+
+
+def _files(model: ModelConfig, whose: str) -> list[Path]:
+    found = []
+    for role in _ROLES:
+        path: Path | None = getattr(model, role)
+        if path is not None and not path.is_file():
+            raise files.missing(f"{role} ({whose})", path)
+        if path is not None:
+            found.append(path)
+    if model.factory is not None:
+        target = model.base / model.factory.partition(":")[0]
+        found += sorted(target.parent.glob("*.py")) if target.is_file() else []
+    return found
