@@ -1,0 +1,79 @@
+"""Several tasks: the sum of their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edgekit.core.errors import DataError
+from edgekit.core.predictions import Geometry
+from edgekit.tasks.multitask import Config, MultiTask, parts_of
+from edgekit.training import losses
+from edgekit.training.losses._batch import Distance, TaskLoss, stacked
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def loss(task: Config) -> TaskLoss | None:
+    """The sum of the losses of the tasks that have one, each on the part of the truth that it reads.
+
+    None: no task has one.  Every weight is 1 (Caruana, "Multitask learning", 1997): the losses of edgekit are means
+    over what they look at, so none grows with the size of a frame.
+
+    Raises:
+        SpecError: one of the tasks has a head that its loss cannot be computed on.
+    """
+    found = {name: made for name, part in task.tasks.items() if (made := losses.of_task(part)) is not None}
+    return partial(_sum, found) if found else None
+
+
+def distance(task: Config) -> Distance | None:
+    """What each task knows of its outputs."""
+    found = [made for part in task.tasks.values() if (made := losses.distance_of(part)) is not None]
+    return partial(_all, tuple(found)) if found else None
+
+
+def placed(task: Config, truth: Any, geometry: Geometry) -> Any:
+    """The parts of a truth by the names of the tasks, each brought to the model's input by its own task.
+
+    Raises:
+        DataError: a part is missing.
+    """
+    made = task.create()
+    assert isinstance(made, MultiTask)
+    names = {name: part for name, part in made.truths.items() if made.tasks[name].labelled}
+    if len(names) == 1 and not isinstance(truth, Mapping):
+        truth = dict.fromkeys(names.values(), truth)
+    parts = parts_of(truth, names)
+    return {name: losses.placing(task.tasks[name])(part, geometry) for name, part in parts.items()}
+
+
+def _sum(found: Mapping[str, TaskLoss], outputs: Mapping[str, Tensor], truth: Any) -> Tensor:
+    import torch
+
+    if not isinstance(truth, tuple) or not all(isinstance(one, Mapping) for one in truth):
+        raise DataError(f"the truth of a batch is {type(truth).__name__}; expected one mapping of parts a frame")
+    device = next(iter(outputs.values())).device
+    parts = []
+    for name, loss_of in found.items():
+        missing = next((one for one in truth if name not in one), None)
+        if missing is not None:
+            raise DataError(f"truth has no part {name!r}; it has {', '.join(map(repr, missing))}")
+        parts.append(loss_of(outputs, _part(truth, name, device)))
+    return torch.stack(parts).sum()
+
+
+def _part(truth: tuple[Mapping[str, Any], ...], name: str, device: torch.device) -> Any:
+    found = stacked([one[name] for one in truth], device)
+    if found is None:
+        raise DataError(f"truth: the part {name!r} of a frame is nothing; leave the frame out")
+    return found
+
+
+def _all(
+    found: tuple[Distance, ...], given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], temperature: float
+) -> dict[str, Tensor]:
+    return {name: value for one in found for name, value in one(given, wanted, temperature).items()}
