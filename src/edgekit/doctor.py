@@ -29,6 +29,7 @@ EXTRAS = {
     "report": ("jinja2", "plotly", "junitparser"),
     "history": ("mlflow", "sqlalchemy", "alembic", "ruptures"),
     "qat": ("modelopt",),
+    "prune": ("torch_pruning",),
 }
 """What each optional extra of the package is tried by."""
 

@@ -107,8 +107,16 @@ def seeded(make: Callable[[], nn.Module], shapes: Shapes, seed: int = 0) -> nn.M
     return network.eval()
 
 
-def _torch(make: Callable[[], nn.Module], shapes: Shapes, outputs: str) -> tuple[bytes, Shapes]:
-    return exported(seeded(make, shapes), shapes, outputs.split()), shapes
+@dataclass(frozen=True)
+class Network:
+    """A network written in PyTorch, the shapes of its inputs, and the names of its outputs."""
+
+    make: Callable[[], nn.Module]
+    shapes: Shapes
+    outputs: str
+
+    def export(self) -> tuple[bytes, Shapes]:
+        return exported(seeded(self.make, self.shapes), self.shapes, self.outputs.split()), self.shapes
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, act: Any = nn.ReLU6) -> Any:
@@ -296,13 +304,16 @@ def _written(nodes: list[Any], shapes: Shapes, output: tuple[int, ...], weights:
 
 
 _IMAGE: Shapes = {"x": (1, 3, 32, 32)}
+NETWORKS: dict[str, Network] = {
+    "mobilenet": Network(MobileNet, _IMAGE, "logits"),
+    "yolox": Network(Yolox, {"x": (1, 3, 64, 64)}, "fine coarse"),
+    "plain": Network(Plain, _IMAGE, "logits"),
+    "vit": Network(Vit, _IMAGE, "logits"),
+    "segmenter": Network(Segmenter, _IMAGE, "logits"),
+    "fusion": Network(Fusion, {"image": (1, 3, 32, 32), "depth": (1, 1, 16, 16)}, "mask height"),
+}
 MODELS: dict[str, Callable[[], tuple[bytes, Shapes]]] = {
-    "mobilenet": lambda: _torch(MobileNet, _IMAGE, "logits"),
-    "yolox": lambda: _torch(Yolox, {"x": (1, 3, 64, 64)}, "fine coarse"),
-    "plain": lambda: _torch(Plain, _IMAGE, "logits"),
-    "vit": lambda: _torch(Vit, _IMAGE, "logits"),
-    "segmenter": lambda: _torch(Segmenter, _IMAGE, "logits"),
-    "fusion": lambda: _torch(Fusion, {"image": (1, 3, 32, 32), "depth": (1, 1, 16, 16)}, "mask height"),
+    **{name: network.export for name, network in NETWORKS.items()},
     "mlp": _mlp,
     "signal": _signal,
 }
