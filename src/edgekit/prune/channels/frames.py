@@ -12,6 +12,7 @@ import numpy as np
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Arrays
 from edgekit.technique import Job
+from edgekit.training.losses import stacked as joined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ class Batches:
         while batch := list(itertools.islice(frames, _BATCH)):
             tensors = stacked(self.job, [feeds for feeds, _ in batch])
             truths = [truth for _, truth in batch]
-            yield tensors, None if any(truth is None for truth in truths) else _truth(truths)
+            yield tensors, joined(truths, tensors[0].device)
 
     def _frames(self) -> Iterator[tuple[Arrays, Any]]:
         examples = self.job.examples
@@ -69,11 +70,3 @@ def stacked(job: Job, feeds: list[Arrays]) -> list[Tensor]:
 
     names = job.inputs or tuple(feeds[0])
     return [torch.from_numpy(np.concatenate([np.asarray(one[name]) for one in feeds])) for name in names]
-
-
-def _truth(truths: list[Any]) -> Any:
-    import torch
-
-    if all(isinstance(truth, np.ndarray) for truth in truths) and len({truth.shape for truth in truths}) == 1:
-        return torch.from_numpy(np.stack(truths))
-    return tuple(truths)
