@@ -22,6 +22,8 @@ from tests.support.tiny_segmentation import run
 # The smallest step for each method; a new method adds a line.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "logits": {},
+    "features": {"layers": ["shared", "late"]},
+    "relations": {"weight": 0.1},
 }
 
 

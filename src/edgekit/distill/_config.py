@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from edgekit.core import files
@@ -59,6 +59,24 @@ class DistillConfig(TechniqueConfig):
         if self.training.patience is not None and self.keep == "last":
             raise ValueError("training.patience: stops where the metric stays; set keep: best, which measures it")
         return self
+
+
+class BesideOutputs(DistillConfig):
+    """Keys of methods that match something inside, and the outputs beside it as ``logits`` does."""
+
+    outputs: float = Field(1.0, ge=0, description="weight of the distance of the outputs, as in method logits")
+    temperature: float = Field(2.0, gt=0, description="softens the distributions over the classes; 1 leaves them")
+    logits: tuple[str, ...] | None = Field(
+        None, description="outputs with class scores on axis 1; default: those that the task knows"
+    )
+
+
+def _named_alike(value: Any) -> Any:
+    return {name: name for name in value} if isinstance(value, list | tuple) else value
+
+
+Layers = Annotated[dict[str, str], BeforeValidator(_named_alike, json_schema_input_type=list[str] | dict[str, str])]
+"""Layers of the student and of the teacher, patterns with ``*``; a list: the names are the same."""
 
 
 def _files(model: ModelConfig, whose: str) -> list[Path]:

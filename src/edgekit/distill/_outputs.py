@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.core.errors import ModelError
 from edgekit.core.suggest import allowed
+from edgekit.distill._config import BesideOutputs
 from edgekit.technique import Job
 from edgekit.training.losses import divergence, normalised_error
 
@@ -64,3 +65,15 @@ def mean_distance(
     parts |= {name: divergence(given[name], wanted[name], softness) for name in logits or ()}
     parts |= {name: normalised_error(given[name], wanted[name]) for name in given if name not in parts}
     return torch.stack([parts[name] for name in sorted(parts)]).mean()
+
+
+def weighed(job: Job, config: BesideOutputs, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+    """The distance of the outputs with its weight; 0 without: they need not line up then.
+
+    Raises:
+        ModelError: as :func:`lined_up`.
+    """
+    if not config.outputs:
+        return next(iter(given.values())).new_zeros(())
+    same = lined_up(given, wanted)
+    return config.outputs * mean_distance(job, given, same, config.logits, config.temperature)

@@ -46,5 +46,5 @@ def apply(job: Job, config: Config) -> Changed:
 
     work = Work.of(job, config)
     work.check(apart)
-    trained = work.fit(work.student.network, apart, "distill logits")
+    trained = work.fit(apart, "distill logits")
     return work.changed(trained, {})
