@@ -255,7 +255,7 @@ def report(
     facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
     proof = Proof.of(bundle.proofs[0])
-    content = Content(gated, evaluated, profiled, compressed, drawn, history, facts, metrics, proof)
+    content = Content(gated, evaluated, profiled, compressed, drawn, history, facts, metrics, proof, bundle.training)
     write_html(path, content)
     return content
 

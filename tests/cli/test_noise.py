@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli.console import Bars
+from edgekit.cli.heartbeat import Heartbeat, Pace
 from tests.support.projects import MODEL
 from tests.support.shell import edgekit
 from tests.support.waiting import until
@@ -88,9 +89,19 @@ def test_a_long_step_tells_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -
     with bars.track("calibrate", 3200) as advance:
         for _ in range(340):
             advance()
-        wait_for(capsys, r"calibrate: 340 of 3200 after \d+ s\n")
+        wait_for(capsys, r"calibrate: 340 of 3200 after \d+ s, about \d+ (s|min) to go\n")
     with bars.track("export to ONNX"):
         wait_for(capsys, r"export to ONNX: after \d+ s\n")
+
+
+def test_a_step_of_frames_tells_its_speed_and_what_is_left() -> None:
+    """What was done before it began, as of a run that goes on, says nothing of its speed."""
+    step = Heartbeat("train", 100, sys.stderr, [], pace=Pace(before=40, frames=8))
+    assert step.line(30) == "train: 40 of 100 after 30 s"
+    for _ in range(20):
+        step.advance()
+    assert step.line(30) == "train: 60 of 100 after 30 s, about 1 min to go, 5.33 frames/s"
+    assert Heartbeat("export", None, sys.stderr, []).line(90) == "export: after 2 min"
 
 
 def test_of_steps_inside_each_other_the_innermost_tells(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,9 @@ class Counted:
         self.steps: list[list[int | None]] = []
 
     @contextlib.contextmanager
-    def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    def track(
+        self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0
+    ) -> Iterator[Callable[[], None]]:
         step: list[int | None] = [total, 0]
         self.steps.append(step)
 

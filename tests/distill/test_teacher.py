@@ -12,9 +12,12 @@ import torch
 
 from edgekit.core.errors import EdgekitError, ModelError, SpecError
 from edgekit.distill import logits
+from edgekit.distill._frames import Pairs
 from edgekit.technique import Changed, Job
+from edgekit.training import Augmentation, Vary
 from tests.support import tiny_distill as tiny
 from tests.support.tiny_segmentation import SIZE
+from tests.support.tiny_training import Pictures
 
 
 @pytest.fixture
@@ -130,3 +133,20 @@ def test_it_is_never_changed(tmp_path: Path) -> None:
     assert job.own is not None
     logits.apply(replace(job, own=replace(job.own, network=lambda: wise)), config())
     assert all(torch.equal(tensor, before[name]) for name, tensor in wise.state_dict().items())
+
+
+def test_a_teacher_of_another_size_sees_the_same_augmented_picture() -> None:
+    """The second examples show the frames of the first at twice the size, whatever happened to them."""
+
+    class Twice(Pictures):
+        def varied(self, index: int, vary: Vary) -> tuple[dict[str, Any], Any]:
+            feeds, truth = super().varied(index, vary)
+            return {"image": feeds["image"].repeat(2, 2).repeat(2, 3)}, truth
+
+    change = Augmentation(flip=0.5, crop=0.5, noise=0.2).drawn(0, 1, 2)
+    given, beside = Pairs(Pictures(), Twice()).varied(3, change)
+    (wanted, truth) = Pictures().varied(3, change)
+    assert (given["image"] == wanted["image"]).all()
+    assert not (given["image"] == Pictures()[3][0]["image"]).all()
+    assert (beside.arrays["image"][..., ::2, ::2] == wanted["image"]).all()
+    assert beside.truth == truth

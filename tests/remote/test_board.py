@@ -37,7 +37,7 @@ class Steps(Silent):
         self.seen: dict[str, list[int]] = {}
 
     @contextmanager
-    def track(self, title: str, total: int | None = None) -> Iterator[Any]:
+    def track(self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0) -> Iterator[Any]:
         counts = self.seen.setdefault(title, [total or 0, 0])
 
         def advance() -> None:

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.core.reports import GateReport, KpiLimit, KpiResult, LayerTime, Series
-from edgekit.reporting import charts, timing
+from edgekit.core.reports import (
+    CurvePoint,
+    GateReport,
+    KpiLimit,
+    KpiResult,
+    LayerTime,
+    Series,
+    TrainingCurve,
+    TrainingReport,
+)
+from edgekit.reporting import charts, timing, training
 from edgekit.reporting import history as nights
 from tests.support.report_content import CANDIDATE, METRICS, compress, content, evaluation, gate, history, profile
 
@@ -166,3 +175,27 @@ def test_labels_are_no_markup() -> None:
     assert found is not None
     assert found.figure["data"][0]["labels"] == ["&lt;script&gt;"]
     assert evaluation(10).metrics
+
+
+class TestTraining:
+    POINTS = (CurvePoint(0, None, 0.5), CurvePoint(4, 2.0, 0.75), CurvePoint(8, 1.0, 0.625))
+
+    def test_loss_and_metric_by_step_and_the_point_that_was_kept(self) -> None:
+        curve = TrainingCurve("logits", "miou", True, self.POINTS, "distill", "logits")
+        (chart,) = training.charts(replace(SHORT, training=TrainingReport((curve,))))
+        drawn = {trace["name"]: (trace["x"], trace["y"]) for trace in chart.figure["data"]}
+        assert drawn == {"loss": ([4, 8], [2.0, 1.0]), "miou": ([0, 4, 8], [0.5, 0.75, 0.625]), "kept": ([4], [0.75])}
+        assert chart.title == "distill: logits"
+        assert "miou 0.7500 at step 4, from 0.5000" in chart.note
+        lower = replace(curve, higher=False)
+        assert lower.best == self.POINTS[0]
+
+    def test_without_validation_the_last_weights_are_said_to_be_kept(self) -> None:
+        curve = TrainingCurve(
+            "control", None, True, tuple(replace(p, metric=None) for p in self.POINTS), "quantize", "qat"
+        )
+        (chart,) = training.charts(replace(SHORT, training=TrainingReport((curve,))))
+        assert [trace["name"] for trace in chart.figure["data"]] == ["loss"]
+        assert chart.title == "quantize: qat, control"
+        assert "nothing was validated" in chart.note
+        assert training.charts(SHORT) == []

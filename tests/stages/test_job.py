@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 import edgekit
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.reports import CompressReport
+from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds
-from edgekit.training import losses
+from edgekit.training import Augmentation, losses
 from tests.support import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
@@ -104,15 +105,26 @@ def test_half_precision_builds_and_holds_parity(tiny_project: Path) -> None:
 
 def test_training_through_the_spec_reports_its_control(tiny_project: Path) -> None:
     pytest.importorskip("modelopt")
-    change(tiny_project, "{method: qat, training: {steps: 4, batch: 2, validate_every: 2}}")
+    change(tiny_project, "{method: qat, training: {steps: 4, batch: 2, validate_every: 2, augment: {flip: 0.5}}}")
     file = tiny_project / "edgekit.yaml"
     frames = "{format: image_mask, images: data/images, masks: data/masks}"
     file.write_text(file.read_text().replace("  evaluation:", f"  training: {frames}\n  evaluation:"))
-    made = edgekit.compress(tiny_project)
-    record = json.loads((made.path / "calibration.json").read_text())
+    bundle = edgekit.build(tiny_project, "cpu")
+    compressed = tiny_project / "artifacts" / "tiny-compressed"
+    record = json.loads((compressed / "calibration.json").read_text())
     assert record["method"] == "qat"
     assert {"fp32", "ptq", "qat", "control"} <= set(record["qat"])
     assert {"fp32", "ptq"} <= set(record["qat"]["control"])
+    trained = bundle.training
+    assert trained is not None
+    assert [(curve.step, curve.title, curve.metric) for curve in trained.curves] == [
+        ("quantize", "fp32 control", "miou"),
+        ("quantize", "qat", "miou"),
+    ]
+    assert [point.step for point in trained.curves[1].points] == [0, 2, 4]
+    assert json.loads((compressed / "training.json").read_text()) == json.loads(json.dumps(trained.to_dict()))
+    (stage,) = (tiny_project / ".edgekit").glob("quantize-*")
+    assert len(list((stage / "training").glob("*/events.out.tfevents.*"))) == 2
     assert list((tiny_project / ".edgekit").glob("scratch-*")) == []
 
 
@@ -166,3 +178,41 @@ def test_frames_that_do_not_fit_are_told_before_the_model_is_loaded(tiny_project
     (tiny_project / "model.py").write_text("raise SystemExit('the model was loaded')")
     with pytest.raises(DataError, match="uint16 pixels of 7000 to 7000"):
         edgekit.compress(tiny_project)
+
+
+class TestAugmented:
+    """A frame changes in its own pixels, before it is preprocessed, and its truth with it."""
+
+    def examples(self, project: Path, truth: object, parts: tuple[str, ...] | None = None) -> LabelledFeeds:
+        spec = edgekit.read_spec(change(project, "{method: ptq}", validation=False))
+        rng = np.random.default_rng(0)
+        frame = Sample("f", {"image": rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)}, truth)
+        return LabelledFeeds(Preprocess(spec.preprocess), Frames([frame]), lambda truth, geometry: truth, parts)
+
+    def test_the_mirrored_frame_gives_the_mirrored_input(self, tiny_project: Path) -> None:
+        mask = np.random.default_rng(1).integers(0, 3, (48, 64)).astype(np.uint8)
+        examples = self.examples(tiny_project, mask)
+        feeds, truth = examples.varied(0, Augmentation(flip=1.0).drawn(0, 0, 0))
+        assert np.array_equal(truth, mask[:, ::-1])
+        assert np.allclose(feeds["image"], examples[0][0]["image"][..., ::-1], atol=1e-5)
+
+    def test_of_several_tasks_only_what_they_read_has_to_follow(self, tiny_project: Path) -> None:
+        mirror = Augmentation(flip=1.0).drawn(0, 0, 0)
+        truth = {"mask": np.zeros((48, 64), np.uint8), "lanes": object()}
+        with pytest.raises(DataError, match="the truth 'lanes' is object"):
+            self.examples(tiny_project, truth).varied(0, mirror)
+        assert set(self.examples(tiny_project, truth, ("mask",)).varied(0, mirror)[1]) == {"mask"}
+
+
+class Frames(Dataset):
+    def __init__(self, frames: list[Sample]) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.frames[index]
+
+    def fingerprint(self) -> str:
+        return ""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit.training import Batch, Trained, TrainingConfig, train
+from edgekit.data import Sample
+from edgekit.training import Batch, Trained, TrainingConfig, Vary, train
 
 QUICK = {"steps": 12, "batch": 3, "learning_rate": 0.01, "device": "cpu", "validate_every": 4, "checkpoint_every": 5}
 
@@ -29,6 +30,23 @@ class Blobs:
         if self.noisy:
             image += np.random.standard_normal(image.shape).astype(np.float32) * random.random()
         return {"image": image}, 1 + image.mean(keepdims=True).reshape(1) if self.truth else None
+
+
+class Pictures:
+    """Seven pictures of noise, which can be augmented; the truth is the mean of a mask that follows them."""
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        return self.varied(index, lambda sample, keypoints: sample)
+
+    def varied(self, index: int, vary: Vary) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        rng = np.random.default_rng(index)
+        image, mask = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8), rng.integers(0, 4, (8, 8)).astype(np.uint8)
+        sample = vary(Sample(str(index), {"image": image}, mask), None)
+        feeds = {"image": np.ascontiguousarray(sample.images["image"].transpose(2, 0, 1)[None] / np.float32(255))}
+        return feeds, sample.truth.mean(keepdims=True).reshape(1).astype(np.float32)
 
 
 class Net(nn.Module):
@@ -61,7 +79,11 @@ def norm_of(network: nn.Module) -> float:
 
 
 def run(network: nn.Module | None = None, examples: Any = None, loss: Any = squared, **settings: Any) -> Trained:
-    own = {k: settings.pop(k) for k in ("validate", "higher", "checkpoint", "frozen", "title") if k in settings}
+    own = {
+        k: settings.pop(k)
+        for k in ("validate", "higher", "checkpoint", "frozen", "title", "metric", "trace")
+        if k in settings
+    }
     config = TrainingConfig(**(QUICK | settings))
     given = (network or net(), examples or Blobs(noisy=True), loss, config)
     return train(*given, inputs=("image",), outputs=("y",), **own)

@@ -17,7 +17,7 @@ from torch import nn
 from edgekit.core.errors import ModelError
 from edgekit.training import TrainingConfig, train
 from tests.support.shell import ENVIRONMENT
-from tests.support.tiny_training import QUICK, Blobs, Killed, dying, net, norm_of, run, same, squared
+from tests.support.tiny_training import QUICK, Blobs, Killed, Pictures, dying, net, norm_of, run, same, squared
 
 
 class TestResume:
@@ -28,6 +28,16 @@ class TestResume:
         with pytest.raises(Killed):
             run(loss=dying(at), checkpoint=tmp_path / "c", **settings)
         assert same(run(checkpoint=tmp_path / "c", **settings), run(**settings))
+
+    @pytest.mark.parametrize("at", [4, 15, 22])  # 15: the second batch of a step
+    def test_frames_are_augmented_and_gradients_accumulated_as_before(self, at: int, tmp_path: Path) -> None:
+        augment = {"flip": 0.5, "crop": 0.5, "hue": 0.2, "noise": 0.1}
+        settings: dict[str, Any] = {"validate": norm_of, "accumulate": 2, "augment": augment}
+        whole = run(examples=Pictures(), **settings)
+        with pytest.raises(Killed):
+            run(examples=Pictures(), loss=dying(at), checkpoint=tmp_path / "c", **settings)
+        assert same(run(examples=Pictures(), checkpoint=tmp_path / "c", **settings), whole)
+        assert not same(run(examples=Pictures(), validate=norm_of, accumulate=2), whole)
 
     def test_a_finished_run_is_not_run_again(self, tmp_path: Path) -> None:
         first = run(checkpoint=tmp_path / "c", validate=norm_of)
@@ -139,8 +149,8 @@ class Counting:
     def __init__(self) -> None:
         self.total, self.count = 0, 0
 
-    def track(self, title: str, total: int | None = None) -> Any:
-        self.total, self.title = total or 0, title
+    def track(self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0) -> Any:
+        self.total, self.title, self.count, self.frames = total or 0, title, done, frames
 
         def advance() -> None:
             self.count += 1
@@ -155,4 +165,4 @@ def test_progress_counts_steps_of_a_resumed_run_too(tmp_path: Path) -> None:
     config = TrainingConfig(**QUICK)
     names = {"inputs": ("image",), "outputs": ("y",)}
     train(net(), Blobs(noisy=True), squared, config, **names, checkpoint=tmp_path / "c", progress=shown)
-    assert (shown.title, shown.total, shown.count) == ("train", 12, 12)
+    assert (shown.title, shown.total, shown.count, shown.frames) == ("train", 12, 12, 3)

@@ -7,6 +7,7 @@
     golden.npz          inputs, PyTorch outputs, typed-ONNX outputs of a few frames
     golden/             those frames as they were read (PNG), and predictions.json: what the task makes of them
     calibration.json    how the ranges were found
+    training.json       loss and metric of the compress steps that trained, by step; only where one did
     parity.json         engines against golden, their layers' precision, INT8 against its control, at build time
     signature.json      Ed25519 over the manifest; only in signed bundles
 
@@ -29,6 +30,7 @@ from edgekit.bundle.contents import PARENTS as PARENTS
 from edgekit.bundle.contents import PLACE as PLACE
 from edgekit.bundle.contents import PLACEMENT as PLACEMENT
 from edgekit.bundle.contents import SIGNATURE as SIGNATURE
+from edgekit.bundle.contents import TRAINING as TRAINING
 from edgekit.bundle.contents import VARIANTS as VARIANTS
 from edgekit.bundle.contents import Contents as Contents
 from edgekit.bundle.contents import EngineFile as EngineFile

@@ -28,6 +28,7 @@ from edgekit.bundle.contents import (
     PREDICTIONS,
     SIGNATURE,
     SIZES,
+    TRAINING,
     VERSION,
     Contents,
     EngineFile,
@@ -38,7 +39,7 @@ from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
-from edgekit.core.reports import Agreement, EngineProof, Race
+from edgekit.core.reports import Agreement, EngineProof, Race, TrainingReport
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Backend, Chain, Engine
@@ -207,6 +208,21 @@ class Bundle:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise BundleError(f"{file}: {place}: {words(first)}; made by another edgekit? build it again") from error
+
+    @property
+    def training(self) -> TrainingReport | None:
+        """How the compress steps' trainings went; None: none of them trained.
+
+        Raises:
+            BundleError: ``training.json`` is no such report.
+        """
+        if TRAINING not in self.manifest["files"]:
+            return None
+        file = self.path / TRAINING
+        try:
+            return TypeAdapter(TrainingReport).validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise BundleError(f"{file}: {words(error.errors()[0])}; made by another edgekit? build it again") from error
 
     @property
     def agreement(self) -> Agreement | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit.cli.heartbeat import Heartbeat
+from edgekit.cli.heartbeat import Heartbeat, Pace
 from edgekit.core.errors import EdgekitError, InputError, SpecError
 
 _WIDEST = 10_000
@@ -79,7 +79,9 @@ class Bars:
         self._log = logging.getLogger("edgekit")
 
     @contextlib.contextmanager
-    def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    def track(
+        self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0
+    ) -> Iterator[Callable[[], None]]:
         """See :class:`edgekit.core.progress.Progress`."""
         from rich.console import Console
         from rich.progress import (
@@ -95,20 +97,26 @@ class Bars:
         self._log.info("%s%s", title, f" ({total})" if total else "")
         console = Console(stderr=True)
         if not console.is_terminal or self.verbose:
-            with Heartbeat(title, total, self._stream, self._running, self._every_s) as step:
+            pace = Pace(done, frames)
+            with Heartbeat(title, total, self._stream, self._running, self._every_s, pace) as step:
                 yield step.advance
             return
         counted = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total else (SpinnerColumn(),)
-        columns = (TextColumn("{task.description:<22}"), *counted, TimeElapsedColumn())
+        speed = (TextColumn("{task.fields[speed]}"),) if frames else ()
+        columns = (TextColumn("{task.description:<22}"), *counted, TimeElapsedColumn(), *speed)
         # A counted step is drawn between its parts: a drawing thread would disturb the latencies being measured.
         with Progress(*columns, console=console, transient=True, auto_refresh=total is None) as bars:
-            task = bars.add_task(title, total=total)
-            drawn = time.monotonic()
+            task = bars.add_task(title, total=total, completed=done, speed="")
+            began = drawn = time.monotonic()
+            pace, count = Pace(done, frames), done
 
             def advance() -> None:
-                nonlocal drawn
+                nonlocal drawn, count
                 bars.advance(task)
+                count += 1
                 if time.monotonic() - drawn > 0.1:
+                    speed = pace.frames_per_s(count, time.monotonic() - began)
+                    bars.update(task, speed=f"{speed:.3g} frames/s" if speed else "")
                     bars.refresh()
                     drawn = time.monotonic()
 

@@ -4,8 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a step goes.
+
+    Args:
+        before: parts that were done before it began.
+        frames: in each part; 0: parts are no frames.
+    """
+
+    before: int = 0
+    frames: int = 0
+
+    def rest_s(self, done: int, total: int, elapsed_s: float) -> float | None:
+        """Seconds until the last part is done; None: no part was done yet."""
+        return elapsed_s * (total - done) / (done - self.before) if done > self.before else None
+
+    def frames_per_s(self, done: int, elapsed_s: float) -> float | None:
+        """Frames a second; None: parts are no frames, or none was done yet."""
+        made = self.frames * (done - self.before)
+        return made / elapsed_s if made and elapsed_s > 0 else None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 class Heartbeat:
@@ -17,14 +44,22 @@ class Heartbeat:
         stream: where lines go; kept, for users' code is run with ``sys.stderr`` replaced.
         running: the steps that go on, outermost first; shared by all of them.
         every_s: seconds between two lines.
+        pace: what its parts are made of.
     """
 
     def __init__(
-        self, title: str, total: int | None, stream: TextIO, running: list[Heartbeat], every_s: float = 60.0
+        self,
+        title: str,
+        total: int | None,
+        stream: TextIO,
+        running: list[Heartbeat],
+        every_s: float = 60.0,
+        pace: Pace | None = None,
     ) -> None:
         self.title = title
         self.total = total
-        self.done = 0
+        self.pace = pace or Pace()
+        self.done = self.pace.before
         self._stream = stream
         self._running = running
         self._every_s = every_s
@@ -48,10 +83,13 @@ class Heartbeat:
         self.done += 1
 
     def line(self, elapsed_s: float) -> str:
-        """``calibrate: 340 of 3200 after 2 min``."""
+        """``calibrate: 340 of 3200 after 2 min``; what says how long it goes on stands behind."""
         parts = f" {self.done} of {self.total}" if self.total else ""
-        minutes = f"{elapsed_s / 60:.0f} min" if elapsed_s >= 60 else f"{elapsed_s:.0f} s"
-        return f"{self.title}:{parts} after {minutes}"
+        text = f"{self.title}:{parts} after {_minutes(elapsed_s)}"
+        if self.total is None or (rest_s := self.pace.rest_s(self.done, self.total, elapsed_s)) is None:
+            return text
+        speed = self.pace.frames_per_s(self.done, elapsed_s)
+        return f"{text}, about {_minutes(rest_s)} to go" + (f", {speed:.3g} frames/s" if speed else "")
 
     def _tell(self) -> None:
         start = time.monotonic()

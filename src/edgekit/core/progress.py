@@ -11,13 +11,21 @@ from typing import Protocol
 class Progress(Protocol):
     """A front end's progress display."""
 
-    def track(self, title: str, total: int | None = None) -> AbstractContextManager[Callable[[], None]]:
-        """Show a step of ``total`` parts (None: unknown); call the result once per part."""
+    def track(
+        self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Show a step of ``total`` parts (None: unknown); call the result once per part.
+
+        ``done`` parts were done before, which says nothing of the speed; with ``frames`` in each part, the frames a
+        second are shown too.
+        """
 
 
 class Silent:
     """Shows nothing."""
 
     @contextlib.contextmanager
-    def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    def track(
+        self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0
+    ) -> Iterator[Callable[[], None]]:
         yield lambda: None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgekit.core.tensors import Arrays
 from edgekit.technique import Examples
-from edgekit.training import Batch
+from edgekit.training import Batch, Draw, Vary
 from edgekit.training.losses import stacked
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ class Pairs:
         feeds, truth = self.student[index]
         return feeds, Beside(truth, self.teacher[index][0])
 
+    def varied(self, index: int, vary: Vary) -> tuple[Arrays, Any]:
+        """Both networks see the frame after the same change."""
+        draw = Draw(index, vary)
+        feeds, truth = draw.of(self.student)
+        return feeds, Beside(truth, draw.of(self.teacher)[0])
+
 
 def apart(batch: Batch) -> tuple[Batch, Mapping[str, Tensor]]:
     """The batch as if nothing stood beside its truths, and what did, stacked by name.
@@ -56,7 +62,7 @@ def apart(batch: Batch) -> tuple[Batch, Mapping[str, Tensor]]:
         name: torch.from_numpy(np.concatenate([one.arrays[name] for one in truths])).to(device)
         for name in truths[0].arrays
     }
-    return Batch(batch.inputs, stacked([one.truth for one in truths], device)), arrays
+    return replace(batch, truth=stacked([one.truth for one in truths], device)), arrays
 
 
 def tensors(feeds: Arrays, names: tuple[str, ...], device: torch.device | str = "cpu") -> dict[str, Tensor]:

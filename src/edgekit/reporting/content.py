@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.core.errors import DataError
-from edgekit.core.reports import CompressReport, ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.reports import (
+    CompressReport,
+    ControlChart,
+    EvaluateReport,
+    GateReport,
+    Metric,
+    ProfileReport,
+    TrainingReport,
+)
 from edgekit.reporting.proof import Proof
 
 JPEG = b"\xff\xd8\xff"
@@ -41,7 +49,7 @@ class Content:
     ``metrics`` gives directions and units, the headline metric first; without it the evaluation's first
     metric is the headline and nothing is called better or worse.  ``history`` holds
     one chart a metric, ``provenance`` facts of any depth (digest, tools, device, command), ``proof`` what
-    the build found out about the engine.
+    the build found out about the engine, ``training`` the curves of the compress steps that trained.
 
     Raises:
         DataError: there is neither an evaluation nor a profile, or two reports are of different bundles.
@@ -56,6 +64,7 @@ class Content:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     proof: Proof | None = None
+    training: TrainingReport | None = None
 
     def __post_init__(self) -> None:
         if self.evaluation is None and self.profile is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import MissingRequirement
-from edgekit.reporting import charts, history, proof, provenance, tables, timing, verdict, words, worst
+from edgekit.reporting import charts, history, proof, provenance, tables, timing, training, verdict, words, worst
 from edgekit.reporting.charts import Chart
 from edgekit.reporting.content import Content
 
@@ -86,6 +86,7 @@ def _charts(content: Content) -> dict[str, list[Chart]]:
     front = charts.pareto(content, history.points(content))
     return {
         "pareto": [front] if front is not None else [],
+        "training": training.charts(content),
         "latency": timing.latency(profile, content.gate) if profile is not None else [],
         "layers": [tree] if tree is not None else [],
         "history": history.charts(content),

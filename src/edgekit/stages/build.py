@@ -17,6 +17,7 @@ from edgekit.bundle import (
     GOLDEN,
     PLACE,
     PLACEMENT,
+    TRAINING,
     VARIANTS,
     Bundle,
     Contents,
@@ -197,6 +198,9 @@ def publish_bundle(
         if compressed.calibration is not None:
             files[RECORD] = Path(scratch) / RECORD
             write_json(files[RECORD], record_of(spec, compressed))
+        if (trained := compressed.training()) is not None:
+            files[TRAINING] = Path(scratch) / TRAINING
+            write_json(files[TRAINING], trained.to_dict())
         return write_bundle(final, contents, files | frames, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 

@@ -78,7 +78,8 @@ def _show(events: Iterator[str], progress: Progress) -> None:
             event = json.loads(line)
             if "begin" in event:
                 open_steps.append(steps.enter_context(contextlib.ExitStack()))
-                advances.append(open_steps[-1].enter_context(progress.track(event["begin"], event["total"])))
+                shown = progress.track(event["begin"], event["total"], done=event["done"], frames=event["frames"])
+                advances.append(open_steps[-1].enter_context(shown))
             elif event["what"] == "advance":
                 advances[-1]()
             else:
@@ -129,9 +130,11 @@ class _Told:
         self._pipe = pipe
 
     @contextlib.contextmanager
-    def track(self, title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    def track(
+        self, title: str, total: int | None = None, *, done: int = 0, frames: int = 0
+    ) -> Iterator[Callable[[], None]]:
         """See :class:`edgekit.core.progress.Progress`."""
-        self._tell({"begin": title, "total": total})
+        self._tell({"begin": title, "total": total, "done": done, "frames": frames})
         try:
             yield lambda: self._tell({"what": "advance"})
         finally:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.bundle import TRAINING
 from edgekit.core.artifacts import atomic_directory, write_json
 from edgekit.core.progress import Progress
 from edgekit.core.reports import SensitivityReport
@@ -37,6 +38,8 @@ def publish_compressed(spec: Spec, made: Compressed, final: Path) -> Compressed:
         if made.calibration is not None:
             write_json(folder / RECORD, record_of(spec, made))
         write_json(folder / VARIANTS, made.lineage())
+        if (trained := made.training()) is not None:
+            write_json(folder / TRAINING, trained.to_dict())
     return replace(made, path=final, variants=variants, files={name: final / name for name in made.files})
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from edgekit.core.artifacts import sha256_file
+from edgekit.core.reports import TRACE, TrainingCurve, TrainingReport
 from edgekit.core.spec import Spec
 from edgekit.core.variant import Variant
 from edgekit.core.workspace import Stage
@@ -19,6 +22,7 @@ GOLDEN, CONTROL_GOLDEN = "golden.npz", "golden-control.npz"
 """Golden arrays of the final function, and of the user's own network where that computes something else."""
 EXPORT = "export.json"
 """What was found out while exporting: ``denormals`` as :class:`edgekit.model.denormals.Denormals` has them."""
+_CURVE = TypeAdapter(TrainingCurve)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class Compressed:
     def reused(self) -> bool:
         """Whether nothing had to be made."""
         return all(stage.reused for stage in self.stages)
+
+    def training(self) -> TrainingReport | None:
+        """How the steps' trainings went; None: none of them trained."""
+        curves = []
+        for stage in self.stages:
+            told = {"step": stage.name, "method": stage.inputs.get("step", {}).get("method", "")}
+            for file in sorted((stage.path / TRACE).glob("*.json")):
+                curves.append(_CURVE.validate_python(json.loads(file.read_text(encoding="utf-8")) | told))
+        return TrainingReport(tuple(curves)) if curves else None
 
     def lineage(self) -> dict[str, Any]:
         """Where every variant comes from, as JSON."""

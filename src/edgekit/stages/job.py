@@ -21,7 +21,7 @@ from edgekit.core.progress import Progress
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import InputSection, Spec
 from edgekit.core.tensors import Arrays
-from edgekit.data import Dataset
+from edgekit.data import Dataset, Sample
 from edgekit.engine import Backend, Engine, opened_in_turn
 from edgekit.evaluation.class_names import Agreed
 from edgekit.model import export, load
@@ -30,8 +30,9 @@ from edgekit.stages import changed, labels
 from edgekit.stages.asking import Asking
 from edgekit.stages.changed import Made
 from edgekit.stats import faster
+from edgekit.tasks.multitask import MultiTask
 from edgekit.technique import Job, Own, TechniqueConfig
-from edgekit.training import losses
+from edgekit.training import Vary, losses
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,12 +65,23 @@ class LabelledFeeds:
     preprocess: Preprocess
     frames: Dataset
     place: Callable[[Any, Geometry], Any]
+    parts: tuple[str, ...] | None = None
+    """Of several tasks, the parts of a truth that they read; None: all of it."""
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> tuple[Arrays, Any]:
+        return self._fed(self.frames[index])
+
+    def varied(self, index: int, vary: Vary) -> tuple[Arrays, Any]:
+        """As ``self[index]``, of the frame after ``vary``: it changes before it is preprocessed."""
         sample = self.frames[index]
+        if self.parts is not None and isinstance(sample.truth, Mapping):
+            sample = replace(sample, truth={name: sample.truth[name] for name in self.parts if name in sample.truth})
+        return self._fed(vary(sample, self.frames.keypoints))
+
+    def _fed(self, sample: Sample) -> tuple[Arrays, Any]:
         made = self.preprocess(sample.images, sample.id)
         return made.feeds, None if sample.truth is None else self.place(sample.truth, made.geometry)
 
@@ -229,8 +241,10 @@ def _examples(spec: Spec) -> LabelledFeeds | None:
 
 
 def _seen(spec: Spec, sections: Mapping[str, Any]) -> LabelledFeeds:
-    dataset = labels.of(spec, "training").dataset
-    return LabelledFeeds(Preprocess(_INPUTS.validate_python(dict(sections))), dataset, losses.placing(spec.task))
+    found = labels.of(spec, "training")
+    parts = tuple(found.task.truths.values()) if isinstance(found.task, MultiTask) else None
+    preprocess = Preprocess(_INPUTS.validate_python(dict(sections)))
+    return LabelledFeeds(preprocess, found.dataset, losses.placing(spec.task), parts)
 
 
 def _sections(spec: Spec) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from edgekit.core.artifacts import sha256_file, write_bytes, write_json
 from edgekit.core.errors import ModelError
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
+from edgekit.core.reports import TRACE
 from edgekit.core.spec import CompressStep, Spec
 from edgekit.core.variant import Edit, Lineage, Variant, name_of
 from edgekit.core.workspace import Stage, Workspace, key_of
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 LINKS = "chain.json"
 """The steps that a technique which chooses among chains took before its numbers: key, and what it chose."""
-OWN = changed.FILES | {CONTROL_GOLDEN, LINKS} | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
+OWN = changed.FILES | {CONTROL_GOLDEN, LINKS, TRACE} | {f"{precision}.onnx" for precision in ("int8", "fp16", "bf16")}
 """What a step keeps under names of its own; the rest is what people look at, and further exports."""
 
 
@@ -205,6 +206,8 @@ def run_step(chain: Chain, point: Point, step: CompressStep) -> Stage:
             job = stack.enter_context(_job(chain, point, config, scratch))
             job = replace(job, after=partial(_job_after, chain, point, config, stack))
             made = technique_of(step).apply(job, config)
+            if (scratch / TRACE).is_dir():
+                shutil.copytree(scratch / TRACE, folder / TRACE)
             if config.changes == "function":
                 changed.write(folder, point, step, made, chain.frames)
             else:

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from edgekit.training._checkpoint import tensors
 from edgekit.training._randomness import seed_all, undisturbed
-from edgekit.training.loop import Point, Trained, TrainingConfig, restore, train
+from edgekit.training.augment import Augmentation, Variation
+from edgekit.training.draws import Augmentable, Draw, Vary
+from edgekit.training.loop import Trained, restore, train
 from edgekit.training.losses import Batch, Distance, Loss, Placed, TaskLoss, of_task, pick, supervised, teacher
+from edgekit.training.settings import TrainingConfig
 from edgekit.training.tuning import fit, packed, unpacked
 
 __all__ = [
+    "Augmentable",
+    "Augmentation",
     "Batch",
     "Distance",
+    "Draw",
     "Loss",
     "Placed",
-    "Point",
     "TaskLoss",
     "Trained",
     "TrainingConfig",
+    "Variation",
+    "Vary",
     "fit",
     "of_task",
     "packed",

@@ -7,80 +7,28 @@ checkpoint holds everything else.  Why this is written here: docs/decisions/0005
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from typing_extensions import Self
-
+from edgekit.core.artifacts import write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError
 from edgekit.core.progress import Progress, Silent
-from edgekit.core.tensors import Array, Arrays
-from edgekit.training import _checkpoint
-from edgekit.training._randomness import order, seed_all, undisturbed
-from edgekit.training.losses import Batch, Loss, stacked
+from edgekit.core.reports import CurvePoint, TrainingCurve
+from edgekit.training import _checkpoint, _events
+from edgekit.training._batches import batches
+from edgekit.training._randomness import seed_all, undisturbed
+from edgekit.training.draws import Examples
+from edgekit.training.losses import Batch, Loss
+from edgekit.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-
-class TrainingConfig(BaseModel):
-    """How to train; steps, not epochs, so that runs on different amounts of data compare."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int = Field(1000, ge=1, description="optimizer steps")
-    batch: int = Field(8, ge=1, description="frames a step")
-    learning_rate: float = Field(1e-4, gt=0, description="at the end of the warm-up")
-    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up; cosine ends at 0")
-    weight_decay: float = Field(0.0, ge=0, description="of weights with two or more dimensions (AdamW)")
-    ema: float = Field(0.99, ge=0, lt=1, description="share of the average that a step keeps; 0 averages nothing")
-    clip_norm: float | None = Field(1.0, gt=0, description="largest L2 norm of all gradients")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass; weights stay fp32")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one")
-    channels_last: bool = Field(False, description="keep images and kernels channel by channel in memory")
-    validate_every: int = Field(100, ge=1, description="steps between two validations")
-    patience: int | None = Field(None, ge=1, description="stop after that many validations without a new best")
-    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
-    seed: int = Field(0, ge=0, description="of the order of frames and of random layers")
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
-        if self.warmup >= self.steps:
-            raise ValueError(f"warmup {self.warmup} must be below steps {self.steps}")
-        return self
-
-    def rate(self, step: int) -> float:
-        """Learning rate of step 0 .. steps - 1 (Loshchilov and Hutter, "SGDR", 2017, equation 5, one period)."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / (self.warmup + 1)
-        if self.schedule == "constant":
-            return self.learning_rate
-        share = (step - self.warmup) / (self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-
-class Examples(Protocol):
-    """Training frames by index: model inputs, each batch first with one frame, and the truth of any form or None."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> tuple[Arrays, Any]: ...
-
-
-@dataclass(frozen=True)
-class Point:
-    """The mean loss since the point before, and the validated metric; step 0 is the start."""
-
-    step: int
-    loss: float | None
-    metric: float | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +47,7 @@ class Trained:
 
     state: Mapping[str, Tensor]
     metric: float | None
-    history: tuple[Point, ...]
+    history: tuple[CurvePoint, ...]
     steps: int
     stopped: bool
     seconds: float
@@ -118,6 +66,8 @@ def train(
     checkpoint: Path | None = None,
     frozen: Collection[str] = (),
     title: str = "train",
+    metric: str | None = None,
+    trace: Path | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train ``network`` in place; it ends on the CPU, in eval mode, with the weights of ``Trained.state``.
@@ -125,7 +75,7 @@ def train(
     Args:
         network: positional tensors in the order of ``inputs`` to a tuple of tensors in that of ``outputs``.
         examples: frames; reading one twice gives the same arrays, or differs by NumPy's, Python's and
-            PyTorch's global random numbers only (augmentation).
+            PyTorch's global random numbers only.
         loss: see :mod:`edgekit.training.losses`.
         config: how to train.
         validate: the metric of a network in eval mode, called with the averaged weights, at step 0 too.
@@ -133,6 +83,9 @@ def train(
         checkpoint: file to continue from and to keep up to date.
         frozen: names of modules that stay in eval mode, such as batch norms whose statistics are final.
         title: shown as progress, and part of the checkpoint.
+        metric: name of what ``validate`` measures.
+        trace: folder for what people look at: ``<title>.json``, the curve as
+            :class:`~edgekit.core.reports.TrainingCurve`, and TensorBoard event files in ``<title>/``.
         progress: shows steps.
 
     Raises:
@@ -148,18 +101,23 @@ def train(
     run.load(kept.read())
     if run.history == []:
         run.validate(validate)
-    with (progress or Silent()).track(title, config.steps) as advance, undisturbed():
-        for _ in range(run.step):
-            advance()
+    shown = (progress or Silent()).track(title, config.steps, done=run.step, frames=config.frames)
+    file = None if trace is None else trace / title.replace(" ", "-")
+    with _events.opened(file, run.step) as events, shown as advance, undisturbed():
         while run.step < config.steps and not run.stopped:
             began = time.monotonic()
             run.one_step(examples, loss)
             if run.step % config.validate_every == 0 or run.step == config.steps:
                 run.validate(validate)
             run.seconds += time.monotonic() - began
+            events.add(run.step, run.numbers(metric or "metric"))
             if run.step % config.checkpoint_every == 0 or run.step == config.steps or run.stopped:
+                events.flush()  # before the checkpoint: a run that goes on from it does not write them again
                 kept.write(run.save)
             advance()
+    if file is not None:
+        curve = TrainingCurve(title, metric if validate else None, higher, tuple(run.history))
+        write_json(file.with_name(f"{file.name}.json"), dataclasses.asdict(curve))
     return run.finish(restored=validate is not None)
 
 
@@ -216,7 +174,8 @@ class _Run:
         self.metric: float | None = None
         self.since_best, self.step, self.seconds, self.stopped = 0, 0, 0.0, False
         self.losses: list[float] = []
-        self.history: list[Point] = []
+        self.last = math.nan
+        self.history: list[CurvePoint] = []
         self._to_training()
 
     # --- one step ----------------------------------------------------------------
@@ -230,14 +189,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate(self.step)
         self._to_training()
-        batch = self._batch(examples)
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=config.precision != "fp32"):
-            results = self.network(*(batch.inputs[name] for name in self.inputs))
-        value = loss({name: r.float() for name, r in zip(self.outputs, results, strict=True)}, batch)
-        self.losses.append(self._finite("loss", float(value.detach())))
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        values = [self._learn(batch, loss) for batch in batches(examples, config, self.step, self.inputs, self.device)]
+        self.last = math.fsum(values) / len(values)
+        self.losses.append(self.last)
         if config.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
@@ -245,6 +200,19 @@ class _Run:
         self.scaler.update()
         self.step += 1
         self._update_average()
+
+    def _learn(self, batch: Batch, loss: Loss) -> float:
+        """Add the gradients of a batch, which is one of the step's equal parts; gives its loss."""
+        import torch
+
+        config = self.config
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=config.precision != "fp32"):
+            results = self.network(*(batch.inputs[name] for name in self.inputs))
+        value = loss({name: r.float() for name, r in zip(self.outputs, results, strict=True)}, batch)
+        found = self._finite("loss", float(value.detach()))
+        self.scaler.scale(value / config.accumulate).backward()  # type: ignore[no-untyped-call]
+        return found
 
     def _to_training(self) -> None:
         try:
@@ -254,20 +222,6 @@ class _Run:
         for name, module in self.network.named_modules():
             if name in self.frozen:
                 module.eval()
-
-    def _batch(self, examples: Examples) -> Batch:
-        import torch
-
-        read = [examples[index] for index in order(self.config.seed, self.step, self.config.batch, len(examples))]
-        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        feeds: dict[str, Tensor] = {}
-        for name in self.inputs:
-            missing = next((feed for feed, _ in read if name not in feed), None)
-            if missing is not None:
-                raise DataError(f"a training frame has no input {name!r}; it has {', '.join(missing) or 'none'}")
-            tensor = torch.from_numpy(_joined(f"input {name!r}", [feed[name] for feed, _ in read]))
-            feeds[name] = tensor.to(self.device, memory_format=layout if tensor.dim() == 4 else torch.preserve_format)
-        return Batch(feeds, stacked([truth for _, truth in read], self.device))
 
     def _update_average(self) -> None:
         """Exponential moving average whose memory grows with the run: decay min(ema, (1 + t) / (10 + t))."""
@@ -289,14 +243,14 @@ class _Run:
         loss = math.fsum(self.losses) / len(self.losses) if self.losses else None
         self.losses.clear()
         if metric_of is None:
-            self.history.append(Point(self.step, loss, None))
+            self.history.append(CurvePoint(self.step, loss, None))
             return
         raw = _clone(self.network)
         restore(self.network, self.average)
         self.network.eval()
         metric = self._finite("validation metric", float(metric_of(self.network)))
         restore(self.network, raw)
-        self.history.append(Point(self.step, loss, metric))
+        self.history.append(CurvePoint(self.step, loss, metric))
         if self.metric is None or (metric > self.metric if self.higher else metric < self.metric):
             self.best, self.metric, self.since_best = {n: t.clone() for n, t in self.average.items()}, metric, 0
             return
@@ -310,6 +264,19 @@ class _Run:
                 "set training.clip_norm, or use precision fp32"
             )
         return value
+
+    def numbers(self, metric: str) -> dict[str, float]:
+        """What there is to see of the last step, by TensorBoard tag."""
+        found = {
+            "loss": self.last,
+            "learning_rate": self.config.rate(self.step - 1),
+            "seconds": self.seconds,
+            "frames_per_s": self.step * self.config.frames / max(self.seconds, 1e-9),
+        }
+        last = self.history[-1]
+        if last.step == self.step and last.metric is not None:
+            found[f"validation/{metric}"] = last.metric
+        return found
 
     # --- checkpoints -------------------------------------------------------------
 
@@ -342,7 +309,7 @@ class _Run:
                 tensor.copy_(stored[name])
         self.metric, self.since_best, self.stopped = saved["metric"], saved["since_best"], saved["stopped"]
         self.step, self.seconds, self.losses = saved["step"], saved["seconds"], list(saved["losses"])
-        self.history = [Point(*point) for point in saved["history"]]
+        self.history = [CurvePoint(*point) for point in saved["history"]]
 
     def finish(self, restored: bool) -> Trained:
         """The result; the network gets the weights of it."""
@@ -363,14 +330,3 @@ def _device(wanted: str) -> torch.device:
 
 def _clone(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in _checkpoint.tensors(network).items()}
-
-
-def _joined(what: str, arrays: Sequence[Array]) -> Array:
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        first, second = sorted(shapes)[:2]
-        raise DataError(
-            f"{what} is {list(first)} in one training frame and {list(second)} in another; "
-            "make them one size or set training.batch to 1"
-        )
-    return np.concatenate(arrays)

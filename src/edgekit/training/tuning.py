@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from edgekit.core.errors import SpecError
+from edgekit.core.reports import TRACE
 from edgekit.technique import Job
-from edgekit.training.loop import Trained, TrainingConfig, train
+from edgekit.training.loop import Trained, train
 from edgekit.training.losses import Loss
+from edgekit.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,6 +53,8 @@ def fit(
         checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
         frozen=frozen,
         title=title,
+        metric=None if bench is None else bench.metric.name,
+        trace=None if scratch is None else scratch / TRACE,
         progress=job.progress,
     )
 

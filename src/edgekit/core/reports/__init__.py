@@ -53,6 +53,10 @@ from edgekit.core.reports.timing import ControlProfile as ControlProfile
 from edgekit.core.reports.timing import Latency as Latency
 from edgekit.core.reports.timing import LayerTime as LayerTime
 from edgekit.core.reports.timing import ProfileReport as ProfileReport
+from edgekit.core.reports.training import TRACE as TRACE
+from edgekit.core.reports.training import CurvePoint as CurvePoint
+from edgekit.core.reports.training import TrainingCurve as TrainingCurve
+from edgekit.core.reports.training import TrainingReport as TrainingReport
 from edgekit.core.reports.values import SCHEMA_VERSION as SCHEMA_VERSION
 from edgekit.core.reports.values import Document as Document
 from edgekit.core.reports.values import Interval as Interval

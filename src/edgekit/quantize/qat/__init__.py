@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from edgekit.core.errors import DataError, ModelError
+from edgekit.core.reports import TRACE
 from edgekit.core.tensors import Arrays
 from edgekit.qdq.graph import Graph
 from edgekit.qdq.insert import grids
@@ -203,6 +204,8 @@ class _Work:
             checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
             frozen=frozen,
             title=title,
+            metric=None if bench is None else bench.metric.name,
+            trace=None if scratch is None else scratch / TRACE,
             progress=self.job.progress,
         )
 

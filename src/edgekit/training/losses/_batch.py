@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.core.predictions import Objects
+from edgekit.training.draws import Draw
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +22,13 @@ class Batch:
 
     ``inputs`` maps the model's input names to tensors, batch first; ``truth`` stacks the frames' truths
     in the dtype of the dataset (segmentation: uint8 ``(N, H, W)``), None for frames without labels.  Truths
-    that do not stack, such as objects, stand one after another as the examples give them.
+    that do not stack, such as objects, stand one after another as the examples give them.  ``draws`` says which
+    frames these are: ``draw.of(examples)`` reads the same frame, changed in the same way, as other model inputs.
     """
 
     inputs: Mapping[str, Tensor]
     truth: Tensor | tuple[Any, ...] | None
+    draws: tuple[Draw, ...] = ()
 
 
 def stacked(truths: Sequence[Any], device: torch.device) -> Tensor | tuple[Any, ...] | None:
