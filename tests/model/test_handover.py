@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -111,4 +112,17 @@ def test_loads_without_edgekit(tmp_path: Path) -> None:
 def test_other_modules_than_the_users() -> None:
     changed = cut(build())
     changed.network.extra = nn.ReLU()
-    assert handover.files(build(), changed, [FEED]).keys() == {"network.pt2"}
+    assert handover.files(build(), changed, [FEED]).keys() == {"network.pt2", "state_dict.pt"}
+
+
+def test_a_network_that_cannot_be_exported_leaves_its_weights_and_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(10, 2)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (self.layer(x) if x.sum() > 0 else x,)
+
+    assert "network.pt2" not in handover.files(Named(Asking()), Named(Asking()), [FEED])
+    assert "network.pt2 is not written: torch.export" in caplog.text

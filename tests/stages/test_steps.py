@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,24 @@ TOYS = Path(__file__).parents[1] / "support" / "toy_steps"
 NARROW = "- quantize: {method: narrow}"
 SHRINK = "- quantize: {method: shrink, size: [16, 24]}"
 PTQ = "- quantize: {method: ptq}"
+# PyTorch and the user's factory: the last network, as a file of its own and put into the user's own.
+OWN_CODE = """
+import sys
+import numpy as np, torch
+sys.modules["edgekit"] = None
+folder = sys.argv[1]
+sys.path[:0] = [".", folder]
+from load_pruned import load
+from model import build
+golden = np.load(folder + "/golden.npz")
+image, wanted = torch.from_numpy(golden["input.0.image"]), torch.from_numpy(golden["output.0.logits"])
+with torch.no_grad():
+    exported = torch.export.load(folder + "/network.pt2").module()(image)[0]
+    own = load(build())(image)
+for found in (exported, own):
+    assert found.shape == wanted.shape
+    assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max())), (found - wanted).abs().max()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +153,11 @@ def test_three_steps_and_what_each_leaves(tiny_project: Path) -> None:
         "fp32-narrow-shrink": "fp32",
         "int8-narrow-shrink": "int8",
     }
+    assert {"network.pt2", "state_dict.pt", "widths.json", "load_pruned.py"} <= {path.name for path in folder.iterdir()}
+    used = subprocess.run(
+        [sys.executable, "-c", OWN_CODE, str(folder)], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert used.returncode == 0, used.stderr
 
 
 @pytest.mark.usefixtures("installed")

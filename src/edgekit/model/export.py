@@ -129,7 +129,7 @@ def _convert(model: LoadedModel, module: nn.Module, opset: int) -> Any:
     arguments = tuple(torch.zeros(_sizes(s), dtype=getattr(torch, s.dtype)) for s in model.inputs)
     try:
         with usercode.quiet(), torch.no_grad():
-            program = torch.export.export(_twin(module), arguments, strict=False)
+            program = torch.export.export(twin(module), arguments, strict=False)
     except EdgekitError:
         raise
     except Exception as error:  # the user's forward runs inside, on tensors without values: anything may come out
@@ -159,7 +159,7 @@ def _convert(model: LoadedModel, module: nn.Module, opset: int) -> Any:
     return converted.model_proto
 
 
-def _twin(module: nn.Module) -> nn.Module:
+def twin(module: nn.Module) -> nn.Module:
     """The same weights in a copied object: tracing leaves fake tensors in what a forward caches (grids, masks)."""
     weights = [*module.parameters(), *module.buffers()]
     try:

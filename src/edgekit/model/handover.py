@@ -1,4 +1,4 @@
-"""A network whose layers were made narrower, for the code of the user: widths, weights, and who puts them in.
+"""A changed network for the code of the user: as a file of its own, and as weights with what puts them in.
 
 What is pruned keeps the user's code: the same modules, with other numbers in them.  So the network is told by the
 integers that changed (``out_channels``, ``num_features`` and the like) and by its tensors.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgekit.core.errors import ModelError
+from edgekit.model import usercode
+from edgekit.model.export import twin
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+NETWORK, STATE, WIDTHS, LOADER_FILE = "network.pt2", "state_dict.pt", "widths.json", "load_pruned.py"
+FILES = (NETWORK, STATE, WIDTHS, LOADER_FILE)
+_WRAPPER = "network."
+_log = logging.getLogger("edgekit")
 
 Widths = dict[str, dict[str, Any]]
 """Integers, or lists of such, by attribute, by name of a module."""
@@ -95,28 +105,35 @@ def files(own: nn.Module, network: nn.Module, inputs: Sequence[Tensor]) -> dict[
         network: the changed one, in the same wrapper, in eval mode.
         inputs: positional tensors, for ``network.pt2``.
 
-    ``network.pt2`` holds the network as :func:`torch.export.load` reads it.  Where the modules are still the user's,
-    there are also ``state_dict.pt``, ``widths.json`` and ``load_pruned.py``, in the names of the user's network.
+    ``network.pt2`` holds the network as :func:`torch.export.load` reads it; one that cannot be written is left out, and
+    the log says why.  ``state_dict.pt`` holds parameters and buffers in the names of the user's network.  Where the
+    modules are still the user's, ``widths.json`` and ``load_pruned.py`` put them in.
     """
     import torch
 
-    found = {"network.pt2": _exported(network, inputs)}
+    exported = _exported(network, inputs)
+    found = {} if exported is None else {NETWORK: exported}
+    tensors = {**dict(network.named_parameters(remove_duplicate=False)), **dict(network.named_buffers())}
+    file = io.BytesIO()
+    torch.save({name.removeprefix(_WRAPPER): one.detach().cpu().contiguous() for name, one in tensors.items()}, file)
+    found[STATE] = file.getvalue()
     if same_modules(own, network):
-        inner = "network."
-        tensors = {**dict(network.named_parameters(remove_duplicate=False)), **dict(network.named_buffers())}
-        file = io.BytesIO()
-        torch.save({name.removeprefix(inner): one.detach().cpu().contiguous() for name, one in tensors.items()}, file)
-        named = {name.removeprefix(inner): numbers for name, numbers in widths(own, network).items()}
-        found |= {"state_dict.pt": file.getvalue(), "widths.json": json.dumps(named, indent=2).encode() + b"\n"}
-        found["load_pruned.py"] = LOADER.encode()
+        named = {name.removeprefix(_WRAPPER): numbers for name, numbers in widths(own, network).items()}
+        found[WIDTHS] = json.dumps(named, indent=2).encode() + b"\n"
+        found[LOADER_FILE] = LOADER.encode()
     return found
 
 
-def _exported(network: nn.Module, inputs: Sequence[Tensor]) -> bytes:
+def _exported(network: nn.Module, inputs: Sequence[Tensor]) -> bytes | None:
     import torch
 
     file = io.BytesIO()
-    torch.export.save(torch.export.export(network, tuple(inputs), strict=False), file)
+    try:
+        with usercode.translated(f"{NETWORK} is not written: torch.export"), usercode.quiet(), torch.no_grad():
+            torch.export.save(torch.export.export(twin(network), tuple(inputs), strict=False), file)
+    except ModelError as error:
+        _log.warning("%s", error)
+        return None
     return file.getvalue()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from edgekit.core import plugins
@@ -15,6 +16,7 @@ from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.core.errors import InputError, ModelError
 from edgekit.core.golden import FP32, GOLDEN_FRAMES, Golden
 from edgekit.core.spec import CompressStep, InputSection, Spec
+from edgekit.core.tensors import Arrays
 from edgekit.core.variant import Edit
 from edgekit.core.workspace import RECORD, Stage
 from edgekit.data import Dataset
@@ -87,10 +89,15 @@ def respecified(spec: Spec, shapes: Mapping[str, Sequence[int]], preprocess: Map
 def write(folder: Path, point: Point, step: CompressStep, made: Changed, frames: Dataset) -> None:
     """Keep a changed model in ``folder``, with golden outputs of its own: those of its network, rebuilt.
 
+    That network is left for the user's own code too: :func:`edgekit.model.handover.files`.
+
     Raises:
         ModelError: the network that the technique rebuilds is not the model that it gave.
     """
-    from edgekit.model import opset
+    import torch
+
+    from edgekit.model import handover, opset
+    from edgekit.stages.job import Feeds
 
     write_bytes(folder / MODEL, opset.lowered(made.model))
     write_bytes(folder / WEIGHTS, made.change.weights)
@@ -101,7 +108,15 @@ def write(folder: Path, point: Point, step: CompressStep, made: Changed, frames:
     spec = respecified(point.spec, made.shapes, made.preprocess)
     change = replace(made.change, config=step.technique)
     edits = (*point.edits, Made(step.kind, step.technique.method, change))
-    _golden(spec, edits, folder / MODEL, frames).write(folder / GOLDEN)
+    feeds = tuple(Feeds(Preprocess(spec.preprocess), frames, GOLDEN_FRAMES))
+    if spec.model.onnx is not None:
+        Golden(feeds, {FP32: tuple(typed_outputs(folder / MODEL, Golden(feeds)))}).write(folder / GOLDEN)
+        return
+    rebuilt = network(spec, edits)
+    _golden(spec, edits, rebuilt, folder / MODEL, feeds).write(folder / GOLDEN)
+    inputs = [torch.from_numpy(np.array(feeds[0][name])) for name in spec.model.inputs]
+    for name, content in handover.files(network(spec, ()), rebuilt, inputs).items():
+        write_bytes(folder / name, content)
 
 
 def after(point: Point, step: CompressStep, edit: Edit, stage: Stage) -> Point:
@@ -119,17 +134,13 @@ def after(point: Point, step: CompressStep, edit: Edit, stage: Stage) -> Point:
     )
 
 
-def _golden(spec: Spec, edits: Sequence[Made], model: Path, frames: Dataset) -> Golden:
-    """Golden arrays of a changed network; of one that was an ONNX file, those of the file itself."""
+def _golden(spec: Spec, edits: Sequence[Made], rebuilt: nn.Module, model: Path, feeds: tuple[Arrays, ...]) -> Golden:
+    """Golden arrays of a changed network, which must be what ``model`` computes."""
     from edgekit.model import export, load
-    from edgekit.stages.job import Feeds
     from edgekit.verification.parity import relative_l2
 
-    feeds = tuple(Feeds(Preprocess(spec.preprocess), frames, GOLDEN_FRAMES))
     written = typed_outputs(model, Golden(feeds))
-    if spec.model.onnx is not None:
-        return Golden(feeds, {FP32: tuple(written)})
-    golden = export.golden(replace(load.load_model(spec.model), module=network(spec, edits)), feeds)
+    golden = export.golden(replace(load.load_model(spec.model), module=rebuilt), feeds)
     for frame, outputs in enumerate(written):
         for name, array in outputs.items():
             apart = relative_l2(array, golden.output(frame, name))

@@ -27,6 +27,7 @@ from edgekit.core.variant import Edit, Lineage, Variant, name_of
 from edgekit.core.workspace import Stage, Workspace, key_of
 from edgekit.data import Dataset
 from edgekit.engine import Backend
+from edgekit.model import handover
 from edgekit.preprocess import Preprocess
 from edgekit.runtime import sessions
 from edgekit.stages import changed, keys, labels
@@ -126,9 +127,13 @@ def _edit(step: CompressStep, stage: Stage) -> Edit:
 
 
 def _files(point: Point) -> dict[str, Path]:
-    """What the steps left beside their models, by name."""
-    steps = point.stages[1:]
-    return {path.name: path for stage in steps for path in stage.path.iterdir() if path.name not in OWN}
+    """What the steps left beside their models, by name; for the user's own code, the last network alone."""
+    files: dict[str, Path] = {}
+    for stage in point.stages[1:]:
+        if (stage.path / changed.CHANGE).exists():
+            files = {name: path for name, path in files.items() if name not in handover.FILES}
+        files |= {path.name: path for path in stage.path.iterdir() if path.name not in OWN}
+    return files
 
 
 def _links(step: CompressStep, stage: Stage) -> tuple[CompressStep, ...]:

@@ -107,10 +107,7 @@ def apply(job: Job, config: Config) -> Changed:
         "parameters": {"before": _count(before), "after": _count(network)},
         "rounds": rounds,
     }
-    own = network_of if job.own is None else job.own.network
-    return Changed(
-        export(network), Change(record, packed(tensors(network))), files=handover.files(own(), network, example)
-    )
+    return Changed(export(network), Change(record, packed(tensors(network))))
 
 
 def rebuild(network: nn.Module, change: Change) -> nn.Module:
