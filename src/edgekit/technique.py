@@ -156,6 +156,8 @@ class Job:
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
         distance: how far a student's outputs are from a teacher's in the eyes of the task, with a temperature; by the
             names of the outputs that the task reads.
+        class_scores: outputs that the task knows to hold logits of classes on axis 1.
+        examples_hash: what decides the training frames and their truth, where there are some.
         bench: measures typed models on the target.
         after: for a technique that chooses among chains of steps.
         scratch: folder that survives a killed run: checkpoints.
@@ -175,6 +177,8 @@ class Job:
     seen: Callable[[Mapping[str, Any]], Examples] | None = None
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
     distance: Callable[[Mapping[str, Any], Mapping[str, Any], float], Mapping[str, Any]] | None = None
+    class_scores: tuple[str, ...] = ()
+    examples_hash: str = ""
     bench: Bench | None = None
     after: After | None = None
     scratch: Path | None = None

@@ -88,14 +88,18 @@ def test_a_student_of_its_own_with_a_teacher_from_another_spec(tiny_project: Pat
         "student: {factory: 'model.py:build', args: {channels: 4}, inputs: {image: {shape: [1, 3, 16, 24]}}, "
         "outputs: [logits]}"
     )
-    step = LOGITS.replace("labels: 0.5", f"teacher: large, {student}")
+    soft = "flip: true, offline: {folder: soft}"
+    step = LOGITS.replace("labels: 0.5", f"teacher: large, {student}, {soft}")
     project = with_steps(tiny_project, step, PTQ)
     folder = compressed(project)
     assert change(project)["shapes"] == {"image": [1, 3, 16, 24]}
-    assert change(project)["record"]["teacher"] == "the teacher edgekit.yaml"
+    assert change(project)["record"]["teacher"] == "the teacher large/edgekit.yaml"
     golden = Golden.read(folder / "golden.npz")
     assert golden.feeds(0)["image"].shape == (1, 3, 16, 24)
     assert np.isfinite(golden.output(0, "logits")).all()
+    offline = change(project)["record"]["offline"]
+    assert offline["frames"] == len(list((project / "soft").rglob("*.soft"))) == 8
+    assert offline["share_of_float32"] < 0.1
 
 
 @pytest.mark.slow

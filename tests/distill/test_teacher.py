@@ -65,7 +65,7 @@ def test_it_sees_the_frames_its_own_way(large: Path, tmp_path: Path) -> None:
 
     made = logits.apply(replace(job_of(tmp_path), seen=frames), config(teacher=large))
     assert isinstance(made, Changed)
-    assert made.change.record["teacher"] == "the teacher edgekit.yaml"
+    assert made.change.record["teacher"] == "the teacher large/edgekit.yaml"
     assert seen[0]["image"]["resize"] == [32, 48]
 
 
@@ -105,7 +105,7 @@ def test_outputs_that_do_not_line_up(large: Path, tmp_path: Path) -> None:
 
 def test_an_output_that_it_does_not_have(large: Path, tmp_path: Path) -> None:
     found = refused(tiny.job(tmp_path), SpecError, teacher=large)
-    assert "the teacher edgekit.yaml has no output 'gate', which the student has" in found
+    assert "the teacher large/edgekit.yaml has no output 'gate', which the student has" in found
 
 
 def test_logits_that_are_no_output(tmp_path: Path) -> None:

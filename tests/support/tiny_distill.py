@@ -96,6 +96,8 @@ def job(folder: Path, examples: Any = FRAMES, export: Callable[..., bytes] = une
         seen=lambda sections: examples,
         loss=of_task(CONFIG),
         distance=losses.distance_of(CONFIG),
+        class_scores=losses.scores_of(CONFIG),
+        examples_hash="tiny",
         scratch=folder / "scratch",
     )
 

@@ -18,12 +18,20 @@ from edgekit.training import TrainingConfig
 _ROLES = ("weights", "exported", "onnx")
 
 
+def _listed(value: Any) -> Any:
+    return () if value is None else (value,) if isinstance(value, str | Path) else value
+
+
+Teachers = Annotated[tuple[SpecPath, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str] | None)]
+"""One spec, or several whose outputs are averaged."""
+
+
 class DistillConfig(TechniqueConfig):
     """Keys of every method."""
 
     changes: ClassVar[Changes] = "function"
-    teacher: SpecPath | None = Field(
-        None, description="edgekit.yaml of the teacher; default: the user's own network, as before every step"
+    teacher: Teachers = Field(
+        (), description="edgekit.yaml of the teacher; default: the user's own network, as before every step"
     )
     student: ModelConfig | None = Field(
         None, description="a network that takes the place of the one so far: a section like model"
@@ -41,9 +49,8 @@ class DistillConfig(TechniqueConfig):
     def reads(self) -> tuple[Path, ...]:
         """The teacher's spec, its model and the student's, and the Python files beside their factories."""
         found: list[Path] = []
-        if self.teacher is not None:
-            file = spec_file(self.teacher)
-            found += [file, *_files(read_spec(file).model, "teacher's model")]
+        for teacher in self.teacher:
+            found += read_of_teacher(teacher)
         if self.student is not None:
             found += _files(self.student, "student")
         return tuple(found)
@@ -70,6 +77,12 @@ class BesideOutputs(DistillConfig):
         None, description="outputs with class scores on axis 1; default: those that the task knows"
     )
 
+    @model_validator(mode="after")
+    def _one_teacher(self) -> Self:
+        if len(self.teacher) > 1:
+            raise ValueError("teacher: what is matched inside is that of one teacher; give one, or use method logits")
+        return self
+
 
 def _named_alike(value: Any) -> Any:
     return {name: name for name in value} if isinstance(value, list | tuple) else value
@@ -77,6 +90,16 @@ def _named_alike(value: Any) -> Any:
 
 Layers = Annotated[dict[str, str], BeforeValidator(_named_alike, json_schema_input_type=list[str] | dict[str, str])]
 """Layers of the student and of the teacher, patterns with ``*``; a list: the names are the same."""
+
+
+def read_of_teacher(spec: Path) -> list[Path]:
+    """The files that make a teacher: its spec, its model, and the Python files beside its factory.
+
+    Raises:
+        SpecError, ModelError: one of them is not there, or the spec has mistakes.
+    """
+    file = spec_file(spec)
+    return [file, *_files(read_spec(file).model, "teacher's model")]
 
 
 def _files(model: ModelConfig, whose: str) -> list[Path]:

@@ -14,7 +14,6 @@ from edgekit.training import Batch, Draw, Vary
 from edgekit.training.losses import stacked
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -63,10 +62,3 @@ def apart(batch: Batch) -> tuple[Batch, Mapping[str, Tensor]]:
         for name in truths[0].arrays
     }
     return replace(batch, truth=stacked([one.truth for one in truths], device)), arrays
-
-
-def tensors(feeds: Arrays, names: tuple[str, ...], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """One frame's model inputs as tensors."""
-    import torch
-
-    return {name: torch.from_numpy(np.array(feeds[name])).to(device) for name in names}

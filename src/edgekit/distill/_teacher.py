@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.specfile import read_spec, spec_file
+from edgekit.distill._config import read_of_teacher
 from edgekit.technique import Examples, Job
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ class Teacher:
         network: positional tensors in the order of ``inputs`` to a tuple of tensors in that of ``outputs``.
         inputs: names of the tensors in.
         outputs: names of the tensors out.
+        sections: of its inputs, as JSON.
         examples: the training frames as they go into it; None: as they go into the student.
+        files: that make it.
         name: in messages.
     """
 
     network: nn.Module
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    sections: Mapping[str, Any]
     examples: Examples | None
+    files: tuple[Path, ...]
     name: str
 
     def __call__(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -61,9 +66,11 @@ def teacher(job: Job, spec: Path | None, sections: Mapping[str, Any]) -> Teacher
         return _of_spec(job, spec_file(spec), sections)
     if job.own is None:
         raise SpecError("distill: the model is an ONNX file, so there is no network to learn from; give teacher")
-    same = dict(job.own.preprocess) == dict(sections)
-    network = job.own.network().eval()
-    return Teacher(network, job.inputs, job.outputs, None if same else job.own.examples, "the user's own network")
+    own = job.own
+    examples = None if dict(own.preprocess) == dict(sections) else own.examples
+    network = own.network().eval()
+    name = "the user's own network"
+    return Teacher(network, job.inputs, job.outputs, own.preprocess, examples, (own.model,), name)
 
 
 def _of_spec(job: Job, file: Path, sections: Mapping[str, Any]) -> Teacher:
@@ -80,7 +87,9 @@ def _of_spec(job: Job, file: Path, sections: Mapping[str, Any]) -> Teacher:
             raise SpecError(f"teacher {file}: there are no training frames; give data.training")
         examples = job.seen(own)
     network = (_runner(loaded) if loaded.module is None else loaded.module).eval()
-    return Teacher(network, tuple(spec.model.inputs), loaded.outputs, examples, f"the teacher {file.name}")
+    name = f"the teacher {file.parent.name}/{file.name}"
+    files = tuple(read_of_teacher(file))
+    return Teacher(network, tuple(spec.model.inputs), loaded.outputs, own, examples, files, name)
 
 
 def _runner(model: LoadedModel) -> nn.Module:

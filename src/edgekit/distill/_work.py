@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgekit.core.errors import SpecError
-from edgekit.core.suggest import allowed
 from edgekit.distill import _frames
 from edgekit.distill._config import DistillConfig
 from edgekit.distill._layers import Pair, Tap, beside, fitted, pairs, projection
+from edgekit.distill._panel import Panel, first, panel
 from edgekit.distill._student import Student, load, student
-from edgekit.distill._teacher import Teacher, teacher
-from edgekit.technique import Change, Changed, Job
+from edgekit.technique import Change, Changed, Examples, Job
 from edgekit.training import Batch, Loss, Trained, fit, packed, restore, seed_all, supervised, undisturbed, unpacked
 
 if TYPE_CHECKING:
@@ -21,6 +20,21 @@ if TYPE_CHECKING:
 
 Apart = Callable[[Mapping[str, "Tensor"], Mapping[str, "Tensor"]], "Tensor"]
 """``apart(student's outputs, teacher's outputs) -> scalar``."""
+
+
+class Source(Protocol):
+    """Where a teacher's outputs come from."""
+
+    @property
+    def name(self) -> str:
+        """In the record."""
+
+    @property
+    def examples(self) -> Examples | None:
+        """What belongs to each frame beside the student's inputs; None: nothing."""
+
+    def __call__(self, inputs: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Outputs, float32 by name, from the student's inputs and what is beside them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +61,11 @@ class Work:
     job: Job
     config: DistillConfig
     student: Student
-    teacher: Teacher
+    teacher: Source
 
     @classmethod
-    def of(cls, job: Job, config: DistillConfig) -> Work:
-        """Both networks, loaded.
+    def of(cls, job: Job, config: DistillConfig, scores: Collection[str] = (), flip: bool = False) -> Work:
+        """Both networks, loaded; ``scores`` and ``flip`` as :class:`Panel` has them.
 
         Raises:
             SpecError, ModelError: one of them is not there, does not fit, or the task has no loss for ``labels``.
@@ -61,29 +75,18 @@ class Work:
             raise SpecError("distill.labels: the task has no loss of its own; leave labels out, or add one (plugin)")
         if config.keep == "best" and learning.shapes:
             raise SpecError("distill.keep: best measures at the model's input size, not the student's; set keep: last")
-        wise = teacher(job, config.teacher, learning.sections)
-        missing = next((name for name in job.outputs if name not in wise.outputs), None)
-        if missing is not None:
-            hint = allowed(missing, wise.outputs)
-            raise SpecError(f"distill: {wise.name} has no output {missing!r}, which the student has; {hint}")
+        wise = panel(job, config.teacher, learning.sections, scores, flip)
         return cls(job, config, learning, wise)
-
-    def first(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The inputs of the student and of the teacher, of the first training frame."""
-        feeds, _ = self.student.examples[0]
-        given = _frames.tensors(feeds, self.job.inputs)
-        if self.teacher.examples is None:
-            return given, given
-        return given, _frames.tensors(self.teacher.examples[0][0], self.teacher.inputs)
 
     def check(self, apart: Apart) -> None:
         """Raise unless the outputs of both line up, before any training."""
         import torch
 
-        given, seen = self.first()
+        given = first(self.student.examples)
         with torch.no_grad():
             results = self.student.network.eval()(*(given[name] for name in self.job.inputs))
-            apart(dict(zip(self.job.outputs, results, strict=True)), self.teacher(seen))
+            seen = {} if self.teacher.examples is None else first(self.teacher.examples)
+            apart(dict(zip(self.job.outputs, results, strict=True)), self.teacher(given, seen))
 
     def inside(self, layers: Mapping[str, str], projects: bool = True) -> Inside:
         """The layers that are matched; what projects widths starts from the seed of the training.
@@ -93,9 +96,11 @@ class Work:
         """
         from torch import nn
 
-        found = pairs(layers, self.student.network, self.teacher.network)
+        assert isinstance(self.teacher, Panel)
+        wise = self.teacher.members[0].network
+        found = pairs(layers, self.student.network, wise)
         ours = Tap(self.student.network, [pair.student for pair in found])
-        theirs = Tap(self.teacher.network, [pair.teacher for pair in found])
+        theirs = Tap(wise, [pair.teacher for pair in found])
         self.check(lambda given, wanted: given[self.job.outputs[0]])
         with undisturbed():
             seed_all(self.config.training.seed, 0)
@@ -138,7 +143,7 @@ class Work:
 
         def loss(outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
             plain, beside = _frames.apart(batch)
-            value = apart(outputs, wise(beside or plain.inputs))
+            value = apart(outputs, wise(plain.inputs, beside))
             return value if task is None else value + weight * task(outputs, plain)
 
         return loss

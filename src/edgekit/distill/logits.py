@@ -5,20 +5,38 @@ Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.core.spec import SpecPath
 from edgekit.distill import _outputs
 from edgekit.distill._config import DistillConfig
-from edgekit.distill._work import Work, rebuild
+from edgekit.distill._panel import Panel
+from edgekit.distill._stored import stored
+from edgekit.distill._work import Apart, Work, rebuild
 from edgekit.technique import Changed, Job
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Config", "apply", "rebuild"]
+__all__ = ["Config", "Offline", "apply", "rebuild"]
+
+
+class Offline(BaseModel):
+    """The teacher is run once over the training frames, and the student learns from what was kept of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: SpecPath | None = Field(
+        None, description="where soft labels stay for other students; default: they go when the step is done"
+    )
+    stride: int = Field(2, ge=1, description="places along each side that become one, of dense class scores")
+    top: int | None = Field(None, ge=1, description="classes that are kept, the best ones; default: all")
 
 
 class Config(DistillConfig):
@@ -29,6 +47,8 @@ class Config(DistillConfig):
     logits: tuple[str, ...] | None = Field(
         None, description="outputs with class scores on axis 1; default: those that the task knows"
     )
+    flip: bool = Field(False, description="average each teacher over the frame and its mirror image; class scores only")
+    offline: Offline | None = Field(None, description="run the teacher once, and keep what it gave in few bytes")
 
 
 def apply(job: Job, config: Config) -> Changed:
@@ -37,6 +57,7 @@ def apply(job: Job, config: Config) -> Changed:
     Raises:
         SpecError: no training frames, or no network to train or to learn from.
         ModelError: outputs of the two do not line up, or training diverges.
+        DataError: the folder of soft labels holds those of another teacher, data set or preprocessing.
     """
     _outputs.check_names("logits", config.logits or (), job.outputs)
 
@@ -44,7 +65,23 @@ def apply(job: Job, config: Config) -> Changed:
         same = _outputs.lined_up(given, wanted)
         return _outputs.mean_distance(job, given, same, config.logits, config.temperature)
 
-    work = Work.of(job, config)
+    scores = job.class_scores if config.logits is None else config.logits
+    work = Work.of(job, config, scores, config.flip)
     work.check(apart)
-    trained = work.fit(apart, "distill logits")
-    return work.changed(trained, {})
+    if config.offline is None:
+        return work.changed(work.fit(apart, "distill logits"), {})
+    with tempfile.TemporaryDirectory() as folder:
+        return _from_labels(work, config.offline, apart, job.scratch or Path(folder))
+
+
+def _from_labels(work: Work, offline: Offline, apart: Apart, scratch: Path) -> Changed:
+    import torch
+
+    assert isinstance(work.teacher, Panel)
+    asked = work.config.training.device
+    device = torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+    folder = offline.folder or scratch / "soft-labels"
+    labels, found = stored(work.job, work.teacher, work.student.examples, folder, offline.stride, offline.top, device)
+    record: dict[str, Any] = {"offline": found}
+    work = dataclasses.replace(work, teacher=labels)
+    return work.changed(work.fit(apart, "distill logits"), record)

@@ -224,6 +224,8 @@ def job(
             seen=None if spec.data.training is None else functools.partial(_seen, spec),
             loss=_loss(spec),
             distance=losses.distance_of(spec.task),
+            class_scores=losses.scores_of(spec.task),
+            examples_hash="" if spec.data.training is None else labels.of(spec, "training").dataset.fingerprint(),
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             scratch=scratch,
             progress=progress,

@@ -5,6 +5,7 @@ A loss is a plugin of the kind ``training.losses``, one module for a kind of tas
 * ``loss(task) -> TaskLoss | None``: of the task's ``Config``; None where it has none.  It raises
   :class:`~edgekit.core.errors.SpecError` for a head that it cannot be computed on;
 * ``distance(task) -> Distance | None``, if it knows more of the outputs than that they are numbers;
+* ``class_scores(task) -> tuple[str, ...]``, if outputs hold logits of classes that exclude each other, on axis 1;
 * ``placed(task, truth, geometry) -> truth``, if a truth is in pixels of the frame: it brings it to the model's input.
 """
 
@@ -39,6 +40,7 @@ __all__ = [
     "of_task",
     "pick",
     "placing",
+    "scores_of",
     "stacked",
     "supervised",
     "teacher",
@@ -62,6 +64,12 @@ def of_task(task: TaskConfig) -> TaskLoss | None:
 def distance_of(task: TaskConfig) -> Distance | None:
     """How far a student's outputs are from a teacher's in the eyes of the task; None: nothing is known of them."""
     found: Distance | None = getattr(_module(task.kind), "distance", lambda task: None)(task)
+    return found
+
+
+def scores_of(task: TaskConfig) -> tuple[str, ...]:
+    """Outputs that hold logits of classes that exclude each other, on axis 1."""
+    found: tuple[str, ...] = getattr(_module(task.kind), "class_scores", lambda task: ())(task)
     return found
 
 

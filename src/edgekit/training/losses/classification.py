@@ -23,6 +23,11 @@ def loss(task: Config) -> TaskLoss:
     return partial(_cross_entropy, task)
 
 
+def class_scores(task: Config) -> tuple[str, ...]:
+    """The output, where it holds logits."""
+    return (task.output,) if task.activation == "softmax" else ()
+
+
 def distance(task: Config) -> Distance:
     """The divergence of the classes' distributions, softened where scores are logits."""
     return partial(_divergence, task)

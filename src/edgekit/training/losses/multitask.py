@@ -30,6 +30,11 @@ def loss(task: Config) -> TaskLoss | None:
     return partial(_sum, found) if found else None
 
 
+def class_scores(task: Config) -> tuple[str, ...]:
+    """Those of every task."""
+    return tuple(dict.fromkeys(name for part in task.tasks.values() for name in losses.scores_of(part)))
+
+
 def distance(task: Config) -> Distance | None:
     """What each task knows of its outputs."""
     found = [made for part in task.tasks.values() if (made := losses.distance_of(part)) is not None]

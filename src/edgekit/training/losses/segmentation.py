@@ -33,6 +33,11 @@ def loss(task: Config) -> TaskLoss | None:
     return None if task.threshold is not None else partial(_cross_entropy, task)
 
 
+def class_scores(task: Config) -> tuple[str, ...]:
+    """The output, without a threshold."""
+    return () if task.threshold is not None else (task.output,)
+
+
 def distance(task: Config) -> Distance | None:
     """The scores as distributions over the classes, pixel by pixel; None with a threshold, as for :func:`loss`."""
     return None if task.threshold is not None else partial(_teacher.divergences, (task.output,))

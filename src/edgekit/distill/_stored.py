@@ -1,0 +1,215 @@
+"""Soft labels: a teacher run once over the training frames, and what it gave kept in a folder.
+
+A folder belongs to one teacher, one way into it, one data set and one way of rounding: ``labels.json`` says which, and
+anything else is refused.  Every frame is a file of its own, whole or absent, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.core.artifacts import sha256_file, write_bytes, write_json
+from edgekit.core.errors import DataError
+from edgekit.core.tensors import Array, Arrays
+from edgekit.distill._codec import DEPTH, Coding, log_softmax
+from edgekit.distill._panel import Panel
+from edgekit.technique import Examples, Job
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+INDEX = "labels.json"
+_FORMAT = 1
+_CHECKED = 16
+"""Frames on which the error of rounding is measured, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A teacher's outputs, read from a folder.
+
+    Args:
+        name: of the teacher.
+        folder: of the files.
+        codings: how each output is kept.
+        count: frames.
+    """
+
+    name: str
+    folder: Path
+    codings: Mapping[str, Coding]
+    count: int
+
+    @property
+    def examples(self) -> Examples:
+        """The outputs of each frame, batch first."""
+        return self
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Arrays, Any]:
+        content = _file(self.folder, index).read_bytes()
+        found, start = {}, 0
+        for name, coding in self.codings.items():
+            size = int.from_bytes(content[start : start + 4], "little")
+            found[name] = coding.unpacked(content[start + 4 : start + 4 + size])[None]
+            start += 4 + size
+        return found, None
+
+    def __call__(self, inputs: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What was stored of these frames; see :class:`edgekit.distill._work.Source`."""
+        return beside
+
+    @property
+    def bytes(self) -> int:
+        """Of all frames."""
+        return sum(_file(self.folder, index).stat().st_size for index in range(self.count))
+
+
+def stored(
+    job: Job, panel: Panel, student: Examples, folder: Path, stride: int, top: int | None, device: torch.device
+) -> tuple[Stored, dict[str, Any]]:
+    """Run the teacher over all training frames, as far as that was not done, and read what it gave from then on.
+
+    Args:
+        job: of the step.
+        panel: the teacher.
+        student: the training frames as they go into the student.
+        folder: made, or continued.
+        stride: places that become one, of dense class scores.
+        top: classes that are kept; None: all.
+        device: where the teacher runs.
+
+    Returns:
+        The outputs, and for the record: frames, bytes, their share of raw float32 outputs, and the error of rounding.
+
+    Raises:
+        DataError: the folder holds labels of another data set, preprocessing, teacher or way of rounding.
+    """
+    made = dict(_given(panel, student, 0, device))
+    codings = {
+        name: Coding(array.shape[1:], name in panel.scores, stride, top if name in panel.scores else None)
+        for name, array in made.items()
+        if name in job.outputs
+    }
+    found = Stored(panel.name, folder, codings, len(student))
+    _claim(folder, _identity(job, panel, codings, len(student)))
+    with job.progress.track("soft labels", len(student)) as advance:
+        for index in range(len(student)):
+            if not _file(folder, index).is_file():
+                write_bytes(_file(folder, index), _packed(codings, _given(panel, student, index, device)))
+            advance()
+    return found, _described(found, panel, student, device)
+
+
+def _given(panel: Panel, student: Examples, index: int, device: torch.device) -> dict[str, Array]:
+    """What the teacher gives on one frame."""
+    import torch
+
+    def tensors(arrays: Arrays) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.array(x)).to(device) for name, x in arrays.items()}
+
+    beside = {} if panel.examples is None else tensors(panel.examples[index][0])
+    outputs = panel(tensors(student[index][0]), beside)
+    return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
+
+
+def _packed(codings: Mapping[str, Coding], outputs: Arrays) -> bytes:
+    parts = [coding.packed(outputs[name][0]) for name, coding in codings.items()]
+    return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"{index // 1000:04d}" / f"{index:07d}.soft"
+
+
+# --- whose they are ---------------------------------------------------------------
+
+
+def _identity(job: Job, panel: Panel, codings: Mapping[str, Coding], count: int) -> dict[str, Any]:
+    """What decides the labels, in the order in which a difference is named."""
+    return {
+        "format": _FORMAT,
+        "frames": job.examples_hash,
+        "count": count,
+        "teacher": [[sha256_file(file) for file in member.files] for member in panel.members],
+        "preprocess": [dict(member.sections) for member in panel.members],
+        "flip": panel.flip,
+        "outputs": {name: asdict(coding) for name, coding in codings.items()},
+    }
+
+
+_WORDS = {
+    "format": "of another version of edgekit",
+    "frames": "of another data set than data.training is",
+    "count": "of another number of frames",
+    "teacher": "of another teacher: its spec, code or weights are not the same",
+    "preprocess": "of a teacher that sees the frames in another way (preprocess)",
+    "flip": "made with another flip",
+    "outputs": "rounded in another way, or of other outputs",
+}
+
+
+def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Say whose labels the folder holds, or raise when it holds others."""
+    file = folder / INDEX
+    if not file.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise DataError(f"distill.offline.folder {folder}: holds files and no {INDEX}; name a folder of its own")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, dict(identity))
+        return
+    kept, asked = (json.loads(text) for text in (file.read_text(encoding="utf-8"), json.dumps(identity)))
+    wrong = next((key for key in asked if kept.get(key) != asked[key]), None)
+    if wrong is not None:
+        raise DataError(
+            f"distill.offline.folder {folder}: the soft labels are {_WORDS[wrong]}; name another folder, or delete it "
+            "to make them again"
+        )
+
+
+# --- how good they are ------------------------------------------------------------
+
+
+def _described(found: Stored, panel: Panel, student: Examples, device: torch.device) -> dict[str, Any]:
+    raw = found.count * sum(4 * int(np.prod(coding.shape)) for coding in found.codings.values())
+    checked = sorted({i * found.count // _CHECKED for i in range(_CHECKED)})
+    errors: dict[str, list[dict[str, float]]] = {name: [] for name in found.codings}
+    for index in checked:
+        wanted, given = _given(panel, student, index, device), found[index][0]
+        for name, coding in found.codings.items():
+            errors[name].append(dict(_error(coding, wanted[name][0], given[name][0])))
+    means = {name: {key: float(np.mean([e[key] for e in each])) for key in each[0]} for name, each in errors.items()}
+    bytes_ = found.bytes
+    return {"frames": found.count, "bytes": bytes_, "share_of_float32": bytes_ / raw, "error": means}
+
+
+def _error(coding: Coding, wanted: Array, given: Array) -> Iterator[tuple[str, float]]:
+    """Of class scores the divergence (nats a place) and the share of places of another class; else relative L2."""
+    if not coding.scores:
+        yield "relative_l2", float(np.linalg.norm(given - wanted) / max(float(np.linalg.norm(wanted)), 1e-30))
+        return
+    full = _enlarged(given, wanted.shape)
+    ours, theirs = (log_softmax(np.maximum(x.astype(np.float64), x.max(0) - 2 * DEPTH)) for x in (full, wanted))
+    yield "divergence", float((np.exp(theirs) * (theirs - ours)).sum(0).mean())
+    yield "other_class", float((ours.argmax(0) != theirs.argmax(0)).mean())
+
+
+def _enlarged(scores: Array, shape: tuple[int, ...]) -> Array:
+    """Dense scores at the resolution that the student's loss brings them to."""
+    import torch
+    from torch.nn import functional
+
+    if scores.shape == shape:
+        return scores
+    given = torch.from_numpy(scores)[None]
+    size = shape[1:]
+    return functional.interpolate(given, size=size, mode="bilinear", align_corners=False)[0].numpy()
