@@ -17,6 +17,7 @@ from edgekit.distill import logits
 from edgekit.distill._panel import Panel
 from edgekit.distill._teacher import Teacher
 from edgekit.technique import Job
+from edgekit.training import Vary
 from tests.support import tiny_distill as tiny
 
 
@@ -160,3 +161,20 @@ def test_images_whose_channels_are_last_are_mirrored_too() -> None:
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_labels_do_not_follow_what_moves_a_frame() -> None:
+    with pytest.raises(ValueError, match="flip and crop move what the soft labels are of"):
+        config(training=tiny.QUICK | {"augment": {"flip": 0.5}})
+
+
+def test_colours_change_under_the_same_labels(setting: Setting) -> None:
+    class Coloured(tiny.Unlabelled):
+        def varied(self, index: int, vary: Vary) -> tuple[dict[str, np.ndarray], None]:
+            return {"image": self[index][0]["image"] * np.float32(1.5)}, None
+
+    training = tiny.QUICK | {"augment": {"brightness": 0.5}}
+    plain = logits.apply(replace(setting.job, scratch=None), config())
+    found = logits.apply(replace(setting.job, examples=Coloured(), scratch=None), config(training=training))
+    assert found.change.record["offline"] == plain.change.record["offline"]
+    assert found.change.weights != plain.change.weights

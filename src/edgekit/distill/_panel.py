@@ -14,6 +14,7 @@ from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Arrays
 from edgekit.distill._teacher import Teacher, teacher
 from edgekit.technique import Examples, Job
+from edgekit.training import Draw, Vary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,14 @@ class Gathered:
         return len(next(iter(self.parts.values())))
 
     def __getitem__(self, index: int) -> tuple[Arrays, Any]:
-        return {f"{k}/{name}": x for k, part in self.parts.items() for name, x in part[index][0].items()}, None
+        return self._of(Draw(index))
+
+    def varied(self, index: int, vary: Vary) -> tuple[Arrays, Any]:
+        """All of them see the frame after the same change."""
+        return self._of(Draw(index, vary))
+
+    def _of(self, draw: Draw) -> tuple[Arrays, Any]:
+        return {f"{k}/{name}": x for k, part in self.parts.items() for name, x in draw.of(part)[0].items()}, None
 
 
 def panel(

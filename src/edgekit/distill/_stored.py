@@ -20,6 +20,7 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.distill._codec import DEPTH, Coding, log_softmax
 from edgekit.distill._panel import Panel
 from edgekit.technique import Examples, Job
+from edgekit.training import Vary
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +64,10 @@ class Stored:
             found[name] = coding.unpacked(content[start + 4 : start + 4 + size])[None]
             start += 4 + size
         return found, None
+
+    def varied(self, index: int, vary: Vary) -> tuple[Arrays, Any]:
+        """The same: a frame of other colours shows the same things."""
+        return self[index]
 
     def __call__(self, inputs: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """What was stored of these frames; see :class:`edgekit.distill._work.Source`."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from edgekit.core.spec import SpecPath
 from edgekit.distill import _outputs
@@ -49,6 +50,15 @@ class Config(DistillConfig):
     )
     flip: bool = Field(False, description="average each teacher over the frame and its mirror image; class scores only")
     offline: Offline | None = Field(None, description="run the teacher once, and keep what it gave in few bytes")
+
+    @model_validator(mode="after")
+    def _labels_stay(self) -> Self:
+        augment = self.training.augment
+        if self.offline is not None and augment is not None and augment.moves:
+            raise ValueError(
+                "training.augment: flip and crop move what the soft labels are of; leave both out, or leave out offline"
+            )
+        return self
 
 
 def apply(job: Job, config: Config) -> Changed:
