@@ -169,3 +169,11 @@ def test_a_mask_of_a_letterboxed_frame_gets_void_borders() -> None:
 def test_a_mask_of_a_stretched_frame_stays_as_it_is() -> None:
     mask = np.ones((20, 40), np.uint8)
     assert losses.placing(CONFIG)(mask, Geometry((20, 40), (16, 16), (0, 0, 16, 16))) is mask
+
+
+def test_the_divergence_is_that_of_modelopt() -> None:
+    """Whose class scores are on the last axis, and which divides by the number of frames when it is told to."""
+    distill = pytest.importorskip("modelopt.torch.distill", reason="ModelOpt is not installed")
+    given, wanted = scores(4, 7, seed=1), scores(4, 7, seed=2)
+    theirs = distill.LogitsDistillationLoss(temperature=3.0, reduction="batchmean")(given, wanted)
+    assert float(losses.divergence(given, wanted, 3.0)) == pytest.approx(float(theirs), rel=1e-5)
