@@ -159,6 +159,8 @@ class Job:
         class_scores: outputs that the task knows to hold logits of classes on axis 1.
         examples_hash: what decides the training frames and their truth, where there are some.
         bench: measures typed models on the target.
+        placed: an FP32 model with Q/DQ pairs as post-training quantization places them, ranges from a few frames: to be
+            timed, not to be used.
         after: for a technique that chooses among chains of steps.
         scratch: folder that survives a killed run: checkpoints.
         progress: shows steps.
@@ -180,6 +182,7 @@ class Job:
     class_scores: tuple[str, ...] = ()
     examples_hash: str = ""
     bench: Bench | None = None
+    placed: Callable[[bytes], bytes] | None = None
     after: After | None = None
     scratch: Path | None = None
     progress: Progress = field(default_factory=Silent)

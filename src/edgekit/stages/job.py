@@ -17,7 +17,7 @@ from edgekit import evaluation, profiling
 from edgekit.core import suggest
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.predictions import Geometry
-from edgekit.core.progress import Progress
+from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.spec import InputSection, Spec
 from edgekit.core.tensors import Arrays
@@ -87,6 +87,8 @@ class LabelledFeeds:
 
 
 CONTROL = "control"
+_FEW = 4
+"""Calibration frames of a model that is only timed."""
 _INPUTS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, InputSection])
 
 
@@ -210,7 +212,7 @@ def job(
     measured = config.measures if measures is None else measures
     given = given or Given(spec, source)
     with tempfile.TemporaryDirectory() as folder:
-        yield Job(
+        made = Job(
             source=source,
             frames=Feeds(preprocess, frames),
             profile=backend.quantization_profile(),
@@ -230,6 +232,17 @@ def job(
             scratch=scratch,
             progress=progress,
         )
+        yield replace(made, placed=functools.partial(_placed, made, Path(folder)))
+
+
+def _placed(job: Job, folder: Path, model: bytes) -> bytes:
+    """See :attr:`edgekit.technique.Job.placed`."""
+    from edgekit.quantize import ptq
+
+    source = folder / "placed.onnx"
+    source.write_bytes(model)
+    few = [feeds for feeds, _ in zip(job.frames, range(_FEW), strict=False)]
+    return ptq.apply(replace(job, source=source, frames=few, progress=Silent()), ptq.Config()).model
 
 
 def _own(given: Given) -> Own:
