@@ -51,6 +51,12 @@ def _training() -> Figures:
     return training.check("cuda")
 
 
+def _compress() -> Figures:
+    from gpu_parts import compress
+
+    return compress.check("cuda")
+
+
 def _onnxruntime() -> Figures:
     from edgekit.engine import ort
     from gpu_parts import engines
@@ -72,6 +78,7 @@ RUN: dict[str, Callable[[], Figures]] = {
     "buffers": _buffers,
     "kernel": _kernel,
     "training": _training,
+    "compress": _compress,
     "onnxruntime": _onnxruntime,
     "tensorrt": _tensorrt,
 }

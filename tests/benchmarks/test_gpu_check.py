@@ -14,7 +14,7 @@ from typing import Any
 import gpu_check
 import numpy as np
 import pytest
-from gpu_parts import buffers, engines, here, kernel, memory, parts, training
+from gpu_parts import buffers, compress, engines, here, kernel, memory, parts, training
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, MissingRequirement
 from edgekit.core.golden import Golden
@@ -122,6 +122,18 @@ def test_training_that_goes_elsewhere_is_found(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training, "_run", wrong)
     with pytest.raises(AssertionError, match="fp32: weights and loss are"):
         training.check("elsewhere", steps=20)
+
+
+def test_pruning_and_distillation_on_the_cpu() -> None:
+    figures = compress.check("cpu", steps=30)
+    assert figures["prune_after"] < compress.GAIN * figures["prune_before"]
+    assert figures["distill_after"] < compress.GAIN * figures["distill_before"]
+
+
+def test_training_that_repairs_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compress, "GAIN", 1e-6)
+    with pytest.raises(AssertionError, match="prune: training took the loss from"):
+        compress.check("cpu", steps=2)
 
 
 def test_engines_on_the_cpu() -> None:
