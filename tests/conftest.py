@@ -58,16 +58,34 @@ def _tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_project(_tiny_source: Path, tmp_path: Path) -> Path:
-    """A fresh copy of the tiny project's folder (see tests/support/projects.py), nothing built."""
+def bare_project(_tiny_source: Path, tmp_path: Path) -> Path:
+    """A fresh copy of the tiny project's folder (see tests/support/projects.py), as it is written: nothing was run."""
     return Path(shutil.copytree(_tiny_source, tmp_path / "project"))
 
 
 @pytest.fixture(scope="session")
-def _tiny_built(_tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _tiny_exported(_tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import edgekit
 
-    folder = Path(shutil.copytree(_tiny_source, tmp_path_factory.mktemp("built") / "project"))
+    folder = Path(shutil.copytree(_tiny_source, tmp_path_factory.mktemp("exported") / "project"))
+    made = edgekit.compress(folder / "edgekit.yaml").exported.path
+    for other in set((folder / ".edgekit").iterdir()) - {made, *(folder / ".edgekit").glob("export-*.json")}:
+        shutil.rmtree(other)
+    shutil.rmtree(folder / "artifacts")
+    return folder
+
+
+@pytest.fixture
+def tiny_project(_tiny_exported: Path, tmp_path: Path) -> Path:
+    """As ``bare_project``, with the model exported already: three quarters of the time that a build takes."""
+    return Path(shutil.copytree(_tiny_exported, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def _tiny_built(_tiny_exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import edgekit
+
+    folder = Path(shutil.copytree(_tiny_exported, tmp_path_factory.mktemp("built") / "project"))
     edgekit.build(folder / "edgekit.yaml", "cpu")
     return folder
 
