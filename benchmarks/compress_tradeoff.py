@@ -1,7 +1,7 @@
 """What pruning and distilling cost and gain: engines of one network against the user's own, in FP32 and in INT8.
 
-    CAMVID=/data/camvid python benchmarks/compress_tradeoff.py examples/camvid/edgekit.yaml examples/camvid/pruned.yaml \\
-        --json > benchmarks/results/compress_tradeoff.json
+    export CAMVID=/data/camvid
+    python benchmarks/compress_tradeoff.py examples/camvid/edgekit.yaml examples/camvid/pruned.yaml --controls --json
 
 The first spec is the network as it is, in INT8; each of the others a chain of steps of the same network.  Every choice
 (widths, weights, ranges) is made by the specs on training, validation and calibration frames; the frames of
@@ -171,10 +171,9 @@ def show(report: Mapping[str, Any]) -> None:
     print(f"{report['frames']} evaluation frames{'; trained short of the spec' if report['short'] else ''}")
     print(f"{'engine':44} {metric:>8} {'drop':>8} {'x fp32':>8} {'x int8':>8} {'MiB':>6}")
     for name, row in report["engines"].items():
-        ratios = [
-            f"{row['speedup'][other]['ratio']:.2f}" if other in row["speedup"] else "-" for other in (OWN, "int8")
-        ]
-        print(f"{name:44} {row[metric]:8.4f} {row['drop']:8.4f} {ratios[0]:>8} {ratios[1]:>8} {row['engine_mib']:6.2f}")
+        times = row["speedup"]
+        ratios = [f"{times[other]['ratio']:8.2f}" if other in times else f"{'-':>8}" for other in (OWN, "int8")]
+        print(f"{name:44} {row[metric]:8.4f} {row['drop']:8.4f} {' '.join(ratios)} {row['engine_mib']:6.2f}")
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ def build(factory: str, args: dict[str, Any], widths: str, seed: int) -> nn.Modu
     """The network of ``factory`` with the widths of a ``widths.json``, every layer initialised as PyTorch does it."""
     file, _, name = factory.partition(":")
     spec = importlib.util.spec_from_file_location("tradeoff_own_model", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network: nn.Module = getattr(module, name)(**args)
