@@ -73,3 +73,19 @@ def test_task_without_a_template_has_a_worked_example(task: str, tmp_path: Path)
 def test_every_task_has_a_template_or_an_example() -> None:
     own = {name for name in plugins.names("tasks") if plugins.load("tasks", name).__name__.startswith("edgekit.")}
     assert own == {*TEMPLATES, *EXAMPLES}
+
+
+@pytest.mark.parametrize("task", TEMPLATES)
+def test_the_steps_that_a_template_offers_can_be_taken(task: str, tmp_path: Path) -> None:
+    scaffold(tmp_path / "my-project", task)
+    file = tmp_path / "my-project" / "edgekit.yaml"
+    keys = ("training", "validation", "- prune", "- distill")
+    text = file.read_text()
+    for key in keys:
+        assert f"  # {key}: " in text
+        text = text.replace(f"  # {key}: ", f"  {key}: ")
+    file.write_text(text)
+    spec = read_spec(file)
+    assert [step.kind for step in spec.compress] == ["prune", "distill", "quantize"]
+    assert spec.data.training is not None
+    assert spec.data.validation is not None
