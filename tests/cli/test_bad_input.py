@@ -264,9 +264,9 @@ def test_full_output_folder(tiny_project: Path, disk: Callable[..., Path]) -> No
     assert list(folder.iterdir()) == []
 
 
-def test_project_on_a_full_disk(tiny_project: Path, disk: Callable[..., Path]) -> None:
+def test_project_on_a_full_disk(bare_project: Path, disk: Callable[..., Path]) -> None:
     folder = disk("size=104k")
-    project = Path(shutil.copytree(tiny_project, folder / "project"))
+    project = Path(shutil.copytree(bare_project, folder / "project"))
     message = refused(project, code=3)
     assert message.startswith(f"cannot write {project}/.edgekit/.export-")
     assert ": no space left on device; free space" in message

@@ -141,14 +141,14 @@ def _found_anew() -> Iterator[None]:
 
 @pytest.mark.parametrize("command", [("build", "--target", "cpu"), ("compress",)])
 def test_every_command_refuses_it_before_any_work(
-    command: tuple[str, ...], tiny_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: tuple[str, ...], bare_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path / "site", monkeypatch, "old", FUNCTIONS)
-    file = tiny_project / "edgekit.yaml"
+    file = bare_project / "edgekit.yaml"
     file.write_text(file.read_text().replace("cpu: {engine: ort, threads: 1}", "cpu: {engine: old}"))
-    message = shell.error_of(shell.edgekit(command[0], tiny_project, *command[1:]), 2)
+    message = shell.error_of(shell.edgekit(command[0], bare_project, *command[1:]), 2)
     assert "engine 'old': the module acme_engine has no class Backend(edgekit.engine.Backend)" in message
-    assert not (tiny_project / ".edgekit").exists()
+    assert not (bare_project / ".edgekit").exists()
 
 
 def test_an_unknown_backend_gets_the_nearest() -> None:

@@ -99,16 +99,16 @@ def test_a_bundle_without_evaluation_data_records_none(tiny_project: Path) -> No
     assert bundle.evaluation_data is None
 
 
-def test_evaluation_data_that_are_missing_stop_a_build_before_its_work(tiny_project: Path) -> None:
-    spec = tiny_project / "edgekit.yaml"
+def test_evaluation_data_that_are_missing_stop_a_build_before_its_work(bare_project: Path) -> None:
+    spec = bare_project / "edgekit.yaml"
     spec.write_text(
         spec.read_text().replace(
             "evaluation: {format: image_mask, images: data", "evaluation: {format: image_mask, images: gone"
         )
     )
     with pytest.raises(DataError, match="gone"):
-        edgekit.build(tiny_project, "cpu")
-    assert not (tiny_project / ".edgekit").exists()
+        edgekit.build(bare_project, "cpu")
+    assert not (bare_project / ".edgekit").exists()
 
 
 def with_kpis(bundle: Bundle, **kpis: Kpi) -> Bundle:

@@ -39,7 +39,7 @@ class Trained:
         state: parameters and buffers by name, on the CPU: the averaged weights with the best metric, or
             the last ones where nothing was validated.  :func:`restore` puts them into a network.
         metric: their metric.
-        history: one point a validation, the start first.
+        history: the start, every validation, and points of the loss between them.
         steps: steps that were done.
         stopped: whether ``patience`` ended the run before its last step.
         seconds: over all parts of a resumed run.
@@ -109,6 +109,8 @@ def train(
             run.one_step(examples, loss)
             if run.step % config.validate_every == 0 or run.step == config.steps:
                 run.validate(validate)
+            elif run.step % run.config.curve_every == 0:
+                run.point(None)
             run.seconds += time.monotonic() - began
             events.add(run.step, run.numbers(metric or "metric"))
             if run.step % config.checkpoint_every == 0 or run.step == config.steps or run.stopped:
@@ -240,22 +242,26 @@ class _Run:
 
     def validate(self, metric_of: Callable[[nn.Module], float] | None) -> None:
         """Add a point; with a metric, keep the average when it is the best so far, and see whether to stop."""
-        loss = math.fsum(self.losses) / len(self.losses) if self.losses else None
-        self.losses.clear()
         if metric_of is None:
-            self.history.append(CurvePoint(self.step, loss, None))
+            self.point(None)
             return
         raw = _clone(self.network)
         restore(self.network, self.average)
         self.network.eval()
         metric = self._finite("validation metric", float(metric_of(self.network)))
         restore(self.network, raw)
-        self.history.append(CurvePoint(self.step, loss, metric))
+        self.point(metric)
         if self.metric is None or (metric > self.metric if self.higher else metric < self.metric):
             self.best, self.metric, self.since_best = {n: t.clone() for n, t in self.average.items()}, metric, 0
             return
         self.since_best += 1
         self.stopped = self.config.patience is not None and self.since_best >= self.config.patience
+
+    def point(self, metric: float | None) -> None:
+        """Add a point to the curve: the mean loss since the one before, and the metric where it was measured."""
+        loss = math.fsum(self.losses) / len(self.losses) if self.losses else None
+        self.losses.clear()
+        self.history.append(CurvePoint(self.step, loss, metric))
 
     def _finite(self, what: str, value: float) -> float:
         if not math.isfinite(value):

@@ -43,6 +43,11 @@ class TrainingConfig(BaseModel):
         return self
 
     @property
+    def curve_every(self) -> int:
+        """Steps between two points of the loss: some fifty of a run."""
+        return math.ceil(self.steps / 50)
+
+    @property
     def frames(self) -> int:
         """Frames a step."""
         return self.batch * self.accumulate
