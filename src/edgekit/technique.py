@@ -157,7 +157,7 @@ class Job:
         distance: how far a student's outputs are from a teacher's in the eyes of the task, with a temperature; by the
             names of the outputs that the task reads.
         class_scores: outputs that the task knows to hold logits of classes on axis 1.
-        examples_hash: what decides the training frames and their truth, where there are some.
+        examples_hash: gives what decides the training frames and their truth; empty where there are none.
         bench: measures typed models on the target.
         placed: an FP32 model with Q/DQ pairs as post-training quantization places them, ranges from a few frames: to be
             timed, not to be used.
@@ -180,7 +180,7 @@ class Job:
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
     distance: Callable[[Mapping[str, Any], Mapping[str, Any], float], Mapping[str, Any]] | None = None
     class_scores: tuple[str, ...] = ()
-    examples_hash: str = ""
+    examples_hash: Callable[[], str] = str
     bench: Bench | None = None
     placed: Callable[[bytes], bytes] | None = None
     after: After | None = None

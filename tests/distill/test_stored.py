@@ -108,7 +108,7 @@ def test_labels_of_others_are_refused(setting: Setting, tmp_path: Path) -> None:
     folder, job = tmp_path / "soft", setting.job
     logits.apply(job, config(offline={"folder": folder, "stride": 2}))
     assert "of another data set than data.training is; name another folder" in refused(
-        replace(job, examples_hash="other"), folder
+        replace(job, examples_hash=lambda: "other"), folder
     )
     assert job.own is not None
     other = {"image": {"kind": "image", "resize": [16, 24], "scale": 0.5}}

@@ -97,7 +97,7 @@ def job(folder: Path, examples: Any = FRAMES, export: Callable[..., bytes] = une
         loss=of_task(CONFIG),
         distance=losses.distance_of(CONFIG),
         class_scores=losses.scores_of(CONFIG),
-        examples_hash="tiny",
+        examples_hash=lambda: "tiny",
         scratch=folder / "scratch",
     )
 

@@ -143,7 +143,7 @@ def _identity(job: Job, panel: Panel, codings: Mapping[str, Coding], count: int)
     """What decides the labels, in the order in which a difference is named."""
     return {
         "format": _FORMAT,
-        "frames": job.examples_hash,
+        "frames": job.examples_hash(),
         "count": count,
         "teacher": [[sha256_file(file) for file in member.files] for member in panel.members],
         "preprocess": [dict(member.sections) for member in panel.members],

@@ -36,7 +36,7 @@ class Offline(BaseModel):
     folder: SpecPath | None = Field(
         None, description="where soft labels stay for other students; default: they go when the step is done"
     )
-    stride: int = Field(2, ge=1, description="places along each side that become one, of dense class scores")
+    stride: int = Field(1, ge=1, description="places along each side that become one, of dense class scores")
     top: int | None = Field(None, ge=1, description="classes that are kept, the best ones; default: all")
 
 

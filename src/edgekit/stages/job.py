@@ -227,7 +227,7 @@ def job(
             loss=_loss(spec),
             distance=losses.distance_of(spec.task),
             class_scores=losses.scores_of(spec.task),
-            examples_hash="" if spec.data.training is None else labels.of(spec, "training").dataset.fingerprint(),
+            examples_hash=str if spec.data.training is None else labels.of(spec, "training").dataset.fingerprint,
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             scratch=scratch,
             progress=progress,
