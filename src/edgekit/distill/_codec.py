@@ -77,7 +77,7 @@ class Coding:
         logs = log_softmax(output.astype(np.float64))
         if self.places != self.shape[1:]:
             logs = np.log(np.maximum(_pooled(np.exp(logs), self.stride), np.exp(-2 * DEPTH)))
-        steps = np.rint(np.sqrt(np.clip(logs / -DEPTH, 0, 1)) * SCORE_STEPS).astype(np.uint8)
+        steps: NDArray[np.uint8] = np.rint(np.sqrt(np.clip(logs / -DEPTH, 0, 1)) * SCORE_STEPS).astype(np.uint8)
         if self.kept == self.shape[0]:
             return steps.tobytes()
         best = np.argsort(-logs, axis=0, kind="stable")[: self.kept]
