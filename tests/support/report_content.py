@@ -16,6 +16,7 @@ from edgekit.core.reports import (
     CompressReport,
     ControlChart,
     ControlProfile,
+    CurvePoint,
     Difference,
     EvaluateReport,
     GateReport,
@@ -36,6 +37,8 @@ from edgekit.core.reports import (
     Series,
     Settings,
     Slice,
+    TrainingCurve,
+    TrainingReport,
     VerifyReport,
     WorstFrame,
 )
@@ -221,10 +224,21 @@ PROVENANCE = {
 }
 
 
+def training() -> TrainingReport:
+    """A pruning that was fine-tuned, and a distillation behind it."""
+    steps = range(0, 1001, 100)
+    found = []
+    for step, method, start in (("prune", "channels", 0.55), ("distill", "logits", 0.64)):
+        points = tuple(CurvePoint(k, 2 * 0.997**k if k else None, start + 0.04 * (1 - 0.996**k)) for k in steps)
+        found.append(TrainingCurve(method, "miou", True, points, step, method))
+    return TrainingReport(tuple(found))
+
+
 def content(frames: int = 5000, **changes: Any) -> Content:
     """A run of ``frames`` queries and frames with every section."""
     pictures = tuple(Picture(f"0001TP_{k:06d}", jpeg(k)) for k in range(12))
     made = Content(
-        gate(), evaluation(frames), profile(frames), compress(), pictures, history(), PROVENANCE, METRICS, proof()
-    )
+        gate(), evaluation(frames), profile(frames), compress(), pictures, history(), PROVENANCE, METRICS, proof(),
+        training(),
+    )  # fmt: skip
     return replace(made, **changes)
