@@ -159,6 +159,7 @@ class Job:
         class_scores: outputs that the task knows to hold logits of classes on axis 1.
         examples_hash: gives what decides the training frames and their truth; empty where there are none.
         bench: measures typed models on the target.
+        machine: what decides the times of ``bench``, as a digest: runtime, device, options of the engine.
         placed: an FP32 model with Q/DQ pairs as post-training quantization places them, ranges from a few frames: to be
             timed, not to be used.
         after: for a technique that chooses among chains of steps.
@@ -182,6 +183,7 @@ class Job:
     class_scores: tuple[str, ...] = ()
     examples_hash: Callable[[], str] = str
     bench: Bench | None = None
+    machine: str = ""
     placed: Callable[[bytes], bytes] | None = None
     after: After | None = None
     scratch: Path | None = None

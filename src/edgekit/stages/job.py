@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from edgekit import evaluation, profiling
 from edgekit.core import suggest
+from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
 from edgekit.core.predictions import Geometry
 from edgekit.core.progress import Progress, Silent
@@ -26,7 +27,7 @@ from edgekit.engine import Backend, Engine, opened_in_turn
 from edgekit.evaluation.class_names import Agreed
 from edgekit.model import export, load
 from edgekit.preprocess import Preprocess
-from edgekit.stages import changed, labels
+from edgekit.stages import changed, keys, labels
 from edgekit.stages.asking import Asking
 from edgekit.stages.changed import Made
 from edgekit.stats import faster
@@ -229,6 +230,7 @@ def job(
             class_scores=losses.scores_of(spec.task),
             examples_hash=str if spec.data.training is None else labels.of(spec, "training").dataset.fingerprint,
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
+            machine=_machine(spec, backend) if measured else "",
             scratch=scratch,
             progress=progress,
         )
@@ -243,6 +245,12 @@ def _placed(job: Job, folder: Path, model: bytes) -> bytes:
     source.write_bytes(model)
     few = [feeds for feeds, _ in zip(job.frames, range(_FEW), strict=False)]
     return ptq.apply(replace(job, source=source, frames=few, progress=Silent()), ptq.Config()).model
+
+
+def _machine(spec: Spec, backend: Backend) -> str:
+    """What decides how long engines take: runtime, processor, and the options of the target."""
+    options = keys.portable(backend.config.model_dump(mode="json"), spec.base.resolve())
+    return sha256_of({"engine": backend.fingerprint(), "options": options, "cpu": profiling.machine().cpu})
 
 
 def _own(given: Given) -> Own:

@@ -145,7 +145,7 @@ def test_cutting_channels_that_carry_nothing_changes_nothing(name: str) -> None:
         scores = {group.name: [torch.arange(group.width).float()]}
         whole = Graph(masked, feeds)
         gone = set(range(group.width - width))
-        for item in whole._whole(group.members[0]):
+        for item in whole.coupled(group.members[0]):
             if item.dep.handler.__name__ == "prune_in_channels":
                 module, at = item.dep.target.module, item.idxs
                 with torch.no_grad():

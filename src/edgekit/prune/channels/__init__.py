@@ -6,6 +6,7 @@ widths end on the steps that the target computes fast.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,7 +17,7 @@ from typing_extensions import Self
 from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.variant import Changes
 from edgekit.model import handover
-from edgekit.prune.channels import choice, frames, graph, keeping, statistics
+from edgekit.prune.channels import choice, frames, graph, keeping, statistics, timed
 from edgekit.prune.channels.groups import Group
 from edgekit.prune.channels.ranking import Kind, importance
 from edgekit.prune.channels.staircase import step
@@ -24,7 +25,7 @@ from edgekit.technique import Change, Changed, Export, Job, TechniqueConfig
 from edgekit.training import TrainingConfig, fit, packed, pick, tensors, unpacked
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Config(TechniqueConfig):
@@ -32,7 +33,9 @@ class Config(TechniqueConfig):
 
     method: Literal["channels"]
     changes: ClassVar[Changes] = "function"
-    ratio: float = Field(gt=0, lt=1, description="share of the channels that go")
+    ratio: float | None = Field(None, gt=0, lt=1, description="share of the channels that go")
+    speedup: float | None = Field(None, gt=1, description="how many times as fast the FP32 engine has to become")
+    budget_ms: float | None = Field(None, gt=0, description="the most milliseconds that the FP32 engine may take")
     scope: Literal["layer", "global"] = Field(
         "layer", description="layer: the same share everywhere; global: the least important of the whole network"
     )
@@ -47,11 +50,30 @@ class Config(TechniqueConfig):
     loss: Literal["task", "teacher"] = Field("task", description="teacher needs no labels: the network as it was")
     logits: tuple[str, ...] = Field((), description="outputs that the teacher matches as distributions over axis 1")
     recalibrate: bool = Field(True, description="take the statistics of batch norms anew after pruning")
+    engines: int = Field(12, ge=8, description="engines that the latency table is made from, for speedup and budget_ms")
     frames: int = Field(64, ge=1, description="training frames, else calibration frames, for statistics and importance")
+
+    @property
+    def measures(self) -> bool:
+        return self.ratio is None
+
+    @property
+    def goal(self) -> timed.Goal | None:
+        """What is asked of the engine; None: a ratio is."""
+        return None if self.ratio is not None else timed.Goal(self.speedup, self.budget_ms)
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        given = [key for key in ("ratio", "speedup", "budget_ms") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of ratio, speedup, budget_ms; found {', '.join(given) or 'none'}")
+        if self.scope == "global" and self.ratio is None:
+            raise ValueError(f"scope: global goes with ratio; {given[0]} chooses the width of every group")
+        return self
 
     @model_validator(mode="after")
     def _within_the_cap(self) -> Self:
-        if self.scope == "layer" and self.ratio > self.max_ratio:
+        if self.scope == "layer" and self.ratio is not None and self.ratio > self.max_ratio:
             raise ValueError(
                 f"ratio {self.ratio} is above max_ratio {self.max_ratio}, the most that one group may lose; "
                 "raise max_ratio or lower ratio"
@@ -84,29 +106,36 @@ def apply(job: Job, config: Config) -> Changed:
     if not groups:
         raise SpecError(f"prune: keep: {', '.join(config.keep)} leaves no layer that can be pruned; keep fewer")
     stride = config.round_to or step(job.profile)
+    times: dict[str, Any] = {}
+    goals: choice.Widths | None = None
+    if config.goal is not None:
+        goals, times = _timed(job, config, export, network, groups, stride)
     rounds = []
     for number in range(1, config.iterations + 1):
-        ratio = config.ratio * number / config.iterations
-        widths = _narrow(job, config, network, groups, ratio, stride)
+        share = number / config.iterations
+        widths = _narrow(job, config, network, groups, stride, share, goals)
         if number == config.iterations:
             choice.require_change(groups, widths, f"ratio {config.ratio}", stride)
         rounds.append(
-            {"ratio": ratio, "batch_norms": _retaken(job, config, network)} | _fitted(job, config, network, number)
+            {"share": share, "batch_norms": _retaken(job, config, network)} | _fitted(job, config, network, number)
         )
     before = network_of()
     kept = dict(found.kept) | {name: f"keep: {pattern}" for name, pattern in wanted.items()}
+    by_group = times.pop("by_group", {})
     record = {
         "method": "channels",
         "config": config.model_dump(mode="json"),
         "widths": handover.widths(before, network),
         "round_to": stride,
         "groups": [
-            {"layers": list(group.layers), "before": group.width, "after": widths[group.name]} for group in groups
+            {"layers": list(group.layers), "before": group.width, "after": widths[group.name]}
+            | by_group.get(group.name, {})
+            for group in groups
         ],
         "kept": kept,
         "parameters": {"before": _count(before), "after": _count(network)},
         "rounds": rounds,
-    }
+    } | times
     return Changed(export(network), Change(record, packed(tensors(network))))
 
 
@@ -129,22 +158,48 @@ def _require(job: Job, config: Config) -> tuple[Callable[[], nn.Module], Export]
     return job.network, job.export
 
 
+def _timed(
+    job: Job, config: Config, export: Export, network: nn.Module, groups: Sequence[Group], stride: int
+) -> tuple[choice.Widths, dict[str, Any]]:
+    """Widths whose engine reaches the goal, and what was measured for it."""
+    assert config.goal is not None
+    bench = job.need_bench(f"prune: {config.goal}")
+    example = frames.first(job)
+    scores = _scores(job, config, copy.deepcopy(network), groups)
+    engines = timed.Engines(bench, export, network, example, groups, scores, job.source.read_bytes())
+    found = timed.choose(job, engines, config.goal, stride, config.max_ratio, config.engines)
+    return found.widths, dict(found.record)
+
+
+def _scores(job: Job, config: Config, network: nn.Module, groups: Sequence[Group]) -> dict[str, list[Tensor]]:
+    rank = importance(config.importance, network, frames.Batches(job, config.frames), job.outputs, job.loss)
+    return graph.Graph(network, frames.first(job)).scores(groups, rank)
+
+
 def _narrow(
-    job: Job, config: Config, network: nn.Module, groups: Sequence[Group], ratio: float, stride: int
+    job: Job,
+    config: Config,
+    network: nn.Module,
+    groups: Sequence[Group],
+    stride: int,
+    share: float,
+    goals: choice.Widths | None,
 ) -> choice.Widths:
-    """Prune ``network`` in place so that about ``ratio`` of the channels that it had at first are gone."""
+    """Prune ``network`` in place by ``share`` of what it has to lose: the ratio, or what it is wider than ``goals``."""
+    rank = importance(config.importance, network, frames.Batches(job, config.frames), job.outputs, job.loss)
     cutting = graph.Graph(network, frames.first(job))
     now = [cutting.now(group) for group in groups]
+    scores = cutting.scores(now, rank)
     options = {
         group.name: [width for width in group.options(stride, config.max_ratio) if width <= current.width]
         for group, current in zip(groups, now, strict=True)
     }
-    rank = importance(config.importance, network, frames.Batches(job, config.frames), job.outputs, job.loss)
-    scores = cutting.scores(now, rank)
-    if config.scope == "layer":
-        widths = choice.by_layer(groups, options, ratio)
+    if goals is not None:
+        widths = choice.towards(groups, options, goals, share)
+    elif config.ratio is not None and config.scope == "layer":
+        widths = choice.by_layer(groups, options, config.ratio * share)
     else:
-        widths = choice.over_all(groups, options, ratio, scores)
+        widths = choice.over_all(groups, options, (config.ratio or 0.0) * share, scores)
     cutting.cut(now, widths, scores)
     return widths
 

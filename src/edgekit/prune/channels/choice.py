@@ -43,6 +43,14 @@ def over_all(groups: Sequence[Group], options: Options, ratio: float, scores: Ma
     }
 
 
+def towards(groups: Sequence[Group], options: Options, goals: Widths, share: float) -> Widths:
+    """``share`` of the way from the first widths to ``goals``, which are options too."""
+    return {
+        group.name: _nearest(options[group.name], group.width + (goals[group.name] - group.width) * share)
+        for group in groups
+    }
+
+
 def removed(member: Member, scores: Tensor, width: int) -> list[int]:
     """The channels that go so that ``width`` of ``member`` stay: the least important, the same in each of its parts."""
     import torch

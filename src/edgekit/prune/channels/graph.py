@@ -77,7 +77,7 @@ class Graph:
             layers = self._outer(group, order)
             if not layers:
                 continue
-            names = tuple(self._name(layer) for layer in layers)
+            names = tuple(self.name(layer) for layer in layers)
             unit, reason = self._unit(group, layers)
             if any(id(layer) in tied for layer in self._touched(group)):
                 reason = "its weights are those of another layer too"
@@ -85,18 +85,18 @@ class Graph:
                 kept |= dict.fromkeys(names, reason)
             else:
                 root = group[0].dep.target.module
-                found.append((order[layers[0]], Group((Member(self._name(root), len(group[0].idxs), unit),), names)))
+                found.append((order[layers[0]], Group((Member(self.name(root), len(group[0].idxs), unit),), names)))
         return Found(tuple(group for _, group in sorted(found, key=lambda pair: pair[0])), kept)
 
     def now(self, group: Group) -> Group:
         """The group with the widths that its layers have now."""
-        members = (replace(member, width=len(self._whole(member)[0].idxs)) for member in group.members)
+        members = (replace(member, width=len(self.coupled(member)[0].idxs)) for member in group.members)
         return replace(group, members=tuple(members))
 
     def scores(self, groups: Sequence[Group], importance: Callable[[str, Any], Tensor]) -> dict[str, list[Tensor]]:
         """Importance of every channel, for each member of each group: of its name and its coupled channels."""
         return {
-            group.name: [importance(member.layer, self._whole(member)) for member in group.members] for group in groups
+            group.name: [importance(member.layer, self.coupled(member)) for member in group.members] for group in groups
         }
 
     def cut(self, groups: Sequence[Group], widths: Mapping[str, int], scores: Mapping[str, Sequence[Tensor]]) -> None:
@@ -107,14 +107,14 @@ class Graph:
                 group.members, group.widths(widths[group.name]), scores[group.name], strict=True
             ):
                 if gone := choice.removed(member, each, width):
-                    self._whole(member).prune(gone)
+                    self.coupled(member).prune(gone)
         for name, one in self.network.named_parameters():
             one.grad = None
             one.requires_grad_(flags[name])
 
     # --- what the graph holds ----------------------------------------------------
 
-    def _whole(self, member: Member) -> Any:
+    def coupled(self, member: Member) -> Any:
         """The group of all output channels of a member."""
         module = self.network.get_submodule(INNER + member.layer)
         pruner = self.dg.get_pruner_of_module(module)
@@ -122,7 +122,8 @@ class Graph:
             module, pruner.prune_out_channels, list(range(pruner.get_out_channels(module)))
         )
 
-    def _name(self, module: nn.Module) -> str:
+    def name(self, module: nn.Module) -> str:
+        """Of a module, as people write it."""
         name: str = self.dg._module2name[module]
         return name.removeprefix(INNER)
 
@@ -158,7 +159,7 @@ class Graph:
             outer = self.dg.is_out_channel_pruning_fn(item.dep.handler)
             whole = pruner.get_out_channels(module) if outer else pruner.get_in_channels(module)
             if len(item.idxs) != whole:
-                return 1, f"{self._name(module)} reads only a part of its channels in groups"
+                return 1, f"{self.name(module)} reads only a part of its channels in groups"
             unit = math.lcm(unit, parts)
         return self._attention(group, layers, unit, width)
 
