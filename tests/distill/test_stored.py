@@ -19,6 +19,7 @@ from edgekit.distill._teacher import Teacher
 from edgekit.technique import Job
 from edgekit.training import Vary
 from tests.support import tiny_distill as tiny
+from tests.support.tiny_segmentation import Frames
 
 
 class Dense(nn.Module):
@@ -115,6 +116,9 @@ def test_labels_of_others_are_refused(setting: Setting, tmp_path: Path) -> None:
     elsewhere = replace(job, own=replace(job.own, preprocess=other))
     assert "sees the frames in another way (preprocess)" in refused(elsewhere, folder)
     assert "rounded in another way" in refused(job, folder, stride=1)
+    assert "of another number of frames" in refused(replace(job, examples=tiny.Unlabelled(Frames(0, 5))), folder)
+    with pytest.raises(DataError, match="made with another flip"):
+        logits.apply(job, config(offline={"folder": folder, "stride": 2}, flip=True))
     assert "rounded in another way" in refused(job, folder, top=2)
     job.own.model.write_bytes(b"another teacher")
     assert "of another teacher: its spec, code or weights" in refused(job, folder)

@@ -56,6 +56,34 @@ def test_it_is_hashed_with_its_code_and_weights(large: Path) -> None:
     assert names == ["edgekit.yaml", "weights.pth", "model.py"]
 
 
+def test_a_students_files_are_hashed_too(large: Path) -> None:
+    model = {"factory": "model.py:build", "weights": "weights.pth", "inputs": {"image": {"shape": [1, 3, 16, 24]}}}
+    keys = {"student": model | {"outputs": ["logits"]}, "training": tiny.QUICK}
+    found = logits.Config.model_validate(keys, context={"base": large})
+    assert found.student is not None
+    assert found.student.base == large
+    assert [path.name for path in found.reads()] == ["weights.pth", "model.py"]
+
+
+def test_a_student_without_weights_starts_from_the_seed(large: Path, tmp_path: Path) -> None:
+    model = {"factory": "model.py:build", "inputs": {"image": {"shape": [1, 3, *SIZE]}}, "outputs": ["logits"]}
+    made = []
+    for seed in (1, 1, 2):
+        training = tiny.QUICK | {"steps": 1, "learning_rate": 1e-9, "seed": seed}
+        keys = {"student": model, "teacher": large, "training": training}
+        step = logits.Config.model_validate(keys, context={"base": large})
+        made.append(logits.apply(replace(job_of(tmp_path), scratch=None), step).change.weights)
+        torch.rand(3)
+    assert made[0] == made[1] != made[2]
+
+
+def test_a_student_of_other_outputs(large: Path, tmp_path: Path) -> None:
+    model = {"factory": "model.py:build", "inputs": {"image": {"shape": [1, 3, *SIZE]}}, "outputs": ["scores"]}
+    step = logits.Config.model_validate({"student": model, "training": tiny.QUICK}, context={"base": large})
+    with pytest.raises(SpecError, match=r"student\.outputs: found scores; expected those of the model, logits"):
+        logits.apply(job_of(tmp_path), step)
+
+
 def test_it_sees_the_frames_its_own_way(large: Path, tmp_path: Path) -> None:
     seen: list[Any] = []
 

@@ -16,11 +16,13 @@ from edgekit.core.reports import CompressReport
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
-from edgekit.stages.job import LabelledFeeds
+from edgekit.stages.job import LabelledFeeds, _seen
 from edgekit.training import Augmentation, losses
 from tests.support import shell
 
 VALIDATION = "  validation: {format: image_mask, images: data/images, masks: data/masks, limit: 4}\n  evaluation:"
+
+TRAINING = "  training: {format: image_mask, images: data/images, masks: data/masks}\n  evaluation:"
 
 
 def change(project: Path, step: str, validation: bool = True) -> Path:
@@ -74,6 +76,18 @@ def test_training_frames_without_truth_are_for_the_teacher(tiny_project: Path) -
     feeds, truth = LabelledFeeds(Preprocess(spec.preprocess), frames, losses.placing(spec.task))[0]
     assert set(feeds) == {"image"}
     assert truth is None
+
+
+def test_a_mask_of_a_letterboxed_training_frame_covers_the_models_input(tiny_project: Path) -> None:
+    file = change(tiny_project, "{method: ptq}", validation=False) / "edgekit.yaml"
+    text = file.read_text().replace("[1, 3, 32, 48]", "[1, 3, 48, 48]")
+    text = text.replace("resize: [32, 48],", "resize: [48, 48], mode: letterbox,")
+    file.write_text(text.replace("  evaluation:", TRAINING))
+    feeds, truth = _seen(edgekit.read_spec(file), edgekit.read_spec(file).preprocess)[0]
+    assert feeds["image"].shape == (1, 3, 48, 48)
+    assert truth.shape == (48, 48)
+    assert (truth[:8] == -1).all()
+    assert (truth[8] == 255).all()
 
 
 def test_further_profiles_come_from_the_same_calibration(tiny_project: Path) -> None:
