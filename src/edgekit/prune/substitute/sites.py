@@ -9,6 +9,7 @@ calls is in a module list of its own beside them.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -211,13 +212,19 @@ def _first(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
 
 
 def _kind_of_call(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Kind | None:
+    kind = _functions().get(func)
+    if kind == "upsample":
+        mode = kwargs.get("mode", args[3] if len(args) > 3 else "nearest")
+        return kind if mode in _SMOOTH else None
+    return kind
+
+
+@functools.cache
+def _functions() -> Mapping[Any, Kind]:
     from torch.nn import functional
 
-    kinds: dict[Any, Kind] = {functional.silu: "silu", functional.gelu: "gelu", functional.mish: "mish"}
-    if func is functional.interpolate:
-        mode = kwargs.get("mode", args[3] if len(args) > 3 else "nearest")
-        return "upsample" if mode in _SMOOTH else None
-    return kinds.get(func)
+    found: dict[Any, Kind] = {functional.silu: "silu", functional.gelu: "gelu", functional.mish: "mish"}
+    return found | {functional.interpolate: "upsample"}
 
 
 def _kind_of_module(module: nn.Module, given: Tensor, result: Tensor) -> Kind | None:
