@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +13,14 @@ from pydantic import TypeAdapter
 
 import edgekit
 from edgekit.core.errors import DataError, SpecError
+from edgekit.core.predictions import Objects
 from edgekit.core.reports import CompressReport
+from edgekit.core.spec import InputSection
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds, _seen
+from edgekit.tasks import detection
 from edgekit.training import Augmentation, losses
 from tests.support import shell
 
@@ -216,6 +220,25 @@ class TestAugmented:
         with pytest.raises(DataError, match="the truth 'lanes' is object"):
             self.examples(tiny_project, truth).varied(0, mirror)
         assert set(self.examples(tiny_project, truth, ("mask",)).varied(0, mirror)[1]) == {"mask"}
+
+    def test_boxes_lie_on_their_objects_in_the_models_input(self) -> None:
+        """Mirrored, cut, letterboxed: the white box of the picture is where the loss looks for it."""
+        sections: Any = {"image": {"resize": [64, 64], "mode": "letterbox-topleft", "scale": 1 / 255}}
+        task = detection.Config.model_validate(
+            {"kind": "detection", "family": "yolox", "output": "y", "classes": ["box"]}
+        )
+        image = np.zeros((48, 80, 3), np.uint8)
+        image[10:30, 20:52] = 255
+        box = np.array([[20, 10, 52, 30]], np.float32)
+        truth = Objects(box, np.zeros(1, np.int64), np.zeros(1, bool), np.array([640], np.float32))
+        preprocess = Preprocess(TypeAdapter(dict[str, InputSection]).validate_python(sections))
+        examples = LabelledFeeds(preprocess, Frames([Sample("f", {"image": image}, truth)]), losses.placing(task))
+        augment = Augmentation(flip=0.5, crop=0.6)
+        for seed in range(10):
+            feeds, placed = examples.varied(0, augment.drawn(seed, 0, 0))
+            rows, columns = np.nonzero(feeds["image"][0, 0] > 0.5)
+            found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert np.abs(placed.objects.boxes[0] - found).max() <= 1.5, seed
 
 
 class Frames(Dataset):

@@ -66,6 +66,17 @@ def test_a_mask_moves_with_the_picture(box: Any, seed: int) -> None:
     assert (moved.truth.shape, moved.truth.dtype) == ((HEIGHT, WIDTH), np.uint8)
 
 
+@given(seeds)
+def test_an_edge_is_at_the_same_place_in_both(seed: int) -> None:
+    """A mask takes the nearest pixel where the image mixes two: the border is where both weigh the same."""
+    edge = frame((35, 0, WIDTH, HEIGHT)).images["image"]
+    mask = (edge[:, :, 0] > 0).astype(np.uint8)
+    moved = Augmentation(flip=0.5, crop=0.5).drawn(seed, 0, 0)(Sample("f", {"image": edge}, mask))
+    image = moved.images["image"][:, :, 0].astype(int)
+    tie = abs(image - 127.5) < 4
+    assert ((image > 127) == (moved.truth == 1))[~tie].all()
+
+
 @given(seeds, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=4))
 def test_a_mirror_twice_changes_nothing(seed: int, corners: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(seed)
