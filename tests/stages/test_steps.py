@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edgekit.bundle import open_bundle
@@ -266,3 +268,43 @@ def _new(project: Path, before: set[str]) -> dict[str, int]:
         stage = name.rpartition("-")[0]
         counted[stage] = counted.get(stage, 0) + 1
     return counted
+
+
+def test_a_chain_that_the_ladder_chose(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The climb itself is tests/test_ladder.py's: here it is what becomes of its choice."""
+    import edgekit
+    from edgekit import ladder
+    from edgekit.quantize import ptq
+    from edgekit.technique import Job, Link, Quantized
+
+    taken: list[list[tuple[int, ...]]] = []
+
+    def climb(job: Job, config: ladder.Config) -> Quantized:
+        assert job.after is not None
+        links = (Link("prune", {"ratio": 0.5, "round_to": 2}), Link("distill", {}))
+        behind = job.after(links)
+        taken.append(
+            [tuple(one.shape) for one in onnx.load(behind.source).graph.initializer if one.name == "body.weight"]
+        )
+        assert behind.need_bench("auto").control_accuracy() == job.need_bench("auto").control_accuracy()
+        return replace(ptq.apply(behind, config.ptq), links=links)
+
+    monkeypatch.setattr(ladder, "apply", climb)
+    distilled = "{method: logits, training: {steps: 4, batch: 2, warmup: 0}}"
+    step = f"- auto: {{max_drop: 0.5, speedup: 2.0, prune: {{method: channels}}, distill: {distilled}}}"
+    spec = with_steps(tiny_project, step) / "edgekit.yaml"
+    frames = "{format: image_mask, images: data/images, masks: data/masks}"
+    spec.write_text(spec.read_text().replace("data:\n", f"data:\n  validation: {frames}\n  training: {frames}\n"))
+    project = tiny_project
+
+    made = edgekit.compress(project)
+    assert taken == [[(4, 4, 3, 3)]]
+    assert made.final == "int8-prune-distill"
+    assert {"int8-prune-distill", "fp32-prune-distill", "fp32"} == set(made.variants)
+    assert [edit.step for edit in made.variants[made.final].lineage.edits] == ["prune", "distill", "auto"]
+    assert (made.path / "load_pruned.py").is_file()
+    again = edgekit.compress(project)
+    assert (again.reused, len(taken)) == (True, 1)
+    assert [stage.name for stage in again.stages] == ["export", "auto", "prune", "distill"]
+    bundle = edgekit.build(project, "cpu")
+    assert bundle.contents.candidate.precision == "int8"
