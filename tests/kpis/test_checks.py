@@ -90,7 +90,7 @@ def test_the_kpis_of_every_example_are_allowed(spec: Path, tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("kpi", "message"),
     [
-        ("mio: {min: 0.5}", "kpis.mio: no metric 'mio'; did you mean 'miou'? (one of 31)"),
+        ("mio: {min: 0.5}", "kpis.mio: no metric 'mio'; did you mean 'miou'? (one of 32)"),
         ("iou/red: {max: 0.5}", "kpis.iou/red: max contradicts the metric (higher is better); use min"),
     ],
 )

@@ -13,6 +13,7 @@ _COUNTS = {
     "reformat_layers": "reformats",
     "dla_subgraphs": "on a DLA",
     "dla_fallbacks": "left to the GPU",
+    "sparse_layers": "on 2:4 sparse kernels",
 }
 _NAMED = 3
 
@@ -84,7 +85,7 @@ def show_layers(proof: EngineProof) -> None:
 
 
 def _title(achieved: Achieved) -> str:
-    counts = [f"{int(achieved.numbers[name])} {what}" for name, what in _COUNTS.items() if achieved.numbers[name]]
+    counts = [f"{int(achieved.numbers[name])} {what}" for name, what in _COUNTS.items() if achieved.numbers.get(name)]
     if achieved.unknown:
         counts.append(f"{achieved.unknown} not told")
     return f"{achieved.precision} layers: {achieved.verdict}; {', '.join(counts) or 'all as asked'}"

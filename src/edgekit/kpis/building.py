@@ -10,6 +10,7 @@ BUILD_METRICS = (
     Metric("reformat_layers", False),
     Metric("dla_subgraphs", False),
     Metric("dla_fallbacks", False),
+    Metric("sparse_layers", True),
 )
 _BUILD = (
     "edgekit build edgekit.yaml --target NAME, where the engine runs or with --host user@board, of a target whose "

@@ -156,3 +156,21 @@ def test_documents_that_say_too_little(document: Any, message: str) -> None:
 def test_recorded_as_a_table(source: Graph, tmp_path: Path) -> None:
     rows = inspect(source, layer("Conv_a", "CaskConvolution", "", "Conv_a")).rows()
     assert rows == [("Conv_a", "CaskConvolution", "int8", "?")]
+
+
+@pytest.mark.parametrize(
+    ("tactic", "sparse"),
+    [
+        (
+            "sm80_xmma_fprop_sparse_conv_interleaved_i8i8_i8i32_f32_nchw_vect_c_32kcrs_vect_c_32_nchw_vect_c_32_sptensor",
+            1,
+        ),
+        ("sm80_xmma_fprop_avdt_sparse_int8int8_f32_nhwckrsc_nhwc", 1),
+        ("sm80_xmma_fprop_avdt_dense_int8int8_f32_nhwckrsc_nhwc", 0),
+        ("sm80_xmma_fprop_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc", 0),
+    ],
+)
+def test_layers_on_sparse_kernels_are_counted(tactic: str, sparse: int) -> None:
+    described = layer("conv", "CaskConvolution", INT8, weights="Int8") | {"TacticName": tactic}
+    found = inspect(None, described, layer("other", "CaskConvolution", INT8, weights="Int8"))
+    assert found.numbers["sparse_layers"] == sparse

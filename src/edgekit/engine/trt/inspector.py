@@ -28,6 +28,8 @@ _FLOATS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 _ONNX = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _REFORMAT = re.compile(r"reformat", re.I)
 _ROUNDING = re.compile(r"^(quantize|dequantize|scale)", re.I)
+# Kernels that take 2:4 sparse weights: sm80_xmma_fprop_sparse_conv_..., ..._sptensor..., ..._avdt_sparse_int8int8_...
+_SPARSE = re.compile(r"_sparse_|sptensor|_spgemm|_spconv", re.I)
 _DLA = re.compile(r"\bdla\b", re.I)
 
 
@@ -74,6 +76,7 @@ def inspect(
             "reformat_layers": float(reformats),
             "dla_subgraphs": float(subgraphs),
             "dla_fallbacks": float(len(fallbacks)),
+            "sparse_layers": float(sum(bool(_SPARSE.search(str(layer.get("TacticName", "")))) for layer in layers)),
         },
     )
 
