@@ -127,6 +127,8 @@ def _trained(
     from torch.nn.utils import parametrize
 
     class Held(nn.Module):
+        kept: Tensor
+
         def __init__(self, kept: Tensor) -> None:
             super().__init__()
             self.register_buffer("kept", kept, persistent=False)
