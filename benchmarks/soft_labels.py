@@ -40,6 +40,7 @@ from benchmarks.peers.models import MODELS
 MODEL = MODELS["plain"]
 CLASSES = tuple(f"class {i}" for i in range(11))
 TASK = segmentation.Config(output="logits", classes=CLASSES, ignore_index=11)
+WAYS = ("live", "stride 1", "stride 2", "labels")
 NAMES: dict[str, Any] = {"inputs": ("image",), "outputs": ("logits",)}
 
 
@@ -124,7 +125,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         setting = Setting(args.camvid, Path(folder))
         job = setting.job()
         change = setting.pruned(job, args.ratio)
-        found: dict[str, list[float]] = {"live": [], "stride 1": [], "stride 2": [], "labels": []}
+        found: dict[str, list[float]] = {name: [] for name in args.ways}
         stored: dict[str, Any] = {}
         for seed in range(args.seeds):
             training = steps(args, seed)
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="live has to be one of them")
     parser.add_argument("--frames", type=int, default=None, help="of the split val; default: all")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ from edgekit.core.spec import InputSection
 from edgekit.data import Dataset, Sample
 from edgekit.data.images import Config as Images
 from edgekit.preprocess import Preprocess
-from edgekit.stages.job import LabelledFeeds, _seen
+from edgekit.stages.job import LabelledFeeds, seen
 from edgekit.tasks import detection
 from edgekit.training import Augmentation, losses
 from tests.support import shell
@@ -87,7 +87,7 @@ def test_a_mask_of_a_letterboxed_training_frame_covers_the_models_input(tiny_pro
     text = file.read_text().replace("[1, 3, 32, 48]", "[1, 3, 48, 48]")
     text = text.replace("resize: [32, 48],", "resize: [48, 48], mode: letterbox,")
     file.write_text(text.replace("  evaluation:", TRAINING))
-    feeds, truth = _seen(edgekit.read_spec(file), edgekit.read_spec(file).preprocess)[0]
+    feeds, truth = seen(edgekit.read_spec(file), edgekit.read_spec(file).preprocess)[0]
     assert feeds["image"].shape == (1, 3, 48, 48)
     assert truth.shape == (48, 48)
     assert (truth[:8] == -1).all()

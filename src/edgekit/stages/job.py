@@ -224,7 +224,7 @@ def job(
             export=None if spec.model.onnx else functools.partial(_exported, spec),
             preprocess=_sections(spec),
             examples=_examples(spec),
-            seen=None if spec.data.training is None else functools.partial(_seen, spec),
+            seen=None if spec.data.training is None else functools.partial(seen, spec),
             loss=_loss(spec),
             distance=losses.distance_of(spec.task),
             class_scores=losses.scores_of(spec.task),
@@ -260,10 +260,11 @@ def _own(given: Given) -> Own:
 
 
 def _examples(spec: Spec) -> LabelledFeeds | None:
-    return None if spec.data.training is None else _seen(spec, spec.preprocess)
+    return None if spec.data.training is None else seen(spec, spec.preprocess)
 
 
-def _seen(spec: Spec, sections: Mapping[str, Any]) -> LabelledFeeds:
+def seen(spec: Spec, sections: Mapping[str, Any]) -> LabelledFeeds:
+    """The training frames, which have to be there, as they go into a network with these sections of its inputs."""
     found = labels.of(spec, "training")
     parts = tuple(found.task.truths.values()) if isinstance(found.task, MultiTask) else None
     preprocess = Preprocess(_INPUTS.validate_python(dict(sections)))
