@@ -177,6 +177,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--each", type=int, default=5, help="most kills of one chain")
+    parser.add_argument("--least", type=float, default=0.0, help="smallest share; 0.85 looks at the last steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the JSON file to write, besides printing it")
     options = parser.parse_args()
@@ -190,12 +191,15 @@ def main() -> int:
         while (left := options.points - sum(len(one.kills) for one in outcomes)) > 0:
             folder = Path(scratch) / "broken"
             shutil.copytree(source, folder)
-            outcomes.append(killed(folder, [rng.random() for _ in range(min(left, options.each))], cpu_s, expected))
+            outcomes.append(
+                killed(folder, [rng.uniform(options.least, 1) for _ in range(min(left, options.each))], cpu_s, expected)
+            )
             shutil.rmtree(folder)
             print(f"{left} to go: {outcomes[-1]}", file=sys.stderr, flush=True)
     holds = all(one.holds for one in outcomes)
     document = {
         "seed": options.seed,
+        "least": options.least,
         "undisturbed_cpu_s": round(cpu_s, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "compared": len(expected),

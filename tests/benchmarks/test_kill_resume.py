@@ -17,7 +17,7 @@ def test_a_chain_that_is_killed_three_times_ends_as_if_it_was_not(tmp_path: Path
     kill_resume.write_chain(source)
     whole, broken = (Path(shutil.copytree(source, tmp_path / name)) for name in ("whole", "broken"))
     expected, cpu_s = kill_resume.undisturbed(whole)
-    assert sum(name.startswith("state_dict.pt: ") for name in expected) == 4
+    assert sum(name.startswith("state_dict.pt: ") for name in expected) == 11
     # Exporting, and twice in what is left then: what was finished shortens the rest.
     found = kill_resume.killed(broken, (0.15, 0.45, 0.3), cpu_s, expected)
     assert len(found.kills) == 3
