@@ -57,6 +57,23 @@ def test_each_group_has_its_milliseconds_and_cost(made: Changed) -> None:
         assert (one["cost"] > 0) is (one["after"] < one["before"])
 
 
+class Cliff(CountedBench):
+    """Engines below two thirds of the time take a tenth longer than their layers say."""
+
+    def milliseconds(self, model: bytes) -> float:
+        counted = super().milliseconds(model)
+        return counted * (1.1 if counted < 11.5 * 2 / 3 else 1.0)
+
+
+def test_a_choice_that_missed_is_made_again(job: Job) -> None:
+    bench = Cliff()
+    found = channels.apply(replace(job, scratch=None, bench=bench), config(speedup=1.6))
+    record = found.change.record
+    assert bench.milliseconds(job.source.read_bytes()) / bench.milliseconds(found.model) >= 1.6
+    assert record["attempts"][0]["measured_ms"] > record["attempts"][0]["unpruned_ms"] / 1.6
+    assert 2 <= len(record["attempts"]) <= 5
+
+
 def test_a_budget(job: Job) -> None:
     found = channels.apply(replace(job, scratch=None), config(budget_ms=6.0))
     assert 5.0 < ms(job, found.model) <= 6.0

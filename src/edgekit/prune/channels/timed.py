@@ -159,9 +159,10 @@ def _corrected(
         wanted = goal.ms(row.reference_ms)
         if row.ms <= wanted:
             reached[sum(costs[g.name].at(widths[g.name]) for g in groups)] = (widths, row, fitted)
-        if known is not None or _SLACK * wanted <= row.ms <= wanted:
-            break  # what was measured once is not aimed at again
-        held.add(row)
+            if known is not None or row.ms >= _SLACK * wanted:
+                break
+        if known is None:
+            held.add(row)
         missed = table.fit(work, held.rows).share(work.row(widths)) / row.share
         aim = missed * (_CLOSER if row.ms > wanted else 1.0)
     if not reached:
