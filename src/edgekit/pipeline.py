@@ -103,6 +103,7 @@ def sensitivity(
     out: Path | None = None,
     progress: Progress = SILENT,
     fresh: bool = False,
+    prune: bool = False,
 ) -> SensitivityReport:
     """Quantize each layer alone and rank the layers by what that costs; writes ``sensitivity.json`` and ``.png``.
 
@@ -113,6 +114,7 @@ def sensitivity(
         out: folder for the results; default ``artifacts`` beside the spec.
         progress: shows steps.
         fresh: trust no earlier result.
+        prune: also narrow each group of channels alone: what that costs, and what it saves on the target.
     """
     from edgekit.stages import compress, export
 
@@ -123,6 +125,9 @@ def sensitivity(
     frames = export.calibration_data(spec)
     exported = export.export_model(spec, workspace, frames, progress)
     found, picture = compress.analyse_layers(spec, target, backend, exported, frames, by_metric, progress)
+    if prune:
+        groups = compress.analyse_groups(spec, target, backend, exported, frames, workspace.root, progress)
+        found = replace(found, groups=groups)
     document = folder / "sensitivity.json"
     with locked(document):  # the picture is that of the numbers
         write_json(document, found.to_dict())

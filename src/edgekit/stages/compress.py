@@ -10,7 +10,7 @@ from typing import Any
 from edgekit.bundle import TRAINING
 from edgekit.core.artifacts import atomic_directory, write_json
 from edgekit.core.progress import Progress
-from edgekit.core.reports import SensitivityReport
+from edgekit.core.reports import GroupCost, SensitivityReport
 from edgekit.core.spec import Spec
 from edgekit.core.variant import Variant
 from edgekit.core.workspace import Stage
@@ -70,6 +70,19 @@ def analyse_layers(
         metric = job.bench.metric.name if job.bench else None
         report = SensitivityReport(target, job.profile, metric, layers)
     return report, sensitivity.picture(layers, f"{spec.name}: layers by output noise in INT8")
+
+
+def analyse_groups(
+    spec: Spec, target: str, backend: Backend, exported: Stage, frames: Dataset, root: Path, progress: Progress
+) -> tuple[GroupCost, ...]:
+    """What pruning each group of channels alone costs and saves; the latency table is kept in ``root``."""
+    from edgekit.prune import channels
+    from edgekit.prune.channels import sensitivity
+
+    config = channels.Config(method="channels", speedup=2.0)
+    source = exported.path / "fp32.onnx"
+    with jobs.job(spec, target, backend, source, frames, config, root / "scratch-sensitivity", progress) as job:
+        return sensitivity.analyse(job)
 
 
 def _ptq_of(config: Any) -> Any:

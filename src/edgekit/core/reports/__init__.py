@@ -13,6 +13,7 @@ from edgekit.core.reports.accuracy import WorstFrame as WorstFrame
 from edgekit.core.reports.achieved import Achieved as Achieved
 from edgekit.core.reports.achieved import LayerPrecision as LayerPrecision
 from edgekit.core.reports.compression import CompressReport as CompressReport
+from edgekit.core.reports.compression import GroupCost as GroupCost
 from edgekit.core.reports.compression import LayerNoise as LayerNoise
 from edgekit.core.reports.compression import Rung as Rung
 from edgekit.core.reports.compression import SensitivityReport as SensitivityReport

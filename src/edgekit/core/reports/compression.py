@@ -27,13 +27,33 @@ class LayerNoise:
 
 
 @dataclass(frozen=True)
+class GroupCost:
+    """What narrowing one group of coupled layers alone costs, and saves on the target.
+
+    ``cost`` is the increase of the loss (of the task, or the distance of the outputs), ``saved_ms`` what the latency
+    table predicts.
+    """
+
+    layers: tuple[str, ...]
+    channels: int
+    narrowed: int
+    cost: float
+    saved_ms: float
+
+
+@dataclass(frozen=True)
 class SensitivityReport(Document):
-    """Layers by what quantizing each alone costs, the worst first."""
+    """Layers by what quantizing each alone costs, the worst first.
+
+    ``groups`` is what pruning each group of channels alone costs, the one that saves most for its cost first; empty
+    where that was not asked for.
+    """
 
     target: str
     profile: str
     metric: str | None
     layers: tuple[LayerNoise, ...]
+    groups: tuple[GroupCost, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

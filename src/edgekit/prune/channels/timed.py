@@ -111,7 +111,7 @@ def choose(job: Job, engines: Engines, goal: Goal, step: int, max_ratio: float, 
         return Chosen(**json.loads(kept.read_text(encoding="utf-8")))
     groups = engines.groups
     options = {group.name: search.coarse(group, step, max_ratio) for group in groups}
-    held = table.Table(_place(job, groups, step))
+    held = table.Table(place(job, groups, step))
     work = layers.Work(
         layers.layers(Graph(copy.deepcopy(engines.network), engines.inputs), groups, engines.inputs), groups, step
     )
@@ -237,7 +237,7 @@ def _record(
     }
 
 
-def _place(job: Job, groups: Sequence[Group], step: int) -> Path | None:
+def place(job: Job, groups: Sequence[Group], step: int) -> Path | None:
     """The file of the table: beside the project's stages, one for each network, target and staircase."""
     if job.scratch is None or not job.machine:
         return None
