@@ -74,6 +74,14 @@ def test_a_choice_that_missed_is_made_again(job: Job) -> None:
     assert 2 <= len(record["attempts"]) <= 5
 
 
+def test_a_group_of_one_step_stays(job: Job) -> None:
+    found = channels.apply(replace(job, scratch=None, bench=CountedBench(block=16)), config(speedup=1.2, round_to=16))
+    after = {one["layers"][0]: one["after"] for one in found.change.record["groups"]}
+    assert (after["stem.0"], after["refine.0"]) == (16, 16)
+    assert {after["down.0"], after["wide"]} <= {16, 24}
+    assert min(after.values()) == 16
+
+
 def test_a_budget(job: Job) -> None:
     found = channels.apply(replace(job, scratch=None), config(budget_ms=6.0))
     assert 5.0 < ms(job, found.model) <= 6.0

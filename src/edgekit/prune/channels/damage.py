@@ -55,7 +55,8 @@ def costs(
         for group in groups:
             narrower = options[group.name][1:]
             measured = {}
-            for width in dict.fromkeys(narrower[round((len(narrower) - 1) * depth)] for depth in _DEPTHS):
+            depths = _DEPTHS if narrower else ()  # a group of one step stays as it is
+            for width in dict.fromkeys(narrower[round((len(narrower) - 1) * depth)] for depth in depths):
                 tried = copy.deepcopy(network)
                 Graph(tried, inputs).cut([group], {group.name: width}, scores)
                 retake(tried, batches)

@@ -31,6 +31,8 @@ class Cost:
 
     def at(self, width: int) -> float:
         """The cost; it never falls with fewer channels."""
+        if width == self.width:
+            return 0.0
         widths = sorted({**self.measured, self.width: 0.0})
         costs = [max((self.measured.get(w, 0.0) for w in widths if w >= at), default=0.0) for at in widths]
         costs = [max(cost, 0.0) for cost in costs]
