@@ -26,7 +26,9 @@ import torch
 from edgekit.core.artifacts import sha256_file
 from edgekit.data.camvid import CamVid
 from edgekit.distill import logits
+from edgekit.inputs.image import Config as Image
 from edgekit.model.load import load_model
+from edgekit.preprocess import Preprocess
 from edgekit.prune import channels
 from edgekit.stages.job import Feeds, LabelledFeeds
 from edgekit.tasks import segmentation
@@ -41,6 +43,7 @@ MODEL = MODELS["plain"]
 CLASSES = tuple(f"class {i}" for i in range(11))
 TASK = segmentation.Config(output="logits", classes=CLASSES, ignore_index=11)
 WAYS = ("live", "stride 1", "stride 2", "labels")
+SETTINGS = ("size", "ratio", "steps", "batch", "rate", "seeds", "train", "frames")
 NAMES: dict[str, Any] = {"inputs": ("image",), "outputs": ("logits",)}
 
 
@@ -50,13 +53,19 @@ class Setting:
 
     camvid: Path
     folder: Path
+    size: tuple[int, int]
+    limit: int | None
+
+    def preprocess(self) -> Preprocess:
+        """Of teacher and student."""
+        return Preprocess({MODEL.input: Image.model_validate(MODEL.transform | {"resize": self.size})})
 
     def job(self) -> Job:
         """Of the user's network; nothing is exported, for only weights are compared."""
-        preprocess = MODEL.preprocess()
-        frames = CamVid(self.camvid, "train", None)
+        preprocess = self.preprocess()
+        frames = CamVid(self.camvid, "train", self.limit)
         examples = LabelledFeeds(preprocess, frames, losses.placing(TASK))
-        sections = {MODEL.input: MODEL.transform}
+        sections = {MODEL.input: {**MODEL.transform, "resize": list(self.size)}}
         source = self.folder / "teacher.txt"
         source.write_text(MODEL.digest())
 
@@ -92,11 +101,11 @@ def student(job: Job, change: Change) -> Any:
     return channels.rebuild(job.network(), change)
 
 
-def miou(network: Any, camvid: Path, frames: int | None) -> float:
+def miou(network: Any, setting: Setting, frames: int | None) -> float:
     """Of a network in PyTorch."""
-    task, preprocess = TASK.create(), MODEL.preprocess()
+    task, preprocess = TASK.create(), setting.preprocess()
     accumulator = task.accumulator()
-    for sample in CamVid(camvid, "val", frames):
+    for sample in CamVid(setting.camvid, "val", frames):
         prepared = preprocess({"image": sample.images["image"]})
         with torch.no_grad():
             found = network.eval()(torch.from_numpy(prepared.feeds["image"]))[0]
@@ -122,7 +131,7 @@ def by_labels(job: Job, change: Change, config: TrainingConfig) -> Any:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(args.camvid, Path(folder))
+        setting = Setting(args.camvid, Path(folder), tuple(args.size), args.train)
         job = setting.job()
         change = setting.pruned(job, args.ratio)
         found: dict[str, list[float]] = {name: [] for name in args.ways}
@@ -139,17 +148,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                     config = logits.Config.model_validate({"training": training, "offline": offline})
                     network, record = learned(job, change, config)
                     stored |= {name: record} if record else {}
-                values.append(miou(network, args.camvid, args.frames))
+                values.append(miou(network, setting, args.frames))
                 args.told(f"seed {seed} {name}: {values[-1]:.4f} in {time.monotonic() - began:.0f} s")
-        before = miou(student(job, change), args.camvid, args.frames)
-        teacher = miou(job.own.network(), args.camvid, args.frames) if job.own is not None else None
+        before = miou(student(job, change), setting, args.frames)
+        teacher = miou(job.own.network(), setting, args.frames) if job.own is not None else None
     paired = {
         name: [value - live for value, live in zip(values, found["live"], strict=True)]
         for name, values in found.items()
         if name != "live"
     }
     return {
-        "settings": {key: getattr(args, key) for key in ("ratio", "steps", "batch", "rate", "seeds", "frames")},
+        "settings": {key: getattr(args, key) for key in SETTINGS},
         "network": sha256_file(Path(__file__).parent / "peers" / "weights" / "plain.pth"),
         "teacher": teacher,
         "pruned": before,
@@ -167,6 +176,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camvid", type=Path, default=os.environ.get("CAMVID"), help="default: $CAMVID")
     parser.add_argument("--ratio", type=float, default=0.5)
+    parser.add_argument("--size", type=int, nargs=2, default=(360, 480), help="height and width of the networks' input")
+    parser.add_argument("--train", type=int, default=None, help="frames of the split train; default: all")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=2e-3)

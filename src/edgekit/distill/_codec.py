@@ -22,7 +22,8 @@ from edgekit.core.tensors import Array
 DEPTH = 16.0
 """Logarithms of probabilities end here: e^-16 of a class is none."""
 SCORE_STEPS, _STEPS = 23, 255
-_PRESET = 1  # little better with more, and much slower
+_SMALL = 1 << 18
+"""Bytes up to which LZMA looks for the best: of more it takes a second, and gains little."""
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +58,7 @@ class Coding:
     def packed(self, output: Floats) -> bytes:
         """The bytes of an output of :attr:`shape`."""
         raw = self._scores(output) if self.scores else self._values(output)
-        return lzma.compress(raw, lzma.FORMAT_ALONE, preset=_PRESET)
+        return lzma.compress(raw, lzma.FORMAT_ALONE, preset=6 if len(raw) <= _SMALL else 1)
 
     def unpacked(self, content: bytes) -> Floats:
         """The output again, rounded; dense scores at the resolution of :attr:`places`, as logarithms of probabilities.
