@@ -25,8 +25,10 @@ from edgekit.core.reports import (
     Slice,
 )
 from edgekit.core.spec import Kpi
-from edgekit.kpis import Baseline, against, judge, measured
+from edgekit.kpis import Baseline, Measured, Sampling, against, judge, measured
+from edgekit.kpis.comparison import drop_from_baseline, worse_ratio
 from edgekit.profiling import summarise
+from edgekit.stats.openings import ratio_interval, typical_ratio
 
 MIOU = Metric("miou", True)
 MISSES = Metric("misses", False)
@@ -276,3 +278,46 @@ def test_what_the_baseline_lacks_is_refused() -> None:
     zero = (replace(evaluation(0.7), metrics={"miou": 0.0}), SAME)
     with pytest.raises(InputError, match=r"kpis.miou.baseline_ratio: the numbers must be positive; use baseline_drop"):
         judge({"miou": Kpi(baseline_ratio=1.1)}, "cpu", numbers, "", against("old", zero, candidate, METRICS))
+
+
+def number(value: float, metric: Metric = MIOU, **facts: Any) -> Measured:
+    return Measured(metric, value, **facts)
+
+
+def test_numbers_without_intervals_differ_exactly() -> None:
+    base = Baseline("old", {})
+    assert drop_from_baseline(number(0.70), number(0.75), None, base, 0.95, "miou").drop == pytest.approx(0.05)
+    fewer = drop_from_baseline(number(7, MISSES), number(5, MISSES), None, base, 0.95, "misses")
+    assert (fewer.drop, fewer.interval) == (2, None)
+
+
+@pytest.mark.parametrize(("value", "baseline"), [(0.5, -0.5), (-0.5, -1.0), (0.5, 0.0), (-0.5, 0.5), (-1.5, 0.5)])
+def test_a_ratio_is_of_positive_numbers(value: float, baseline: float) -> None:
+    lower = drop_from_baseline(number(value, MISSES), number(baseline, MISSES), None, Baseline("o", {}), 0.95, "misses")
+    with pytest.raises(InputError, match=r"misses\.baseline_ratio: the numbers must be positive"):
+        worse_ratio(lower, number(baseline, MISSES), "misses")
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.99])
+def test_pairs_of_one_run_are_compared_as_pairs(quantile: float) -> None:
+    mine, other = times(1, 1.2), times(2)
+    milliseconds = Metric(f"latency_p{round(100 * quantile)}_ms", False, "ms")
+
+    def timed(found: tuple[float, ...]) -> Measured:
+        sampling = Sampling(len(found), "queries", 0.95, quantile, found, 20)
+        value = float(np.quantile(found, quantile))
+        return number(value, milliseconds, interval=Interval(value - 1, value + 1), sampling=sampling)
+
+    found = drop_from_baseline(timed(mine), timed(other), None, Baseline("o", {}, same_run=True), 0.95, "latency")
+    if quantile == 0.5:
+        ratio, interval = typical_ratio(mine, other, 0.95, 20)
+    else:
+        ratio = float(np.quantile(mine, quantile)) / float(np.quantile(other, quantile))
+        interval = ratio_interval(mine, other, quantile, 0.95, 20)
+    base = float(np.quantile(other, quantile))
+    assert found.drop == pytest.approx(base * (ratio - 1))
+    assert found.interval is not None
+    assert interval.low is not None
+    assert interval.high is not None
+    assert found.interval.low == pytest.approx(base * (interval.low - 1))
+    assert found.interval.high == pytest.approx(base * (interval.high - 1))
