@@ -153,6 +153,9 @@ class TestCommandLine:
         assert shown.returncode == 0, shown.stderr
         assert "fp32" in shown.stdout
         assert "control" in shown.stdout
+        table = shown.stdout.partition("\n\n")[0].splitlines()[:4]
+        built = shell.edgekit("build", tiny_project, "--target", "cpu").stdout
+        assert all(line in built for line in table)
         document = json.loads(shell.edgekit("compress", tiny_project, "--json").stdout)
         assert document["target"] == "cpu"
         assert document["report"]["chosen"] == report_of(tiny_project).chosen

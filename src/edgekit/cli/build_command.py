@@ -46,7 +46,7 @@ def build(
     if as_json:
         print_json(document(bundle))
     else:
-        report = ladder_report(bundle.given.parent / f"{bundle.name}-compressed")
+        report = ladder_report(bundle.given.parent / f"{bundle.contents.name}-compressed")
         if report is not None and report["target"] == target:
             show_rungs(report)
         show(bundle)
