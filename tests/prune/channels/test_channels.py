@@ -239,9 +239,9 @@ class TestTraining:
         asked = config(iterations=2, training=TRAINING, loss="teacher", round_to=2)
         made = channels.apply(replace(job, scratch=tmp_path), asked)
         assert widths(made) == {"stem.0": 8}
-        assert [one["ratio"] for one in made.change.record["rounds"]] == [0.25, 0.5]
+        assert [one["share"] for one in made.change.record["rounds"]] == [0.5, 1.0]
         assert [one["steps"] for one in made.change.record["rounds"]] == [4, 4]
-        assert {path.name for path in tmp_path.iterdir()} == {"prune-1.checkpoint", "prune-2.checkpoint"}
+        assert {path.name for path in tmp_path.glob("*.checkpoint")} == {"prune-1.checkpoint", "prune-2.checkpoint"}
 
     def test_it_learns_and_resumes_to_the_bit(self, job: Job, tmp_path: Path) -> None:
         asked = config(training=TRAINING)
