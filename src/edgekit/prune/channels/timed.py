@@ -155,7 +155,7 @@ def _corrected(
         known = held.find(widths)
         row = known or engines.time(widths)
         predicted = fitted.share(work.row(widths))
-        attempts.append(_attempt(predicted, fitted.reference_ms, row))
+        attempts.append(_attempt(predicted, row))
         wanted = goal.ms(row.reference_ms)
         if row.ms <= wanted:
             reached[sum(costs[g.name].at(widths[g.name]) for g in groups)] = (widths, row, fitted)
@@ -176,10 +176,10 @@ def _corrected(
     return Chosen(widths, record | {"attempts": attempts, "speedup": round(1 / row.share, 4), "ms": round(row.ms, 4)})
 
 
-def _attempt(predicted: float, reference_ms: float, row: Row) -> dict[str, float]:
+def _attempt(predicted: float, row: Row) -> dict[str, float]:
     """A choice that was measured: ``error`` is that of its share of the unpruned engine's time."""
     return {
-        "predicted_ms": round(predicted * reference_ms, 4),
+        "predicted_ms": round(predicted * row.reference_ms, 4),
         "measured_ms": round(row.ms, 4),
         "unpruned_ms": round(row.reference_ms, 4),
         "error": round(predicted / row.share - 1, 4),
