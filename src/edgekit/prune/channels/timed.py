@@ -149,14 +149,18 @@ def _corrected(
     narrowest = {group.name: options[group.name][-1] for group in groups}
     aim, attempts = 1.0, []
     reached: dict[float, tuple[Widths, Row, table.Fit]] = {}
+    reference_ms = held.rows[-1].reference_ms
     for _ in range(_ATTEMPTS):
         fitted = table.fit(work, held.rows)
-        widths = search.greedy(groups, options, costs, fitted.ms, goal.ms(fitted.reference_ms) * aim) or narrowest
+        # A machine that is busier or idler than when the table was made takes longer or shorter for both engines.
+        target_ms = goal.ms(reference_ms) / reference_ms * fitted.reference_ms
+        widths = search.greedy(groups, options, costs, fitted.ms, target_ms * aim) or narrowest
         known = held.find(widths)
         row = known or engines.time(widths)
         predicted = fitted.share(work.row(widths))
         attempts.append(_attempt(predicted, row))
-        wanted = goal.ms(row.reference_ms)
+        reference_ms = row.reference_ms
+        wanted = goal.ms(reference_ms)
         if row.ms <= wanted:
             reached[sum(costs[g.name].at(widths[g.name]) for g in groups)] = (widths, row, fitted)
             if known is not None or row.ms >= _SLACK * wanted:
