@@ -27,11 +27,13 @@ class Layer:
     Args:
         name: of the module.
         kind: its kernel.
-        inputs, outputs: channels, before pruning.
+        inputs: channels read, before pruning.
+        outputs: channels made, before pruning.
         positions: results for each output channel, over all calls.
         kernel: multiplications for each result and input channel of its part.
         parts: groups of a grouped convolution; a depthwise one counts one input channel.
-        reads, makes: how many of its input and output channels belong to each group.
+        reads: how many of its input channels belong to each group.
+        makes: how many of its output channels do.
     """
 
     name: str
