@@ -135,7 +135,7 @@ def keys_of(root: Path) -> dict[str, str]:
     peek, frames = Peek(root / ".edgekit"), export.calibration_data(spec)
     exported = export.export_model(spec, peek, frames, SILENT)
     start = steps.Point.of(spec, exported)
-    steps.run_step(spec.compress[0], "cpu", backend, peek, start, start, frames, SILENT)
+    steps.run_step(steps.Chain("cpu", backend, peek, start, frames, SILENT), start, spec.compress[0])
     variant = start.variant("fp32", start.model, start.golden, None, None)
     made = Compressed(root, "cpu", {"fp32": variant}, "fp32", {}, exported, (exported,))
     build.build_engines(spec, "cpu", backend, made, peek, SILENT)
