@@ -179,6 +179,11 @@ class TestCommandLine:
         assert shown.returncode == 0, shown.stderr
         assert "miou drop" in shown.stdout
 
+    def test_what_pruning_saves_where_no_width_is_narrower(self, tiny_project: Path) -> None:
+        shown = shell.edgekit("sensitivity", change(tiny_project, "{method: ptq}"), "--prune")
+        assert shown.returncode == 0, shown.stderr
+        assert "no group of channels can lose one" in shown.stdout  # eight channels, in steps of eight or sixteen
+
     def test_an_unknown_target(self, tiny_project: Path) -> None:
         refused = shell.edgekit("compress", tiny_project, "--target", "cpus")
         assert refused.returncode == 2

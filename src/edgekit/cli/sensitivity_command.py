@@ -67,6 +67,8 @@ def sensitivity(
             for one in found.groups[:top]
         ]
         print_table(f"{len(found.groups)} groups of channels, the cheapest {len(shown)} for their time", columns, shown)
+    elif prune:
+        print("no group of channels can lose one: each is as narrow as the target's widths allow")
     folder = out or spec_file(spec).parent / pipeline.ARTIFACTS
     for name in ("sensitivity.json", "sensitivity.png"):
         print(f"wrote {folder / name}")
