@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.core.errors import SpecError
+from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import Latency, Metric
 from edgekit.core.tensors import Arrays
@@ -188,6 +188,19 @@ class Job:
     after: After | None = None
     scratch: Path | None = None
     progress: Progress = field(default_factory=Silent)
+
+    def need_network(self, technique: str) -> tuple[Callable[[], nn.Module], Export]:
+        """What gives fresh copies of the PyTorch network, and what exports them.
+
+        Raises:
+            ModelError: the model was an ONNX file.
+        """
+        if self.network is None or self.export is None:
+            raise ModelError(
+                f"{technique} needs the PyTorch network, and the model is an ONNX file; "
+                "give model.factory and model.weights"
+            )
+        return self.network, self.export
 
     def need_bench(self, technique: str) -> Bench:
         """The bench.

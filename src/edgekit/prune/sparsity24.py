@@ -54,14 +54,10 @@ def apply(job: Job, config: Config) -> Changed:
             f"prune: sparsity24 gains nothing on this target: its engine (placement {job.profile}) has no kernels for "
             "2:4 sparse weights, TensorRT on a GPU from Ampere on has; use method channels, or leave the step out"
         )
-    if job.network is None or job.export is None:
-        raise ModelError(
-            "prune: sparsity24 edits the PyTorch network, and the model is an ONNX file; "
-            "give model.factory and model.weights"
-        )
+    network_of, export = job.need_network("prune: sparsity24")
     if config.training is not None and job.examples is None:
         raise SpecError("prune: training needs training frames; give data.training, or leave training out")
-    network = job.network()
+    network = network_of()
     sparse, dense = _layers(network, config.keep)
     masks = {name: mask(layer.weight) for name, layer in sparse.items()}
     history = _trained(job, config, network, sparse, masks)
@@ -72,7 +68,7 @@ def apply(job: Job, config: Config) -> Changed:
         "dense": dense,
         "share": sum(m.numel() for m in masks.values()) / sum(one.numel() for one in network.parameters()),
     } | history
-    return Changed(job.export(network), Change(record, packed(tensors(network))))
+    return Changed(export(network), Change(record, packed(tensors(network))))
 
 
 def rebuild(network: nn.Module, change: Change) -> nn.Module:

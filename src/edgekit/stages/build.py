@@ -140,6 +140,18 @@ def sections_of(spec: Spec, variant: Variant) -> dict[str, Any]:
     return SECTIONS.validate_python(dict(variant.preprocess)) if variant.preprocess else dict(spec.preprocess)
 
 
+def _records(spec: Spec, compressed: Compressed, folder: Path) -> dict[str, Path]:
+    """How the ranges were found and how it trained, where it did: written into ``folder``."""
+    documents: dict[str, dict[str, Any]] = {}
+    if compressed.calibration is not None:
+        documents[RECORD] = record_of(spec, compressed)
+    if (trained := compressed.training()) is not None:
+        documents[TRAINING] = trained.to_dict()
+    for name, document in documents.items():
+        write_json(folder / name, document)
+    return {name: folder / name for name in documents}
+
+
 def publish_bundle(
     spec: Spec,
     target: str,
@@ -195,13 +207,8 @@ def publish_bundle(
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
         if roles[control.name].golden != roles[wanted.name].golden:
             files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
-        if compressed.calibration is not None:
-            files[RECORD] = Path(scratch) / RECORD
-            write_json(files[RECORD], record_of(spec, compressed))
-        if (trained := compressed.training()) is not None:
-            files[TRAINING] = Path(scratch) / TRAINING
-            write_json(files[TRAINING], trained.to_dict())
-        return write_bundle(final, contents, files | frames, facts | {GOLDEN: origin.model_dump(mode="json")})
+        files |= frames | _records(spec, compressed, Path(scratch))
+        return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 
 def _contents(

@@ -107,10 +107,7 @@ def train(
         while run.step < config.steps and not run.stopped:
             began = time.monotonic()
             run.one_step(examples, loss)
-            if run.step % config.validate_every == 0 or run.step == config.steps:
-                run.validate(validate)
-            elif run.step % run.config.curve_every == 0:
-                run.point(None)
+            run.look(validate)
             run.seconds += time.monotonic() - began
             events.add(run.step, run.numbers(metric or "metric"))
             if run.step % config.checkpoint_every == 0 or run.step == config.steps or run.stopped:
@@ -118,9 +115,13 @@ def train(
                 kept.write(run.save)
             advance()
     if file is not None:
-        curve = TrainingCurve(title, metric if validate else None, higher, tuple(run.history))
-        write_json(file.with_name(f"{file.name}.json"), dataclasses.asdict(curve))
+        _write_curve(file, TrainingCurve(title, metric if validate else None, higher, tuple(run.history)))
     return run.finish(restored=validate is not None)
+
+
+def _write_curve(events: Path, curve: TrainingCurve) -> None:
+    """The curve beside the folder of its event files."""
+    write_json(events.with_name(f"{events.name}.json"), dataclasses.asdict(curve))
 
 
 def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -239,6 +240,13 @@ class _Run:
                     kept.copy_(tensor)
 
     # --- validation --------------------------------------------------------------
+
+    def look(self, metric_of: Callable[[nn.Module], float] | None) -> None:
+        """Validate where it is time to, or add a point of the loss alone."""
+        if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+            self.validate(metric_of)
+        elif self.step % self.config.curve_every == 0:
+            self.point(None)
 
     def validate(self, metric_of: Callable[[nn.Module], float] | None) -> None:
         """Add a point; with a metric, keep the average when it is the best so far, and see whether to stop."""

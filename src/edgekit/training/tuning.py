@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from edgekit.core.errors import SpecError
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 
 def fit(
-    job: Job, network: nn.Module, loss: Loss, config: TrainingConfig, title: str, frozen: Collection[str] = ()
+    job: Job,
+    network: nn.Module,
+    loss: Loss,
+    config: TrainingConfig,
+    title: str,
+    frozen: Collection[str] = (),
+    model: Callable[[nn.Module], bytes] | None = None,
 ) -> Trained:
     """Train ``network`` in place on ``job.examples``, resuming from ``job.scratch``.
 
-    With a bench, the weights kept are those whose FP32 engine has the best task metric on the validation frames.
+    With a bench, the weights kept are those whose engine has the best task metric on the validation frames.
 
     Args:
         job: of the step; its network's inputs and outputs are those of ``network``.
@@ -31,16 +37,17 @@ def fit(
         config: how to train.
         title: shown as progress, and the name of the checkpoint: one per training of a step.
         frozen: names of modules that stay in eval mode.
+        model: ONNX bytes of the network as its engine is built; default: exported as it is, in FP32.
 
     Raises:
-        SpecError: there are no training frames, or no PyTorch network.
-        DataError, ModelError, MissingRequirement: as :func:`edgekit.training.train`.
+        SpecError: there are no training frames.
+        ModelError: there is no PyTorch network; and as :func:`edgekit.training.train`.
+        DataError, MissingRequirement: as :func:`edgekit.training.train`.
     """
     if job.examples is None:
         raise SpecError(f"{title} trains, and there are no training frames; give data.training")
-    if job.export is None:
-        raise SpecError(f"{title} trains the PyTorch network, and the model is an ONNX file; give model.factory")
-    bench, export, scratch = job.bench, job.export, job.scratch
+    made = job.need_network(title)[1] if model is None else model
+    bench, scratch = job.bench, job.scratch
     return train(
         network,
         job.examples,
@@ -48,7 +55,7 @@ def fit(
         config,
         inputs=job.inputs,
         outputs=job.outputs,
-        validate=None if bench is None else lambda now: bench.accuracy(export(now)),
+        validate=None if bench is None else lambda now: bench.accuracy(made(now)),
         higher=True if bench is None else bench.metric.higher,
         checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
         frozen=frozen,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from edgekit.core.errors import ModelError, SpecError
+from edgekit.core.errors import SpecError
 from edgekit.core.variant import Changes
 from edgekit.model import handover
 from edgekit.prune.channels import choice, frames, graph, keeping, statistics, timed
@@ -146,16 +146,12 @@ def rebuild(network: nn.Module, change: Change) -> nn.Module:
 
 def _require(job: Job, config: Config) -> tuple[Callable[[], nn.Module], Export]:
     """What pruning works on; refuses before any work what cannot end well."""
-    if job.network is None or job.export is None:
-        raise ModelError(
-            "prune: channels edits the PyTorch network, and the model is an ONNX file; "
-            "give model.factory and model.weights"
-        )
+    editable = job.need_network("prune: channels")
     if config.training is not None and job.examples is None:
         raise SpecError("prune: training needs training frames; give data.training, or leave training out")
     if config.training is not None and config.loss == "task" and job.loss is None:
         raise SpecError("prune: loss: 'task' needs a task with a built-in loss; use loss: teacher, which needs none")
-    return job.network, job.export
+    return editable
 
 
 def _timed(

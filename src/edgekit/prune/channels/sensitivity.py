@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-from edgekit.core.errors import ModelError
 from edgekit.core.reports import GroupCost
 from edgekit.prune.channels import damage, frames, graph, layers, search, table, timed
 from edgekit.prune.channels.ranking import importance
@@ -25,17 +24,16 @@ def analyse(job: Job) -> tuple[GroupCost, ...]:
         DataError: no calibration frame.
         MissingRequirement: torch-pruning is not installed.
     """
-    if job.network is None or job.export is None:
-        raise ModelError("what pruning costs is found in the PyTorch network; give model.factory and model.weights")
+    network_of, export = job.need_network("what pruning costs")
     bench, inputs = job.need_bench("what pruning saves"), frames.first(job)
-    groups = graph.prunable(job.network, inputs).groups
-    network, stride = job.network(), step(job.profile)
+    groups = graph.prunable(network_of, inputs).groups
+    network, stride = network_of(), step(job.profile)
     rank = importance("l2", network, frames.Batches(job, FRAMES), job.outputs, job.loss)
     whole = graph.Graph(network, inputs)
     scores = whole.scores(groups, rank)
     options = {group.name: search.coarse(group, stride, MAX_RATIO) for group in groups}
     work = layers.Work(layers.layers(whole, groups, inputs), groups, stride)
-    engines = timed.Engines(bench, job.export, copy.deepcopy(network), inputs, groups, scores, job.source.read_bytes())
+    engines = timed.Engines(bench, export, copy.deepcopy(network), inputs, groups, scores, job.source.read_bytes())
     held = table.Table(timed.place(job, groups, stride))
     timed.measure(job, engines, held, options, ENGINES)
     fitted = table.fit(work, held.rows)

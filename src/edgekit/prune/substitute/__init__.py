@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from edgekit.core.errors import DataError, ModelError, SpecError
+from edgekit.core.errors import DataError, SpecError
 from edgekit.core.variant import Changes
 from edgekit.prune.substitute import measured, sites
 from edgekit.prune.substitute.affine import fitted
 from edgekit.prune.substitute.forms import FORMS, Kind, made
 from edgekit.prune.substitute.sites import Site
-from edgekit.technique import Change, Changed, Export, Job, TechniqueConfig
+from edgekit.technique import Change, Changed, Job, TechniqueConfig
 from edgekit.training import packed, unpacked
 
 if TYPE_CHECKING:
@@ -82,24 +82,20 @@ def apply(job: Job, config: Config) -> Changed:
             no validation frames to measure on.
         DataError: no calibration frame.
     """
-    if job.network is None or job.export is None:
-        raise ModelError(
-            "prune: substitute edits the PyTorch network, and the model is an ONNX file; "
-            "give model.factory and model.weights"
-        )
+    network_of, export = job.need_network("prune: substitute")
     inputs = _first(job)
-    found = sites.find(job.network(), inputs, config.kinds, config.keep)
+    found = sites.find(network_of(), inputs, config.kinds, config.keep)
     if not found:
         wanted = ", ".join(_LOOKED_FOR[kind] for kind in config.kinds)
         raise SpecError(
             f"prune: substitute: the network has no {wanted}, as modules or as calls of torch.nn.functional; "
             "leave the step out" + (", or give less in keep" if config.keep else "")
         )
-    weights = fitted(job.network(), found, itertools.islice(iter(job.frames), config.frames), job.inputs)
-    tries = [] if config.force else _measured(job, config, job.export, found, weights)
+    weights = fitted(network_of(), found, itertools.islice(iter(job.frames), config.frames), job.inputs)
+    tries = [] if config.force else _measured(job, config, found, weights)
     kinds = dict.fromkeys(site.kind for site in found)
     chosen = {kind: config.forms(kind)[0] for kind in kinds} if config.force else measured.pays(tries, config.forms)
-    network = job.network()
+    network = network_of()
     stand_ins = _exchanged(network, found, chosen, weights)
     record = {
         "method": "substitute",
@@ -111,7 +107,7 @@ def apply(job: Job, config: Config) -> Changed:
     state = {
         f"{place}.{name}": t for place, one in enumerate(stand_ins.values()) for name, t in one.state_dict().items()
     }
-    return Changed(job.export(network), Change(record, packed(state)))
+    return Changed(export(network), Change(record, packed(state)))
 
 
 def rebuild(network: nn.Module, change: Change) -> nn.Module:
@@ -141,11 +137,10 @@ def _exchanged(
 
 
 def _measured(
-    job: Job, config: Config, export: Export, found: Sequence[Site], weights: Mapping[Site, Mapping[str, Tensor]]
+    job: Job, config: Config, found: Sequence[Site], weights: Mapping[Site, Mapping[str, Tensor]]
 ) -> list[measured.Tried]:
     """Every kind in every form that may stand in, on the target."""
-    assert job.network is not None
-    bench = job.need_bench("prune: substitute")
+    bench, (network_of, export) = job.need_bench("prune: substitute"), job.need_network("prune: substitute")
     typed = job.placed if config.precision == "int8" else None
     kinds = dict.fromkeys(site.kind for site in found)
     ways = [(kind, form) for kind in kinds for form in config.forms(kind)]
@@ -154,7 +149,7 @@ def _measured(
         before = job.source.read_bytes() if typed is None else typed(job.source.read_bytes())
         advance()
         for kind, form in ways:
-            network = job.network()
+            network = network_of()
             _exchanged(network, found, {kind: form}, weights)
             model = export(network)
             models[kind, form] = model if typed is None else typed(model)

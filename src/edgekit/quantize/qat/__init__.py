@@ -23,7 +23,6 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from edgekit.core.errors import DataError, ModelError
-from edgekit.core.reports import TRACE
 from edgekit.core.tensors import Arrays
 from edgekit.qdq.graph import Graph
 from edgekit.qdq.insert import grids
@@ -33,7 +32,7 @@ from edgekit.quantize import ptq
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.quantize.qat import fakequant, fold
 from edgekit.technique import Examples, Job, Quantized, TechniqueConfig
-from edgekit.training import Trained, TrainingConfig, pick, tensors, train
+from edgekit.training import Trained, TrainingConfig, fit, pick, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,11 +129,7 @@ class _Work:
 
     @classmethod
     def of(cls, job: Job, config: Config) -> _Work:
-        if job.network is None or job.export is None:
-            raise ModelError(
-                "method qat trains the PyTorch network, and the model is an ONNX file; "
-                "give model.factory and model.weights, or use method ptq"
-            )
+        network, export = job.need_network("method qat")
         if job.examples is None:
             raise DataError("method qat trains, and there are no training frames; give data.training")
         frames = tuple(itertools.islice(iter(job.frames), _CHECKED_FRAMES))
@@ -142,7 +137,7 @@ class _Work:
             raise DataError("the calibration set is empty; give data.calibration at least one frame")
         names = dict.fromkeys((job.profile, *config.ptq.profiles))
         graph, _ = ptq.rewritten(ptq.starting_graph(job.source, config.ptq), tuple(names), config.ptq)
-        return cls(job, config, job.network, job.export, job.examples, graph, frames)
+        return cls(job, config, network, export, job.examples, graph, frames)
 
     @cached_property
     def settings(self) -> PtqConfig:
@@ -190,24 +185,12 @@ class _Work:
         self, network: nn.Module, title: str, typed: Callable[[nn.Module], bytes], frozen: Sequence[str]
     ) -> Trained:
         """Train; ``typed`` gives the ONNX model that is validated."""
-        names = {"inputs": self.graph.inputs, "outputs": self.graph.outputs}
-        task, logits = self.job.loss, self.config.logits
-        bench, scratch = self.job.bench, self.job.scratch
-        return train(
-            network,
-            self.examples,
-            pick(self.config.loss, task=task, network=self.network, logits=logits, **names),
-            self.config.training,
-            **names,
-            validate=None if bench is None else lambda now: bench.accuracy(typed(now)),
-            higher=True if bench is None else bench.metric.higher,
-            checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
-            frozen=frozen,
-            title=title,
-            metric=None if bench is None else bench.metric.name,
-            trace=None if scratch is None else scratch / TRACE,
-            progress=self.job.progress,
+        inputs, outputs, config = self.graph.inputs, self.graph.outputs, self.config
+        job = dataclasses.replace(self.job, inputs=inputs, outputs=outputs)
+        loss = pick(
+            config.loss, task=job.loss, network=self.network, inputs=inputs, outputs=outputs, logits=config.logits
         )
+        return fit(job, network, loss, config.training, title, frozen, typed)
 
     def control(self) -> dict[str, Any]:
         """Accuracies of the FP32 network after the same training without rounding, and of its own PTQ."""
