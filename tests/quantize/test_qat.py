@@ -258,7 +258,7 @@ class TestResult:
 
 class TestRefusals:
     def test_an_onnx_file(self, job: Job) -> None:
-        with pytest.raises(ModelError, match=r"give model\.factory and model\.weights, or use method ptq"):
+        with pytest.raises(ModelError, match=r"give model\.factory and model\.weights"):
             qat.apply(replace(job, network=None, export=None), qat.Config())
 
     def test_no_training_frames(self, job: Job) -> None:
