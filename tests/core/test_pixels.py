@@ -43,7 +43,8 @@ def test_interleaved_colours(name, stored, dtype, padding):
     bits = np.iinfo(dtype).bits
     for big_endian in (False, True):
         found = to_rgb(raw(f"{name}{bits}", stored(image), padding, big_endian and bits == 16))
-        assert found.dtype == dtype and found.flags.c_contiguous
+        assert found.dtype == dtype
+        assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, image)
 
 
