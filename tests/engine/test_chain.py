@@ -99,13 +99,21 @@ def test_an_engine_that_fails_to_open_is_not_open() -> None:
 
 
 def test_every_stage_is_timed_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    readings = iter((1.0, 3.0, 7.0, 15.0))  # start, prepared, inferred, decoded
+    readings = iter((1.0, 3.0, 3.0, 7.0, 15.0))  # start, prepared, and again, inferred, decoded
     monkeypatch.setattr("time.perf_counter", lambda: next(readings))
     it = made([])
     with it.engine:
         passed = it.timed(FRAME)
     assert (passed.pre_s, passed.infer_s, passed.post_s, passed.total_s) == (2.0, 4.0, 8.0, 14.0)
     assert passed.prediction == (6.0, "how it went in")
+
+
+def test_outputs_that_are_not_usable_are_not_decoded() -> None:
+    it = made([])
+    with it.engine:
+        passed = it.answered(it.preprocess(FRAME), 0.0, lambda outputs: not outputs)
+    assert passed.prediction is None
+    assert passed.outputs
 
 
 def test_engines_share_a_prepared_frame() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.core.tensors import Array
+from edgekit.core.tensors import Array, Arrays
 from edgekit.engine._engine import Engine
 from edgekit.preprocess import Prepared, Preprocess
 from edgekit.tasks import Task
@@ -18,9 +18,10 @@ from edgekit.tasks import Task
 
 @dataclass(frozen=True)
 class Passed:
-    """A prediction, and the seconds that each stage took to make it."""
+    """A prediction, the outputs that it was made of, and the seconds that each stage took."""
 
     prediction: Any
+    outputs: Arrays
     pre_s: float
     infer_s: float
     post_s: float
@@ -57,24 +58,28 @@ class Chain:
 
     def timed(self, images: Mapping[str, Array]) -> Passed:
         """As calling it, with the clock read between the stages."""
-        inferred: list[float] = []
         start = time.perf_counter()
         prepared = self.preprocess(images)
-        ready = time.perf_counter()
-        prediction = predict(self.engine, self.task, prepared, lambda: inferred.append(time.perf_counter()))
-        end = time.perf_counter()
-        return Passed(prediction, ready - start, inferred[0] - ready, end - inferred[0])
+        return self.answered(prepared, time.perf_counter() - start)
+
+    def answered(self, prepared: Prepared, pre_s: float, usable: Callable[[Arrays], bool] = lambda _: True) -> Passed:
+        """The rest of :meth:`timed`, for a frame whose preparation took ``pre_s`` seconds.
+
+        Outputs that are not ``usable`` are not decoded: the prediction is None then.
+        """
+        start = time.perf_counter()
+        outputs = self.engine.infer(prepared.feeds)
+        inferred = time.perf_counter()
+        prediction = self.task.decode(outputs, prepared.geometry) if usable(outputs) else None
+        return Passed(prediction, outputs, pre_s, inferred - start, time.perf_counter() - inferred)
 
 
-def predict(engine: Engine, task: Task, prepared: Prepared, between: Callable[[], object] = lambda: None) -> Any:
+def predict(engine: Engine, task: Task, prepared: Prepared) -> Any:
     """The second half of a chain: several engines share one prepared frame.
 
     Args:
         engine: open.
         task: decodes the outputs.
         prepared: inputs of the model, and how the frame went into them.
-        between: called when the outputs are there and nothing is decoded yet.
     """
-    outputs = engine.infer(prepared.feeds)
-    between()
-    return task.decode(outputs, prepared.geometry)
+    return task.decode(engine.infer(prepared.feeds), prepared.geometry)

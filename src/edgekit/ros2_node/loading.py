@@ -1,0 +1,96 @@
+"""A bundle made ready to run: checked, opened, and held against its own golden frames before the first real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.bundle import Bundle, open_bundle
+from edgekit.bundle.frames import read_frame
+from edgekit.bundle.signing import check
+from edgekit.core.decoded import OtherRecord, geometry_of, restored
+from edgekit.core.errors import CheckFailed
+from edgekit.engine import Chain
+from edgekit.verification.limits import limits_of
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """The golden frames through the whole chain on this machine.
+
+    ``frames`` were compared, of which the worst departs by ``worst`` of ``limit`` (``measure`` says what of);
+    ``query_s`` is the longest time that one took, in seconds.
+    """
+
+    frames: int
+    worst: float
+    limit: float
+    measure: str
+    query_s: float
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle whose engine is open."""
+
+    bundle: Bundle
+    chain: Chain
+    smoke: Smoke
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the images that one query takes, in the order of the model's inputs."""
+        named = (one.source for one in self.bundle.contents.preprocess.values() if hasattr(one, "source"))
+        flat = [name for source in named for name in ([source] if isinstance(source, str) else source)]
+        return tuple(dict.fromkeys(flat))
+
+
+@contextmanager
+def loaded(path: Path, public_key: Path | None = None) -> Iterator[Loaded]:
+    """The bundle, checked and opened; released at the end.
+
+    Nothing is deserialised before manifest, hashes, device and, with ``public_key``, the signature are checked.
+
+    Raises:
+        BundleError: it is damaged, unsigned, or for another machine.
+        CheckFailed: its golden frames do not give its golden predictions here.
+        MissingRequirement: its runtime is not here.
+    """
+    with open_bundle(path) as bundle:
+        if public_key is not None:
+            check(bundle, public_key)
+        with bundle.engine() as engine:
+            chain = bundle.chain(engine)
+            yield Loaded(bundle, chain, smoke_test(bundle, chain))
+
+
+def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
+    """Every golden frame twice: the first query of an engine is slower than all others.
+
+    Raises:
+        CheckFailed: a prediction departs from the golden one by more than the bundle's own limit.
+    """
+    document, golden = bundle.predictions(), bundle.golden()
+    limit = limits_of(bundle.contents.candidate.precision, bundle.contents.parity).disagreement
+    frames, worst, slowest = 0, 0.0, 0.0
+    for number in range(golden.frames):
+        chain.engine.infer(golden.feeds(number))
+        record = None if document is None else document.frames[number]
+        if record is None or isinstance(record.prediction, OtherRecord):
+            continue
+        if record.sources is not None:
+            passed = chain.timed(read_frame(bundle.path, record.sources))
+            slowest = max(slowest, passed.total_s)
+            found = passed.prediction
+        else:  # no raw frame is kept: people, licences
+            found = chain.task.decode(chain.engine.infer(golden.feeds(number)), geometry_of(record.geometry))
+        departs = chain.task.disagreement(restored(record.prediction, found), found)
+        if departs > limit >= 0:
+            raise CheckFailed(
+                f"{bundle.name}: golden frame {number}: {departs:.1%} {chain.task.disagreement_of} from the golden "
+                f"prediction, limit {limit:.1%}; ask why with: edgekit verify {bundle.given}"
+            )
+        frames, worst = frames + 1, max(worst, departs)
+    return Smoke(frames, worst, limit, chain.task.disagreement_of, slowest)
