@@ -37,6 +37,7 @@ class Recording(ABC):
         self._times_s: list[float] = []
         self._readings: list[Reading] = []
         self._failure: EdgekitError | None = None
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"edgekit-{type(self).__name__}", daemon=True)
         self._start_s = self._end_s = 0.0
@@ -64,9 +65,23 @@ class Recording(ABC):
             raise self._failure
         return Samples.of(self._times_s, self._readings, self._end_s - self._start_s)
 
+    def latest(self) -> Reading:
+        """The newest reading; the older ones are let go, so that a recording that is watched may run for ever.
+
+        Raises:
+            EnvironmentFault: the source failed while it was read.
+            DataError: it said something that cannot be true.
+        """
+        if self._failure is not None:
+            raise self._failure
+        with self._lock:
+            del self._times_s[:-1], self._readings[:-1]
+            return self._readings[-1]
+
     def _add(self, reading: Reading) -> None:
-        self._times_s.append(time.perf_counter())
-        self._readings.append(reading)
+        with self._lock:
+            self._times_s.append(time.perf_counter())
+            self._readings.append(reading)
 
     def _run(self) -> None:
         self._guarded(self._collect)
