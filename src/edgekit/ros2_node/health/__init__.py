@@ -7,7 +7,6 @@ ROS users know: of ``diagnostic_updater`` (``FrequencyStatus``, ``TimeStampStatu
 from __future__ import annotations
 
 from edgekit.ros2_node.health.hardware import Hardware as Hardware
-from edgekit.ros2_node.health.limits import Declared as Declared
 from edgekit.ros2_node.health.limits import Limits as Limits
 from edgekit.ros2_node.health.monitor import Monitor as Monitor
 from edgekit.ros2_node.health.statuses import Level as Level

@@ -95,8 +95,10 @@ class Camera:
         """No picture yet."""
         self._last = self._still_s = None
         self._repeats = 0
-        for memory in (self._brightness, self._jumps, *self._conditions.values()):
-            memory.clear()
+        self._brightness.clear()
+        self._jumps.clear()
+        for condition in self._conditions.values():
+            condition.clear()
 
     def scale_of(self, image: Array) -> int:
         """The value that is white: of 16 bits it grows with what was seen."""

@@ -53,21 +53,22 @@ class ProcessingTime:
 
 
 def _times(last: Processed | None, delayed: bool, delay_ms: float, in_range: bool) -> tuple[tuple[str, str], ...]:
-    def text(value: float | None) -> object:
-        return "n/a" if value is None else value
-
+    took = (
+        ("processing_time_ms", "total_ms"),
+        ("preprocess_time_ms", "pre_ms"),
+        ("inference_time_ms", "infer_ms"),
+        ("postprocess_time_ms", "post_ms"),
+        ("age_at_start_ms", "age_at_start_ms"),
+        ("age_ms", "age_ms"),
+    )
+    shown = [(key, "n/a" if last is None else float(getattr(last, attribute))) for key, attribute in took]
     return values_of(
-        (
+        [
             ("is_processing_time_ms_in_expected_range", not delayed),
-            ("processing_time_ms", text(last and last.total_ms)),
-            ("preprocess_time_ms", text(last and last.pre_ms)),
-            ("inference_time_ms", text(last and last.infer_ms)),
-            ("postprocess_time_ms", text(last and last.post_ms)),
+            *shown,
             ("is_consecutive_processing_delay_in_range", in_range),
             ("consecutive_processing_delay_ms", float(delay_ms)),
-            ("age_at_start_ms", text(last and last.age_at_start_ms)),
-            ("age_ms", text(last and last.age_ms)),
-        )
+        ]
     )
 
 

@@ -1,28 +1,16 @@
-"""Every limit of the diagnostics, declared once: the node's parameters and the reference page are made from it."""
+"""Every limit of the diagnostics, declared once as a parameter of the node."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
-from edgekit.core.errors import InputError
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A limit as it is declared: ``unit`` is empty for a number without one."""
-
-    name: str
-    type: type[float] | type[int] | type[bool]
-    default: float
-    unit: str
-    low: float
-    high: float
-    description: str
+from edgekit.core.errors import SpecError
+from edgekit.ros2_node.parameters import declarations, declared
 
 
 def _limit(default: float, unit: str, span: tuple[float, float], description: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "low": span[0], "high": span[1], "description": description})
+    return declared(default, description, unit, *span, when="live")
 
 
 @dataclass(frozen=True)
@@ -30,7 +18,7 @@ class Limits:
     """What is normal; all may be changed while the node runs.
 
     Raises:
-        InputError: a value outside its range, or a pair that contradicts itself.
+        SpecError: a value of another type or out of its range, or a pair that contradicts itself.
     """
 
     input_min_hz: float = _limit(0.0, "Hz", (0, 1000), "slowest input rate that is normal; 0: any")
@@ -87,31 +75,9 @@ class Limits:
     )
 
     def __post_init__(self) -> None:
-        for declared in self.declared():
-            value = getattr(self, declared.name)
-            if not declared.low <= value <= declared.high:  # NaN too
-                unit = f" {declared.unit}" if declared.unit else ""
-                raise InputError(
-                    f"diagnostics: {declared.name} is {value}{unit}; expected {declared.low:g} to {declared.high:g}"
-                    f"{unit} ({declared.description})"
-                )
+        for one in declarations(type(self)):
+            object.__setattr__(self, one.name, one.checked(getattr(self, one.name)))
         for low, high in (("input_min_hz", "input_max_hz"), ("temperature_warn_c", "temperature_error_c")):
             least, most = getattr(self, low), getattr(self, high)
             if most and least > most:
-                raise InputError(f"diagnostics: {low} {least:g} is above {high} {most:g}; exchange them")
-
-    @classmethod
-    def declared(cls) -> tuple[Declared, ...]:
-        """Every limit with its unit, range and description, in order."""
-        return tuple(
-            Declared(
-                name=each.name,
-                type=type(each.default),
-                default=each.default,
-                unit=each.metadata["unit"],
-                low=each.metadata["low"],
-                high=each.metadata["high"],
-                description=each.metadata["description"],
-            )
-            for each in fields(cls)
-        )
+                raise SpecError(f"parameter {low}: {least:g} is above {high} {most:g}; exchange them")
