@@ -7,18 +7,23 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# ROS 2 as wheels re-executes Python at its start, and brings its own versions: an environment of its own.
+ROS := .venv-ros
 # The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
 # Processes that share the tests, a file each.
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c ros-constraints.txt
 
-.PHONY: help venv demo check test mutants lint format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test mutants lint format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 venv: $(VENV)/.dev ## the development environment in .venv
+
+ros: $(ROS)/.ready ## ROS 2 Kilted with edgekit and vision_msgs in .venv-ros, for tests/ros2_node (x86_64)
 
 demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
@@ -67,17 +72,26 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	head -n 1 constraints.txt > .constraints.partial; \
 	cat "$$scratch/constraints.txt" >> .constraints.partial; \
 	mv .constraints.partial constraints.txt
+	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	sed 's/^requires-python = .*/requires-python = ">=3.10,<3.14"/' pyproject.toml > "$$scratch/pyproject.toml"; \
+	cp ros-requirements.txt ros-constraints.txt "$$scratch/"; \
+	grep -v '^setuptools==' constraints.txt > "$$scratch/shared.txt"; \
+	(cd "$$scratch"; "$(CURDIR)/$(BIN)/uv" pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links -c shared.txt --output-file ros-constraints.txt pyproject.toml ros-requirements.txt); \
+	head -n 1 ros-constraints.txt > .constraints.partial; \
+	cat "$$scratch/ros-constraints.txt" >> .constraints.partial; \
+	mv .constraints.partial ros-constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) .mutants .mutants.lock .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
+	rm -rf $(VENV) $(ROS) .mutants .mutants.lock .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
 
-$(VENV)/.python:
+$(VENV)/.python $(ROS)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "edgekit needs Python 3.10 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1): run 'make PYTHON=/path/to/python'" >&2; exit 3; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)" >&2; exit 3; }
-	"$(PYTHON)" -m venv --clear $(VENV)
+	"$(PYTHON)" -m venv --clear $(@D)
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
@@ -91,3 +105,13 @@ $(VENV)/.mutants: $(VENV)/.dev
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $(VENV)/.demo $@
+
+$(ROS)/.installed: $(ROS)/.python pyproject.toml ros-requirements.txt ros-constraints.txt
+	@test "$$(uname -m)" = x86_64 || \
+	  { echo "ROS 2 comes as wheels for x86_64 only; this is $$(uname -m): use /opt/ros of the board (docs/ros2.md)" >&2; exit 3; }
+	$(ROS_INSTALL) -r ros-requirements.txt -e .
+	@touch $@
+
+$(ROS)/.ready: $(ROS)/.installed $(wildcard src/edgekit/ros2_node/package/interfaces/*.py src/edgekit/ros2_node/package/interfaces/vision_msgs/*.* src/edgekit/ros2_node/package/interfaces/vision_msgs/msg/*.msg)
+	$(ROS)/bin/edgekit ros2 interfaces
+	@touch $@

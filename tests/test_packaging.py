@@ -67,6 +67,41 @@ def test_every_dependency_has_one_pin_within_its_bounds(python: str, machine: st
         assert needed.specifier.contains(version), f"{needed} does not allow the pin {found[0]}"
 
 
+def _ros_lines(file: str) -> list[str]:
+    return [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+
+
+def test_no_extra_brings_ros_which_lives_in_an_environment_of_its_own() -> None:
+    """Its wheels re-execute Python at start: nobody who installs edgekit shall get them unasked."""
+    ros = {canonicalize_name(Requirement(line).name) for line in _ros_lines("ros-requirements.txt") if "ros-" in line}
+    assert {"ros-rclpy", "ros-sensor-msgs"} <= ros
+    asked = {canonicalize_name(needed.name) for needed in _requirements()}
+    pinned = {canonicalize_name(Requirement(line).name) for line in _pin_lines()}
+    assert [name for name in asked | pinned if name.startswith(("ros-", "rclpy", "colcon"))] == []
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_ros_environment_is_pinned_and_shares_the_other_pins(python: str) -> None:
+    environment = {"python_version": python, "python_full_version": f"{python}.11", "sys_platform": "linux"}
+
+    def pins(lines: list[str]) -> dict[str, str]:
+        read = [Requirement(line) for line in lines]
+        return {
+            canonicalize_name(one.name): str(one.specifier)
+            for one in read
+            if one.marker is None
+            or one.marker.evaluate({"platform_machine": "x86_64", "os_name": "posix", **environment})
+        }
+
+    ros, others = pins(_ros_lines("ros-constraints.txt")), pins(_pin_lines())
+    needed = [Requirement(line) for line in (*_ros_lines("ros-requirements.txt"), *_project()["dependencies"])]
+    assert [one.name for one in needed if canonicalize_name(one.name) not in ros] == []
+    for one in needed:
+        assert one.specifier.contains(ros[canonicalize_name(one.name)].removeprefix("==")), one
+    # colcon builds with setup.py, which later setuptools have not.
+    assert [name for name in ros.keys() & others.keys() if ros[name] != others[name]] == ["setuptools"]
+
+
 def test_constraints_hold_exact_pins_and_nothing_else() -> None:
     pin = re.compile(r"[a-z0-9][a-z0-9-]*==\w[\w.]*( ; [\w .()'<>=!*]+)?")
     assert [line for line in _pin_lines() if not pin.fullmatch(line)] == []

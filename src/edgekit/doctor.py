@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from edgekit.core.errors import InputError, MissingRequirement
 from edgekit.engine import Probe, backend_class
 from edgekit.profiling import machine
 from edgekit.reporting import find_browser
+from edgekit.ros2_node.package.findings import probe
 
 COMPRESS = 'pip install "edgekit[compress]"'
 PACKAGES = (
@@ -51,7 +51,7 @@ def examine() -> list[Probe]:
     with ThreadPoolExecutor() as pool:  # each waits for a process of its own
         packages = pool.map(lambda package: _package(*package), PACKAGES)
         extras = pool.map(lambda extra: _extra(*extra), EXTRAS.items())
-        found += [*packages, _gpu(), _ros()]
+        found += [*packages, _gpu(), *probe()]
         # Every machine lacks some of them: that is no fault.
         found += [replace(sensor, name=f"sensor {sensor.name}", optional=True) for sensor in sensors.probe()]
         found += extras
@@ -119,9 +119,3 @@ def _gpu() -> Probe:
     except subprocess.TimeoutExpired:
         return Probe("gpu", False, "nvidia-smi did not answer within 20 s")
     return Probe("gpu", child.returncode == 0, child.stdout.strip() or child.stderr.strip())
-
-
-def _ros() -> Probe:
-    if importlib.util.find_spec("rclpy") is None:
-        return Probe("ros 2", False, "rclpy is not importable", "source /opt/ros/<distro>/setup.bash")
-    return Probe("ros 2", True, f"rclpy, ROS_DISTRO={os.environ.get('ROS_DISTRO', 'not set')}")

@@ -27,6 +27,7 @@ COMMANDS = (
     "report",
     "run",
     "bundle",
+    "ros2",
     "schema",
 )
 
