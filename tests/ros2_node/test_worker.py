@@ -80,7 +80,7 @@ def make():
         engine = Told(behave).open()
         chain = Chain(Preprocess({"image": Image(resize=(4, 4))}), engine, task)
         heard, inbox, heartbeat = Heard(), Inbox([""]), Heartbeat()
-        worker = Worker(chain, inbox, heard, schedule or Schedule(1 / 30), heartbeat, now)
+        worker = Worker(lambda: chain, inbox, heard, schedule or Schedule(1 / 30), heartbeat, now)
         worker.start()
         made.append((worker, heartbeat))
         return worker, inbox, heard, heartbeat
@@ -187,7 +187,7 @@ def test_denormals_are_flushed_on_the_inference_thread(tmp_path):
     heard, inbox, heartbeat = Heard(), Inbox([""]), Heartbeat()
     with made.engine(tmp_path / "product.ort.onnx") as engine:
         chain = Chain(Preprocess({"image": Image(resize=(4, 4), scale=1e-22)}), engine, task)
-        worker = Worker(chain, inbox, heard, Schedule(1 / 30), heartbeat, lambda: 100.0)
+        worker = Worker(lambda: chain, inbox, heard, Schedule(1 / 30), heartbeat, lambda: 100.0)
         worker.start()
         inbox.put(query(lambda: np.full((4, 4, 3), 100, np.uint8)))
         until(lambda: heard.results or heard.failures)

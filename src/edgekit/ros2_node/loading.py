@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.bundle.frames import read_frame
 from edgekit.bundle.signing import check
 from edgekit.core.decoded import OtherRecord, geometry_of, restored
 from edgekit.core.errors import CheckFailed
+from edgekit.core.predictions import Geometry
 from edgekit.engine import Chain
+from edgekit.evaluation.input_statistics import InputStatistics
 from edgekit.verification.limits import limits_of
 
 
@@ -21,7 +24,7 @@ class Smoke:
     """The golden frames through the whole chain on this machine.
 
     ``frames`` were compared, of which the worst departs by ``worst`` of ``limit`` (``measure`` says what of);
-    ``query_s`` is the longest time that one took, in seconds.
+    ``query_s`` is the longest time that one took, in seconds; ``example`` is a prediction.
     """
 
     frames: int
@@ -29,6 +32,7 @@ class Smoke:
     limit: float
     measure: str
     query_s: float
+    example: Any = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class Loaded:
     bundle: Bundle
     chain: Chain
     smoke: Smoke
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What diagnostics say of the engine."""
+        facts = {name: str(value) for name, value in self.chain.engine.describe().items()}
+        candidate = self.bundle.contents.candidate
+        return {"bundle": self.bundle.identity, "digest": self.bundle.digest, "precision": candidate.precision} | facts
+
+    @property
+    def reference(self) -> InputStatistics | None:
+        """What frames were like when the bundle was built; None: it does not say."""
+        return None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -74,18 +90,22 @@ def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
     """
     document, golden = bundle.predictions(), bundle.golden()
     limit = limits_of(bundle.contents.candidate.precision, bundle.contents.parity).disagreement
-    frames, worst, slowest = 0, 0.0, 0.0
+    frames, worst, slowest, found = 0, 0.0, 0.0, None
     for number in range(golden.frames):
-        chain.engine.infer(golden.feeds(number))
+        outputs = chain.engine.infer(golden.feeds(number))
         record = None if document is None else document.frames[number]
-        if record is None or isinstance(record.prediction, OtherRecord):
+        if record is None:
+            size = next(iter(golden.feeds(number).values())).shape[-2:]
+            found = chain.task.decode(outputs, Geometry(size, size, (0, 0, *size)))
             continue
         if record.sources is not None:
             passed = chain.timed(read_frame(bundle.path, record.sources))
             slowest = max(slowest, passed.total_s)
             found = passed.prediction
         else:  # no raw frame is kept: people, licences
-            found = chain.task.decode(chain.engine.infer(golden.feeds(number)), geometry_of(record.geometry))
+            found = chain.task.decode(outputs, geometry_of(record.geometry))
+        if isinstance(record.prediction, OtherRecord):
+            continue
         departs = chain.task.disagreement(restored(record.prediction, found), found)
         if departs > limit >= 0:
             raise CheckFailed(
@@ -93,4 +113,4 @@ def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
                 f"prediction, limit {limit:.1%}; ask why with: edgekit verify {bundle.given}"
             )
         frames, worst = frames + 1, max(worst, departs)
-    return Smoke(frames, worst, limit, chain.task.disagreement_of, slowest)
+    return Smoke(frames, worst, limit, chain.task.disagreement_of, slowest, found)

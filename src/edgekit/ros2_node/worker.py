@@ -59,7 +59,7 @@ class Worker:
     """Runs queries of an inbox, one after the other, on a thread of its own until the inbox is closed.
 
     Args:
-        chain: its engine is open; nobody else uses it meanwhile.
+        chain: is asked before each query; its engine is open, and nobody else uses it.
         inbox: where the queries come from.
         listener: is told what became of them.
         schedule: how the thread runs.
@@ -69,7 +69,7 @@ class Worker:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Callable[[], Chain],
         inbox: Inbox,
         listener: Listener,
         schedule: Schedule,
@@ -127,15 +127,16 @@ class Worker:
         if 0 < drop_after_s < age_s:
             self._listener.late(query, age_s)
             return
+        chain = self._chain()
         try:
             start = time.perf_counter()
             images = {source: frame.read() for source, frame in query.frames.items()}
-            prepared = self._chain.preprocess(images)
+            prepared = chain.preprocess(images)
             pre_s = time.perf_counter() - start
         except (DataError, TensorError) as error:
             self._listener.refused(query, str(error))
             return
-        passed = self._chain.answered(prepared, pre_s, finite)
+        passed = chain.answered(prepared, pre_s, finite)
         self._recent.append(passed.total_s)
         image = next(iter(images.values()))
         made = (passed.outputs, passed.prediction, passed.pre_s, passed.infer_s, passed.post_s)

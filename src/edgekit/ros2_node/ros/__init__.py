@@ -1,0 +1,1 @@
+"""The layer that knows ROS 2: it imports rclpy, and nothing outside it does."""
