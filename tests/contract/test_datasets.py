@@ -20,6 +20,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
 from edgekit.core.spec import DataSection
 from edgekit.data import DataConfig, Dataset, Sample
+from edgekit.ros2_node.bags.convert import Conversion, convert
 from tests.support.label_files import EXAMPLES as LABELLED
 from tests.support.projects import write_frames
 
@@ -95,6 +96,12 @@ def _arrays(root: Path) -> dict[str, Any]:
     return {"format": "arrays", "root": str(root / "arrays")}
 
 
+def _mcap(root: Path) -> dict[str, Any]:
+    write_frames(root, COUNT)
+    convert(root / "images", root / "bag", Conversion())
+    return {"format": "mcap", "root": str(root / "bag")}
+
+
 def _noise(root: Path) -> dict[str, Any]:
     return {"format": "noise", "count": COUNT, "size": [32, 48]}
 
@@ -109,13 +116,14 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "image_values": _image_values,
     "images": _images,
     "joined": _joined,
+    "mcap": _mcap,
     "noise": _noise,
     "rendered": _rendered,
     **LABELLED,
 }
 PICTURES = (".png", ".jpg")
 SPARE = {"made", "masks", "labels", "spare"}
-STREAMS = {"video"}  # several frames share one file: tests/data/test_video.py
+STREAMS = {"mcap", "video"}  # several frames share one file: test_mcap.py and test_video.py of tests/data
 NO_IMAGES = {"arrays"}  # tests/data/test_arrays.py
 # Formats whose frames are files below the root, so that a test can change one.
 GENERATED = {"noise": {"seed": 4}, "rendered": {"seed": 4}}

@@ -155,10 +155,18 @@ class Bundle:
         Raises:
             DataError: it has no such data, they cannot be used, or share no class name with the task.
         """
-        config = self.contents.evaluation
+        return agreed(self.evaluation_section(root), self.task())
+
+    def evaluation_section(self, root: Path | None = None) -> DataConfig:
+        """The section of the evaluation data, whose folders are where they are now; ``root`` as in :meth:`agreed_data`.
+
+        Raises:
+            DataError: it has no such data, or they are not there.
+        """
+        config: DataConfig | None = self.contents.evaluation
         if config is None:
             raise DataError(f"{self.path}: the spec named no data.evaluation; add it and run edgekit build again")
-        return agreed(self._where_it_is(config) if root is None else config.relocated(root), self.task())
+        return self._where_it_is(config) if root is None else config.relocated(root)
 
     def dataset(self, root: Path | None = None) -> Dataset:
         """The evaluation data of :meth:`agreed_data`."""

@@ -28,6 +28,12 @@ UnitOption = Annotated[
     str | None, typer.Option(help="What intervals draw: frame, or a metadata column such as sequence or drive.")
 ]
 ResamplesOption = Annotated[int, typer.Option(help="Draws of the bootstrap behind the intervals.")]
+BagOption = Annotated[Path | None, typer.Option(help="A ROS 2 bag whose frames are taken; the labels stay the same.")]
+TopicOption = Annotated[str | None, typer.Option(help="With --bag: the topic of images, where there are several.")]
+TruthOption = Annotated[str | None, typer.Option(help="With --bag: a topic of true objects (Detection2DArray).")]
+NamesOption = Annotated[
+    Path | None, typer.Option(help="With --bag: CSV file of the columns stamp and name, the ids of the labels.")
+]
 WorstOption = Annotated[int, typer.Option(help="How many of the worst frames are named.")]
 
 
@@ -37,17 +43,35 @@ def evaluate(
     unit: UnitOption = None,
     resamples: ResamplesOption = 1000,
     worst: WorstOption = 10,
+    bag: BagOption = None,
+    topic: TopicOption = None,
+    truth: TruthOption = None,
+    names: NamesOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Accuracy of the engine on the bundle's evaluation data, beside its control on the same frames."""
+    from dataclasses import replace
+
     from edgekit import pipeline
+    from edgekit.bundle import open_bundle
+    from edgekit.core.errors import InputError
     from edgekit.evaluation import Resampling
+    from edgekit.stages.bags import BagFrames, on_bag
     from edgekit.stages.measure import EvaluateOptions
 
     how = EvaluateOptions(root, metadata, Resampling(unit, resamples), worst)
-    report = pipeline.evaluate(bundle, how, Bars(verbose))
+    if bag is None:
+        alone = {"--topic": topic, "--truth": truth, "--names": names}
+        lone = next((name for name, value in alone.items() if value is not None), None)
+        if lone:
+            raise InputError(f"{lone} says how a bag is read; name the bag with --bag")
+        report = pipeline.evaluate(bundle, how, Bars(verbose))
+    else:
+        with open_bundle(bundle) as opened:
+            recorded = on_bag(opened, BagFrames(bag, topic, truth, names), root)
+            report = pipeline.evaluate(recorded, replace(how, root=None), Bars(verbose))
     if as_json:
         print_json(report.to_dict())
         return
