@@ -16,8 +16,8 @@ NAVIGATION: list[tuple[str, list[str]]] = [
     (
         "Guides",
         [
-            "guide.md", "bundle.md", "preprocess.md", "tasks.md", "datasets.md", "bags.md", "rendered.md", "quantization.md",
-            "prune.md", "distill.md", "training.md",
+            "guide.md", "bundle.md", "preprocess.md", "tasks.md", "datasets.md", "bags.md", "rendered.md",
+            "quantization.md", "prune.md", "distill.md", "training.md",
             "parity.md", "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "cases.md",
             "mutants.md",
         ],

@@ -51,15 +51,17 @@ SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
 class PluginSection:
     """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates.
 
-    ``optional`` ones may be None; ``without`` names a plugin that may not stand here: itself, in its own ``Config``;
+    ``optional`` ones may be None; ``without`` names plugins that may not stand here: itself, in its own ``Config``;
     ``default`` names the one that is meant when the key is not there.
     """
 
-    def __init__(self, kind: str, key: str, optional: bool = False, without: str = "", default: str = "") -> None:
+    def __init__(
+        self, kind: str, key: str, optional: bool = False, without: str | tuple[str, ...] = (), default: str = ""
+    ) -> None:
         self.kind = kind
         self.key = key
         self.optional = optional
-        self.without = without
+        self.without = (without,) if isinstance(without, str) else without
         self.default = default
 
     def named(self, value: Mapping[str, Any]) -> object:
@@ -67,7 +69,7 @@ class PluginSection:
         return value.get(self.key, self.default or None)
 
     def _names(self) -> tuple[str, ...]:
-        return tuple(name for name in plugins.names(self.kind) if name != self.without)
+        return tuple(name for name in plugins.names(self.kind) if name not in self.without)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(

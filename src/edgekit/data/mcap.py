@@ -45,7 +45,7 @@ class Config(ObjectsConfig):
     names: SpecPath | None = Field(
         None, description=f"CSV file of the columns stamp (ns) and name: the frames' ids; default: {NAMES} of the bag"
     )
-    labels: Annotated[Any, PluginSection("data", "format", optional=True, without="mcap")] = Field(
+    labels: Annotated[Any, PluginSection("data", "format", optional=True, without=("mcap", "joined"))] = Field(
         None, description="a section of another format, whose frames of the same ids have the truth"
     )
     detections: str | None = Field(None, description="a topic of Detection2DArray with the true objects, by stamp")

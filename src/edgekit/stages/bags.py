@@ -35,14 +35,14 @@ def on_bag(bundle: Bundle, frames: BagFrames, root: Path | None = None) -> Bundl
     Bag(frames.bag)  # what is no bag is said before the labels are looked for
     if frames.names is not None and not frames.names.is_file():
         raise DataError(f"{frames.names}: no such file; name a CSV file of the columns stamp and name")
-    given = {"root": frames.bag, "topic": frames.topic, "names": frames.names}
-    if frames.detections is not None:
-        config = Config(format="mcap", **given, detections=frames.detections)
-    else:
+    config = Config(
+        format="mcap", root=frames.bag, topic=frames.topic, names=frames.names, detections=frames.detections
+    )
+    if frames.detections is None:
         own = bundle.evaluation_section(root)
-        config = (
-            own.model_copy(update={key: value for key, value in given.items() if value is not None})
-            if isinstance(own, Config)
-            else Config(format="mcap", **given, labels=own)
-        )
+        if isinstance(own, Config):
+            given = {key: value for key, value in dict(config).items() if key in ("root", "topic", "names") and value}
+            config = own.model_copy(update=given)
+        else:
+            config = config.model_copy(update={"labels": own})
     return replace(bundle, contents=bundle.contents.model_copy(update={"evaluation": config}))

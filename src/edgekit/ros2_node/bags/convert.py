@@ -87,7 +87,7 @@ def convert(
 
 def _written(writer: BagWriter, topic: TopicEntry, frames: _Frames, progress: Progress) -> list[tuple[str, str]]:
     writer.add(topic)
-    names = []
+    names: list[tuple[str, str]] = []
     with progress.track("frames", frames.count) as advance:
         for stamp_ns, name, data in frames:
             if not writer.write(topic.name, stamp_ns, data):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.core.bags import require_rosbags
 from edgekit.core.errors import DataError
@@ -120,7 +120,5 @@ def _used(field: FieldDesc) -> str:
     """The name of the message type that a field holds, alone or as elements; empty: it holds none."""
     from rosbags.interfaces import Nodetype
 
-    kind, value = field
-    if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-        kind, value = value[0]  # type: ignore[assignment]
-    return str(value) if kind == Nodetype.NAME else ""
+    held: Any = field[1][0] if field[0] in (Nodetype.ARRAY, Nodetype.SEQUENCE) else field
+    return str(held[1]) if held[0] == Nodetype.NAME else ""
