@@ -7,8 +7,11 @@ Beside a running model the same numbers are taken of the camera's frames and hel
 
 from __future__ import annotations
 
+import base64
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -24,13 +27,15 @@ FEATURES: Mapping[str, tuple[str, float]] = {
     "black": ("level that 2 % of the pixels are below", 15.0),
     "white": ("level that 2 % of the pixels are above", 20.0),
     "clipped": ("share of pixels with a channel at 250 or above", 0.1),
+    "sky": ("log2 of brightness above the middle over that below", 0.5),
+    "light above": ("log2 of the level that 10 % of the upper third are above", 0.5),
+    "haze": ("bright dark channel, weak colour and weak steps a little above the middle", 0.3),
     "sharpness": ("log2 of the steepest edges over one pixel, as a share of those over eight", 0.5),
     "noise": ("log2 of 0.5 and the deviation of a pixel from the line through its neighbours, robust", 0.7),
     "detail": ("log2 of the mean step between neighbours, as a share of the standard deviation", 0.6),
     "saturation": ("mean of (largest - smallest channel) / largest", 0.1),
     "red": ("mean of log2 of red over green", 0.2),
     "blue": ("mean of log2 of blue over green", 0.2),
-    "sky": ("log2 of brightness above the middle over that below", 0.5),
     "blue above": ("log2 of blue over red above the middle, less the same below it", 0.25),
     "blue with light": ("correlation of brightness with blue minus red", 0.4),
     "warm": ("mean of red minus blue below the middle where it is positive, of the sum of channels", 0.03),
@@ -46,11 +51,25 @@ WORKING_WIDTH = 640
 """Pixels across of the picture that is measured: wider ones are averaged down to it first."""
 MOST_FRAMES = 512
 """Frames that a reference is made of at most, evenly spread over the data."""
-_LINES, _FAR, _EDGE = 48, 8, 99.5
+_SPARSE = (72, 128)
+_LINES, _FAR, _EDGE = 32, 8, 99.5
+_LIGHTS, _HUES = 4, 16
+_CELLS, _STEPS = 3 * _LIGHTS * _HUES * _HUES, 40
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def measure(image: Array, white: float = 255.0) -> Array:
-    """The features of a frame, float64 ``(len(FEATURES),)`` in their order.
+@dataclass(frozen=True)
+class Measured:
+    """What is taken of a frame: ``values`` float64 ``(len(FEATURES),)`` in their order, and ``colours``, the square
+    roots of the shares of its pixels by place, brightness and colour, float32 ``(3, 4, 16, 16)``.
+    """
+
+    values: Array
+    colours: Array
+
+
+def measure(image: Array, white: float = 255.0) -> Measured:
+    """The features of a frame.
 
     Args:
         image: RGB ``(H, W, 3)``, uint8 or uint16.
@@ -58,37 +77,9 @@ def measure(image: Array, white: float = 255.0) -> Array:
     """
     picture = _working(image, white)
     height, width = picture.shape[:2]
-    sparse = picture[:: max(1, height // 96), :: max(1, width // 160)].astype(np.float32)
-    grey = sparse @ np.array([0.299, 0.587, 0.114], np.float32)
-    half = len(grey) // 2
-    deviation = float(grey.std())
-    red, green, blue = (sparse[..., k] + np.float32(4) for k in range(3))
-    red_green, blue_green = np.log2(red / green), np.log2(blue / green)
-    blue_red = blue_green - red_green
-    cold = ((blue - red) / (red + green + blue))[half:]
-    largest = sparse.max(axis=2)
-    near, far, noise, step = _edges(picture)
-    return np.array(
-        [
-            np.log2(grey.mean() + 1),
-            np.log2(deviation + 1),
-            np.percentile(grey, 2),
-            np.percentile(grey, 98),
-            (largest >= 250).mean(),
-            np.log2((near + 1) / (far + 4)),
-            np.log2(0.5 + noise),
-            np.log2((step + 0.25) / (deviation + 1)),
-            ((largest - sparse.min(axis=2)) / (largest + 4)).mean(),
-            red_green.mean(),
-            blue_green.mean(),
-            np.log2((grey[:half].mean() + 1) / (grey[half:].mean() + 1)),
-            blue_red[:half].mean() - blue_red[half:].mean(),
-            _correlation(grey, sparse[..., 2] - sparse[..., 0]),
-            np.maximum(-cold, 0).mean(),
-            np.maximum(cold, 0).mean(),
-        ],
-        np.float64,
-    )
+    sparse = picture[:: -(-height // _SPARSE[0]), :: -(-width // _SPARSE[1])].astype(np.float32)
+    values = np.array([*_tones(sparse), *_edges(picture), *_hues(sparse)], np.float64)
+    return Measured(values, _colours(sparse))
 
 
 def _working(image: Array, white: float) -> Array:
@@ -102,26 +93,130 @@ def _working(image: Array, white: float) -> Array:
     return image if image.dtype == np.uint8 else image.astype(np.float32) * np.float32(255 / white)
 
 
-def _edges(picture: Array) -> tuple[float, float, float, float]:
-    """Steepest steps over one pixel and over eight, noise, and the mean step; of whole lines of the green channel."""
+def _tones(sparse: Array) -> tuple[float, ...]:
+    """Brightness and what the air does to it."""
+    grey = sparse @ _LUMA
+    rows = len(grey)
+    largest, least = sparse.max(axis=2), sparse.min(axis=2)
+    dark, bright = np.percentile(grey, (2, 98))
+    above = np.percentile(grey[: max(1, rows // 3)], 90)
+    return (
+        np.log2(grey.mean() + 1),
+        np.log2(grey.std() + 1),
+        dark,
+        bright,
+        (largest >= 250).mean(),
+        np.log2((grey[: rows // 2].mean() + 1) / (grey[rows // 2 :].mean() + 1)),
+        np.log2(above + 4),
+        _haze(grey, largest, least),
+    )
+
+
+def _haze(grey: Array, largest: Array, least: Array) -> float:
+    """Where far things are, a little above the middle: their dark channel, colour and steps."""
+    rows = len(grey)
+    far = slice(int(0.3 * rows), max(int(0.3 * rows) + 1, int(0.55 * rows)))
+    # The dark channel of He, Sun and Tang (2009), over 5 x 5 samples.
+    veil = _eroded(least[far]).mean() / 255
+    colour = ((largest[far] - least[far]) / (largest[far] + 4)).mean()
+    step = np.percentile(np.abs(grey[far][:, 1:] - grey[far][:, :-1]), 95) if grey.shape[1] > 1 else 0.0
+    return float(veil - np.log2(colour + 0.02) / 3 - np.log2(step + 1) / 6)
+
+
+def _eroded(channel: Array) -> Array:
+    import cv2
+
+    eroded: Array = cv2.erode(channel, np.ones((5, 5), np.uint8))
+    return eroded
+
+
+def _edges(picture: Array) -> tuple[float, ...]:
+    """Focus, noise and detail of whole lines of the green channel."""
     height, width = picture.shape[:2]
     if width <= 4 * _FAR:
-        return 0.0, 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0
     step = max(1, height // _LINES)
     lines = picture[step // 2 :: step, :, 1].astype(np.float32)
     near = np.abs(lines[:, 1:] - lines[:, :-1])
     far = np.abs(lines[:, _FAR:] - lines[:, :-_FAR])
     bent = np.abs(lines[:, 1:-1] - (lines[:, 2:] + lines[:, :-2]) / 2)
-    # Of normal noise of deviation 1, |bent| has the median 0.6745 * sqrt(1.5); a mean keeps fractions of a level.
+    # Pixels on a slope say nothing of noise; a mean of the calm ones keeps fractions of a level.
     calm = bent[bent <= 2 * np.median(bent) + 1]
-    noise = float(calm.mean()) / 0.7
-    return float(np.percentile(near, _EDGE)), float(np.percentile(far, _EDGE)), noise, float(near.mean())
+    steep = (np.percentile(near, _EDGE) + 1) / (np.percentile(far, _EDGE) + 4)
+    detail = (near.mean() + 0.25) / (lines.std() + 1)
+    return np.log2(steep), np.log2(0.5 + calm.mean() / 0.7), np.log2(detail)
+
+
+def _hues(sparse: Array) -> tuple[float, ...]:
+    """Colour, and where in the picture and with which light it comes."""
+    half = len(sparse) // 2
+    red, green, blue = (sparse[..., k] + np.float32(4) for k in range(3))
+    logs = np.log2(np.stack([red, green, blue]))
+    blue_red = logs[2] - logs[0]
+    cold = ((blue - red) / (red + green + blue))[half:]
+    largest = sparse.max(axis=2)
+    return (
+        ((largest - sparse.min(axis=2)) / (largest + 4)).mean(),
+        (logs[0] - logs[1]).mean(),
+        (logs[2] - logs[1]).mean(),
+        blue_red[:half].mean() - blue_red[half:].mean(),
+        _correlation(sparse @ _LUMA, blue - red),
+        np.maximum(-cold, 0).mean(),
+        np.maximum(cold, 0).mean(),
+    )
 
 
 def _correlation(one: Array, other: Array) -> float:
     one, other = one - one.mean(), other - other.mean()
     scale = float(np.sqrt((one * one).sum() * (other * other).sum()))
     return float((one * other).sum()) / scale if scale > 1e-6 else 0.0
+
+
+def _colours(sparse: Array) -> Array:
+    """By third of the picture, brightness, and the shares of red and of blue, after the ground was made grey."""
+    rows = len(sparse)
+    ground = np.median(sparse[int(0.6 * rows) :].reshape(-1, 3), axis=0) + 4
+    even = sparse * (ground.mean() / ground).astype(np.float32)
+    total = even.sum(axis=2) + 12
+    light = np.clip(total * (_LIGHTS / 768), 0, _LIGHTS - 1).astype(np.intp)
+    shares = [np.clip((even[..., k] + 4) / total * (_HUES / 0.44) - _HUES * 0.13 / 0.44, 0, _HUES - 1) for k in (0, 2)]
+    red, blue = (share.astype(np.intp) for share in shares)
+    third = (np.arange(rows) * 3 // max(rows, 1))[:, None]
+    cell = ((third * _LIGHTS + light) * _HUES + red) * _HUES + blue
+    counts = np.bincount(cell.reshape(-1), minlength=3 * _LIGHTS * _HUES * _HUES)
+    roots: Array = np.sqrt(counts / cell.size).astype(np.float32).reshape(3, _LIGHTS, _HUES, _HUES)
+    return roots
+
+
+class Joint(BaseModel):
+    """How features go together: the centre, a scale and the inverse correlation of :data:`FEATURES`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    precision: tuple[tuple[float, ...], ...] = Field(description="inverse of the shrunk correlation matrix")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        size = len(self.centre)
+        rows = {len(self.scale), len(self.precision), *(len(row) for row in self.precision)}
+        if rows != {size} or not all(value > 0 for value in self.scale):
+            raise ValueError(f"{size} centres; expected as many positive scales and a square precision matrix")
+        return self
+
+    def distance(self, values: Array) -> float:
+        """Of Mahalanobis: how unusual features are together."""
+        apart = (values - np.array(self.centre)) / np.array(self.scale)
+        return float(np.sqrt(max(0.0, apart @ np.array(self.precision) @ apart)))
+
+
+ORDER, TOGETHER = "colour order", "together"
+COMBINED: Mapping[str, tuple[str, float]] = {
+    ORDER: ("log likelihood of the colours, less that of them with red and blue exchanged", 0.3),
+    TOGETHER: ("distance of Mahalanobis of all features from the middle of the reference", 2.0),
+}
+"""What is made of a frame's features and the reference; as :data:`FEATURES`."""
 
 
 class InputStatistics(BaseModel):
@@ -135,44 +230,102 @@ class InputStatistics(BaseModel):
     data: str = Field(description="name of the dataset plugin that they come from")
     levels: tuple[float, ...] = Field(description="of the quantiles, 0 to 1")
     quantiles: dict[str, tuple[float, ...]] = Field(description="of each feature of a frame, at the levels")
+    joint: Joint
+    colours: str = Field(
+        description="base64 of int8 (3, 4, 16, 16): 40 times the log ratio of a colour's share to that of the colour "
+        "with red and blue exchanged, by third of the picture, brightness, share of red and of blue"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         ordered = all(low < high for low, high in itertools.pairwise(self.levels))
         if len(self.levels) < 2 or (self.levels[0], self.levels[-1]) != (0.0, 1.0) or not ordered:
             raise ValueError(f"levels {self.levels}; expected ascending ones from 0 to 1")
-        for name, values in self.quantiles.items():
+        for name in (*FEATURES, *COMBINED):
+            values = self.quantiles.get(name, ())
             falls = any(low > high for low, high in itertools.pairwise(values))
             if len(values) != len(self.levels) or falls or not np.isfinite(values).all():
                 raise ValueError(f"quantiles of {name!r}: expected {len(self.levels)} finite, ascending numbers")
+        if len(self.joint.centre) != len(FEATURES):
+            raise ValueError(f"joint is of {len(self.joint.centre)} features; expected {len(FEATURES)}")
+        if len(base64.b64decode(self.colours)) != _CELLS:
+            raise ValueError(f"colours: expected {_CELLS} numbers")
         return self
+
+    def row(self, measured: Measured) -> Array:
+        """All that is held against the reference: float64, in the order of ``FEATURES``, then of ``COMBINED``."""
+        order = float(measured.colours.reshape(-1) @ self._table)
+        return np.array([*measured.values, order, self.joint.distance(measured.values)])
+
+    @cached_property
+    def _table(self) -> Array:
+        return np.frombuffer(base64.b64decode(self.colours), np.int8).astype(np.float32) / _STEPS
 
     def quantile(self, name: str, level: float) -> float:
         """Of one feature, between its kept levels by the straight line."""
         return float(np.interp(level, self.levels, self.quantiles[name]))
 
 
-def statistics_of(rows: Array, data: str) -> InputStatistics:
+def statistics_of(frames: Sequence[Measured], data: str) -> InputStatistics:
     """The reference that frames make.
 
+    What is learned of the frames (colours, how features go together) is learned of the half that a frame is not in
+    when its own quantiles are taken: a frame is never held against itself.
+
     Args:
-        rows: float64 ``(N, len(FEATURES))``, of :func:`measure`.
+        frames: of :func:`measure`.
         data: name of the dataset plugin.
 
     Raises:
-        DataError: fewer than two frames.
+        DataError: fewer than four frames.
     """
-    if len(rows) < 2:
-        raise DataError(f"input statistics of {len(rows)} frames; at least 2 are needed: raise data.calibration.limit")
+    if len(frames) < 4:
+        raise DataError(
+            f"input statistics of {len(frames)} frames; at least 4 are needed: raise data.calibration.limit"
+        )
+    halves = (frames[::2], frames[1::2])
+    combined: list[tuple[float, float]] = []
+    for learned, held in (halves, halves[::-1]):
+        joint, table = _joint(learned), _order_table(learned)
+        combined += [(float(m.colours.reshape(-1) @ table), joint.distance(m.values)) for m in held]
+    rows = np.concatenate([[m.values for m in (*halves[1], *halves[0])], combined], axis=1)
     quantiles = np.quantile(rows, LEVELS, axis=0)
+    names = (*FEATURES, *COMBINED)
+    table = np.round(_order_table(frames) * _STEPS).astype(np.int8)
     return InputStatistics(
-        frames=len(rows),
+        frames=len(frames),
         data=data,
         levels=LEVELS,
-        quantiles={name: tuple(float(f"{v:.6g}") for v in quantiles[:, k]) for k, name in enumerate(FEATURES)},
+        quantiles={name: tuple(float(f"{v:.6g}") for v in quantiles[:, k]) for k, name in enumerate(names)},
+        joint=_joint(frames),
+        colours=base64.b64encode(table.tobytes()).decode("ascii"),
     )
 
 
-def measured(images: Iterable[Array]) -> Array:
-    """The features of frames, float64 ``(N, len(FEATURES))``."""
-    return np.array([measure(image) for image in images]).reshape(-1, len(FEATURES))
+def _joint(frames: Sequence[Measured]) -> Joint:
+    rows = np.array([m.values for m in frames])
+    centre = np.median(rows, axis=0)
+    low, high = np.quantile(rows, (0.16, 0.84), axis=0)
+    scale = np.maximum((high - low) / 2, [width / 6 for _, width in FEATURES.values()])
+    apart = np.clip((rows - centre) / scale, -5, 5)
+    spread = apart.T @ apart / len(apart)
+    # Few frames say little of so many pairs: the correlations are shrunk, the more the fewer there are.
+    share = max(0.05, min(0.9, 2 * len(FEATURES) / (len(frames) + 2 * len(FEATURES))))
+    shrunk = (1 - share) * spread + share * np.diag(np.maximum(np.diag(spread), 0.05))
+    precision = np.linalg.inv(shrunk)
+    return Joint(
+        centre=_short(centre),
+        scale=_short(scale),
+        precision=tuple(_short(row) for row in (precision + precision.T) / 2),
+    )
+
+
+def _short(values: Array) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+def _order_table(frames: Sequence[Measured]) -> Array:
+    """Log ratio of every cell to its mirror, float32 of ``_CELLS``, within -3 and 3."""
+    shares = np.sum([m.colours.astype(np.float64) ** 2 for m in frames], axis=0) + 0.5 / (_HUES * _HUES)
+    table: Array = np.clip(np.log(shares / shares.transpose(0, 1, 3, 2)), -3, 3).reshape(-1).astype(np.float32)
+    return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,19 @@ _CHANGES = 1.0
 """Grey levels of 255 by which a picture differs from the last, on average, when it shows something else."""
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What was looked at of a frame's outputs: samples of floats by name, and what is wrong; empty: nothing."""
+
+    samples: Arrays
+    wrong: str
+
+
 class Plausibility:
     """Of one camera's results."""
 
     def __init__(self) -> None:
         self._conditions = {name: Lasting() for name in ("empty", "saturated", "one class", "frozen")}
-        self._since: dict[str, float] = {}
         self._block = 0
         self._last: dict[str, Array] = {}
         self._bad = ""
@@ -40,24 +48,24 @@ class Plausibility:
         self._values.clear()
         self._bad, self._clean_s = "", None
 
-    def see(self, result: Processed, finite: str, changed: float, limits: Limits) -> None:
+    def see(self, result: Processed, outputs: Outputs, changed: float, limits: Limits) -> None:
         """A result.
 
         Args:
             result: the frame and what came out.
-            finite: what is wrong with the outputs' numbers, of :meth:`not_finite`; empty: nothing.
+            outputs: of :meth:`look`.
             changed: by how many grey levels the picture differs from the last.
             limits: what is normal.
         """
         now_s = result.now_s
-        wrong = finite or next(filter(None, map(_wrong_numbers, _parts(result.prediction))), "")
+        wrong = outputs.wrong or next(filter(None, map(_wrong_numbers, _parts(result.prediction))), "")
         if wrong:
             self._bad, self._clean_s = wrong, None
         elif self._bad:
             self._clean_s = now_s if self._clean_s is None else self._clean_s
             if now_s - self._clean_s >= limits.hold_s:
                 self._bad = ""
-        same = self._same_outputs(result.outputs)
+        same = self._repeated(outputs.samples)
         self._conditions["frozen"].see(same and changed > _CHANGES, now_s, limits.output_frozen_s, limits.hold_s)
         seen = [_seen(part, limits) for part in _parts(result.prediction)]
         self._values = {key: value for values, _ in seen for key, value in values.items()}
@@ -68,36 +76,32 @@ class Plausibility:
         ):
             self._conditions[name].see(any(name in found for _, found in seen), now_s, after_s, limits.hold_s)
 
-    def not_finite(self, outputs: Arrays) -> str:
-        """Which output holds NaN or infinity; empty: none that was looked at.
+    def look(self, outputs: Arrays) -> Outputs:
+        """A coarse sample of every output of floats, and whether its numbers can be true.
 
-        Of a large output each call looks at a coarse sample and at one block, and the next at the next, so that all
-        of it is seen within a few frames.
+        Of a large output each call looks at the sample and at one block, and the next at the next, so that all of it is
+        seen within a few frames.
         """
         self._block += 1
+        samples: dict[str, Array] = {}
+        wrong = ""
         for name, array in outputs.items():
             if array.dtype.kind != "f" or not array.size:
                 continue
             flat = array.reshape(-1)
-            blocks = -(-flat.size // _BLOCK)
-            first = self._block % blocks * _BLOCK
-            for part in (flat[:: max(1, flat.size // _SAMPLE)], flat[first : first + _BLOCK]):
-                if not np.isfinite(part).all():
-                    return f"Output {name!r} holds NaN or infinity."
-        return ""
+            first = self._block % -(-flat.size // _BLOCK) * _BLOCK
+            samples[name] = flat[:: -(-flat.size // _SAMPLE)].copy()
+            if not (np.isfinite(samples[name]).all() and np.isfinite(flat[first : first + _BLOCK]).all()):
+                wrong = wrong or f"Output {name!r} holds NaN or infinity."
+        return Outputs(samples, wrong)
 
-    def _same_outputs(self, outputs: Arrays) -> bool:
-        """Whether every output of floats repeats the last frame's, and is not constant in itself."""
-        taken = {
-            name: array.reshape(-1)[:: max(1, array.size // _SAMPLE)].copy()
-            for name, array in outputs.items()
-            if array.dtype.kind == "f" and array.size
-        }
-        varied = {name: sample for name, sample in taken.items() if sample.size > 1 and np.ptp(sample) > 0}
+    def _repeated(self, samples: Arrays) -> bool:
+        """Whether every output repeats the last frame's; one that is constant in itself says nothing."""
+        varied = {name: sample for name, sample in samples.items() if sample.size > 1 and np.ptp(sample) > 0}
         same = bool(varied) and all(
             name in self._last and np.array_equal(sample, self._last[name]) for name, sample in varied.items()
         )
-        self._last = taken
+        self._last = dict(samples)
         return same
 
     def status(self, name: str, limits: Limits) -> Status:

@@ -141,12 +141,12 @@ class Monitor:
             if takes:
                 each.drift_due_s = result.now_s + limits.drift_period_s
         seen = look(result.image, scale, limits.saturated_level)
-        row = measure(result.image, scale) if takes else None
-        finite = each.plausibility.not_finite(result.outputs)
+        row = measure(result.image, scale).values if takes else None
+        outputs = each.plausibility.look(result.outputs)
         with self._lock:
             each.refusals.accept()
             changed = each.camera.see(seen, result.now_s, limits)
-            each.plausibility.see(result, finite, changed, limits)
+            each.plausibility.see(result, outputs, changed, limits)
             if row is not None:
                 each.drift.see(row, result.now_s)
             self._times.see(result, limits)
