@@ -21,30 +21,48 @@ from typing_extensions import Self
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
 
-FEATURES: Mapping[str, tuple[str, float]] = {
-    "brightness": ("log2 of the mean level of 255", 0.5),
-    "contrast": ("log2 of the standard deviation of the levels", 0.5),
-    "black": ("level that 2 % of the pixels are below", 15.0),
-    "white": ("level that 2 % of the pixels are above", 20.0),
-    "clipped": ("share of pixels with a channel at 250 or above", 0.1),
-    "sky": ("log2 of brightness above the middle over that below", 0.5),
-    "light above": ("log2 of the level that 10 % of the upper third are above", 0.5),
-    "haze": ("bright dark channel, weak colour and weak steps a little above the middle", 0.3),
-    "sharpness": ("log2 of the steepest edges over one pixel, as a share of those over eight", 0.5),
-    "noise": ("log2 of 0.5 and the deviation of a pixel from the line through its neighbours, robust", 0.7),
-    "detail": ("log2 of the mean step between neighbours, as a share of the standard deviation", 0.6),
-    "saturation": ("mean of (largest - smallest channel) / largest", 0.1),
-    "red": ("mean of log2 of red over green", 0.2),
-    "blue": ("mean of log2 of blue over green", 0.2),
-    "blue above": ("log2 of blue over red above the middle, less the same below it", 0.25),
-    "blue with light": ("correlation of brightness with blue minus red", 0.4),
-    "warm": ("mean of red minus blue below the middle where it is positive, of the sum of channels", 0.03),
-    "cold": ("mean of blue minus red below the middle where it is positive, of the sum of channels", 0.03),
-}
-"""What is taken of a frame: a description, and the least width of its range that a reference may claim.
 
-The width keeps a reference of a few alike frames, such as one drive, from calling every other drive unusual.
-"""
+@dataclass(frozen=True)
+class Feature:
+    """One number of a frame.
+
+    Attributes:
+        description: what it is.
+        width: the least width of its range that a reference may claim, which keeps a reference of a few alike frames,
+            such as one drive, from calling every other drive unusual.
+        margin: how far outside the range that the reference shows, in widths of it, a drive may still lie: about twice
+            as far as the furthest of 840 rendered drives that the features were made on (decision 36).
+        sides: which end of the range is judged.
+    """
+
+    description: str
+    width: float
+    margin: float
+    sides: Literal["both", "low", "high"] = "both"
+
+
+FEATURES: Mapping[str, Feature] = {
+    "brightness": Feature("log2 of the mean level of 255", 1.0, 0.5),
+    "contrast": Feature("log2 of the standard deviation of the levels", 0.8, 0.5),
+    "black": Feature("level that 2 % of the pixels are below", 40.0, 1.0),
+    "white": Feature("level that 2 % of the pixels are above", 70.0, 0.6),
+    "clipped": Feature("share of pixels with a channel at 250 or above", 0.15, 1.3),
+    "sky": Feature("log2 of brightness above the middle over that below", 1.4, 0.5),
+    "light above": Feature("log2 of the level that 10 % of the upper third are above", 0.7, 1.8),
+    "haze": Feature("bright dark channel, weak colour and weak steps a little above the middle", 0.6, 0.55, "high"),
+    "sharpness": Feature("log2 of the steepest edges over one pixel, as a share of those over eight", 0.7, 0.4),
+    "noise": Feature("log2 of 0.5 and the deviation of a pixel from the line through its neighbours", 1.0, 0.4),
+    "detail": Feature("log2 of the mean step between neighbours, as a share of the standard deviation", 1.1, 0.5),
+    "saturation": Feature("mean of (largest - smallest channel) / largest", 0.22, 0.45),
+    "red": Feature("mean of log2 of red over green", 0.4, 0.6),
+    "blue": Feature("mean of log2 of blue over green", 0.6, 0.45),
+    "blue above": Feature("log2 of blue over red above the middle, less the same below it", 0.9, 0.5),
+    "blue with light": Feature("correlation of brightness with blue minus red", 0.6, 0.35),
+    "daylight": Feature("sky + 2.4 blue with light: light that comes from above and is bluish", 2.4, 0.35, "low"),
+    "warm": Feature("mean of red minus blue in the lower half where positive, of the sum of channels", 0.07, 0.7),
+    "cold": Feature("mean of blue minus red in the lower half where positive, of the sum of channels", 0.05, 1.6),
+}
+"""What is taken of a frame."""
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """The levels of the quantiles that a reference keeps."""
 WORKING_WIDTH = 640
@@ -78,8 +96,10 @@ def measure(image: Array, white: float = 255.0) -> Measured:
     picture = _working(image, white)
     height, width = picture.shape[:2]
     sparse = picture[:: -(-height // _SPARSE[0]), :: -(-width // _SPARSE[1])].astype(np.float32)
-    values = np.array([*_tones(sparse), *_edges(picture), *_hues(sparse)], np.float64)
-    return Measured(values, _colours(sparse))
+    tones, hues = _tones(sparse), _hues(sparse)
+    daylight = tones["sky"] + 2.4 * hues["blue with light"]
+    found = tones | _edges(picture) | hues | {"daylight": daylight}
+    return Measured(np.array([found[name] for name in FEATURES], np.float64), _colours(sparse))
 
 
 def _working(image: Array, white: float) -> Array:
@@ -93,23 +113,23 @@ def _working(image: Array, white: float) -> Array:
     return image if image.dtype == np.uint8 else image.astype(np.float32) * np.float32(255 / white)
 
 
-def _tones(sparse: Array) -> tuple[float, ...]:
+def _tones(sparse: Array) -> dict[str, float]:
     """Brightness and what the air does to it."""
     grey = sparse @ _LUMA
     rows = len(grey)
     largest, least = sparse.max(axis=2), sparse.min(axis=2)
     dark, bright = np.percentile(grey, (2, 98))
     above = np.percentile(grey[: max(1, rows // 3)], 90)
-    return (
-        np.log2(grey.mean() + 1),
-        np.log2(grey.std() + 1),
-        dark,
-        bright,
-        (largest >= 250).mean(),
-        np.log2((grey[: rows // 2].mean() + 1) / (grey[rows // 2 :].mean() + 1)),
-        np.log2(above + 4),
-        _haze(grey, largest, least),
-    )
+    return {
+        "brightness": np.log2(grey.mean() + 1),
+        "contrast": np.log2(grey.std() + 1),
+        "black": dark,
+        "white": bright,
+        "clipped": (largest >= 250).mean(),
+        "sky": np.log2((grey[: rows // 2].mean() + 1) / (grey[rows // 2 :].mean() + 1)),
+        "light above": np.log2(above + 4),
+        "haze": _haze(grey, largest, least),
+    }
 
 
 def _haze(grey: Array, largest: Array, least: Array) -> float:
@@ -130,11 +150,11 @@ def _eroded(channel: Array) -> Array:
     return eroded
 
 
-def _edges(picture: Array) -> tuple[float, ...]:
+def _edges(picture: Array) -> dict[str, float]:
     """Focus, noise and detail of whole lines of the green channel."""
     height, width = picture.shape[:2]
     if width <= 4 * _FAR:
-        return 0.0, 0.0, 0.0
+        return dict.fromkeys(("sharpness", "noise", "detail"), 0.0)
     step = max(1, height // _LINES)
     lines = picture[step // 2 :: step, :, 1].astype(np.float32)
     near = np.abs(lines[:, 1:] - lines[:, :-1])
@@ -144,10 +164,10 @@ def _edges(picture: Array) -> tuple[float, ...]:
     calm = bent[bent <= 2 * np.median(bent) + 1]
     steep = (np.percentile(near, _EDGE) + 1) / (np.percentile(far, _EDGE) + 4)
     detail = (near.mean() + 0.25) / (lines.std() + 1)
-    return np.log2(steep), np.log2(0.5 + calm.mean() / 0.7), np.log2(detail)
+    return {"sharpness": np.log2(steep), "noise": np.log2(0.5 + calm.mean() / 0.7), "detail": np.log2(detail)}
 
 
-def _hues(sparse: Array) -> tuple[float, ...]:
+def _hues(sparse: Array) -> dict[str, float]:
     """Colour, and where in the picture and with which light it comes."""
     half = len(sparse) // 2
     red, green, blue = (sparse[..., k] + np.float32(4) for k in range(3))
@@ -155,15 +175,15 @@ def _hues(sparse: Array) -> tuple[float, ...]:
     blue_red = logs[2] - logs[0]
     cold = ((blue - red) / (red + green + blue))[half:]
     largest = sparse.max(axis=2)
-    return (
-        ((largest - sparse.min(axis=2)) / (largest + 4)).mean(),
-        (logs[0] - logs[1]).mean(),
-        (logs[2] - logs[1]).mean(),
-        blue_red[:half].mean() - blue_red[half:].mean(),
-        _correlation(sparse @ _LUMA, blue - red),
-        np.maximum(-cold, 0).mean(),
-        np.maximum(cold, 0).mean(),
-    )
+    return {
+        "saturation": ((largest - sparse.min(axis=2)) / (largest + 4)).mean(),
+        "red": (logs[0] - logs[1]).mean(),
+        "blue": (logs[2] - logs[1]).mean(),
+        "blue above": blue_red[:half].mean() - blue_red[half:].mean(),
+        "blue with light": _correlation(sparse @ _LUMA, blue - red),
+        "warm": np.maximum(-cold, 0).mean(),
+        "cold": np.maximum(cold, 0).mean(),
+    }
 
 
 def _correlation(one: Array, other: Array) -> float:
@@ -207,16 +227,23 @@ class Joint(BaseModel):
 
     def distance(self, values: Array) -> float:
         """Of Mahalanobis: how unusual features are together."""
-        apart = (values - np.array(self.centre)) / np.array(self.scale)
-        return float(np.sqrt(max(0.0, apart @ np.array(self.precision) @ apart)))
+        centre, scale, precision = self._arrays
+        apart = (values - centre) / scale
+        return float(np.sqrt(max(0.0, float(apart @ precision @ apart))))
+
+    @cached_property
+    def _arrays(self) -> tuple[Array, Array, Array]:
+        return np.array(self.centre), np.array(self.scale), np.array(self.precision)
 
 
 ORDER, TOGETHER = "colour order", "together"
-COMBINED: Mapping[str, tuple[str, float]] = {
-    ORDER: ("log likelihood of the colours, less that of them with red and blue exchanged", 0.3),
-    TOGETHER: ("distance of Mahalanobis of all features from the middle of the reference", 2.0),
+COMBINED: Mapping[str, Feature] = {
+    ORDER: Feature("log likelihood of the colours, less that with red and blue exchanged", 9.0, 0.2, "low"),
+    TOGETHER: Feature("Mahalanobis distance of all features from the middle of the reference", 6.0, 1.3, "high"),
 }
-"""What is made of a frame's features and the reference; as :data:`FEATURES`."""
+"""What is made of a frame's features and the reference."""
+JUDGED: Mapping[str, Feature] = {**FEATURES, **COMBINED}
+"""All that is held against a reference, in the order of :meth:`InputStatistics.row`."""
 
 
 class InputStatistics(BaseModel):
@@ -241,7 +268,7 @@ class InputStatistics(BaseModel):
         ordered = all(low < high for low, high in itertools.pairwise(self.levels))
         if len(self.levels) < 2 or (self.levels[0], self.levels[-1]) != (0.0, 1.0) or not ordered:
             raise ValueError(f"levels {self.levels}; expected ascending ones from 0 to 1")
-        for name in (*FEATURES, *COMBINED):
+        for name in JUDGED:
             values = self.quantiles.get(name, ())
             falls = any(low > high for low, high in itertools.pairwise(values))
             if len(values) != len(self.levels) or falls or not np.isfinite(values).all():
@@ -253,7 +280,7 @@ class InputStatistics(BaseModel):
         return self
 
     def row(self, measured: Measured) -> Array:
-        """All that is held against the reference: float64, in the order of ``FEATURES``, then of ``COMBINED``."""
+        """All that is held against the reference: float64 ``(len(JUDGED),)``, in its order."""
         order = float(measured.colours.reshape(-1) @ self._table)
         return np.array([*measured.values, order, self.joint.distance(measured.values)])
 
@@ -264,6 +291,21 @@ class InputStatistics(BaseModel):
     def quantile(self, name: str, level: float) -> float:
         """Of one feature, between its kept levels by the straight line."""
         return float(np.interp(level, self.levels, self.quantiles[name]))
+
+    def edges(self, name: str, factor: float = 1.0) -> tuple[float, float]:
+        """Between which values a feature is as at calibration; infinite on a side that is not judged.
+
+        Args:
+            name: of :data:`JUDGED`.
+            factor: of the feature's margin.
+        """
+        feature = JUDGED[name]
+        low, high = self.quantile(name, 0.01), self.quantile(name, 0.99)
+        beyond = factor * feature.margin * max(high - low, feature.width)
+        return (
+            -np.inf if feature.sides == "high" else low - beyond,
+            np.inf if feature.sides == "low" else high + beyond,
+        )
 
 
 def statistics_of(frames: Sequence[Measured], data: str) -> InputStatistics:
@@ -290,13 +332,12 @@ def statistics_of(frames: Sequence[Measured], data: str) -> InputStatistics:
         combined += [(float(m.colours.reshape(-1) @ table), joint.distance(m.values)) for m in held]
     rows = np.concatenate([[m.values for m in (*halves[1], *halves[0])], combined], axis=1)
     quantiles = np.quantile(rows, LEVELS, axis=0)
-    names = (*FEATURES, *COMBINED)
     table = np.round(_order_table(frames) * _STEPS).astype(np.int8)
     return InputStatistics(
         frames=len(frames),
         data=data,
         levels=LEVELS,
-        quantiles={name: tuple(float(f"{v:.6g}") for v in quantiles[:, k]) for k, name in enumerate(names)},
+        quantiles={name: tuple(float(f"{v:.6g}") for v in quantiles[:, k]) for k, name in enumerate(JUDGED)},
         joint=_joint(frames),
         colours=base64.b64encode(table.tobytes()).decode("ascii"),
     )
@@ -306,7 +347,7 @@ def _joint(frames: Sequence[Measured]) -> Joint:
     rows = np.array([m.values for m in frames])
     centre = np.median(rows, axis=0)
     low, high = np.quantile(rows, (0.16, 0.84), axis=0)
-    scale = np.maximum((high - low) / 2, [width / 6 for _, width in FEATURES.values()])
+    scale = np.maximum((high - low) / 2, [feature.width / 6 for feature in FEATURES.values()])
     apart = np.clip((rows - centre) / scale, -5, 5)
     spread = apart.T @ apart / len(apart)
     # Few frames say little of so many pairs: the correlations are shrunk, the more the fewer there are.

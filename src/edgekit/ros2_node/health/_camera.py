@@ -73,7 +73,7 @@ def _sharpness(image: Array, to_255: float) -> float | None:
     if width <= 4 * _FAR:
         return None
     step = max(1, height // _LINES)
-    lines = image[step // 2 :: step, :, 1].astype(np.int32 if image.dtype == np.uint16 else np.int16)
+    lines: Array = image[step // 2 :: step, :, 1].astype(np.int32 if image.dtype == np.uint16 else np.int16)
     near = _ranked(np.abs(lines[:, 1:] - lines[:, :-1]), _EDGE)
     far = _ranked(np.abs(lines[:, _FAR:] - lines[:, :-_FAR]), _EDGE)
     return None if far * to_255 < 16 else near / far

@@ -71,7 +71,7 @@ class Limits:
     drift_window_s: float = _limit(5.0, "s", (0.5, 3600), "how long the input must be unusual")
     drift_share: float = _limit(0.6, "", (0.5, 1), "share of that window beyond the reference: WARN; the KS distance")
     drift_margin: float = _limit(
-        1.0, "", (0, 100), "how far beyond the reference's range counts as beyond, in widths of the range"
+        1.0, "", (0, 100), "factor of how far each feature may lie outside the reference's range; less: more sensitive"
     )
 
     def __post_init__(self) -> None:

@@ -141,14 +141,14 @@ class Monitor:
             if takes:
                 each.drift_due_s = result.now_s + limits.drift_period_s
         seen = look(result.image, scale, limits.saturated_level)
-        row = measure(result.image, scale).values if takes else None
+        measured = measure(result.image, scale) if takes else None
         outputs = each.plausibility.look(result.outputs)
         with self._lock:
             each.refusals.accept()
             changed = each.camera.see(seen, result.now_s, limits)
             each.plausibility.see(result, outputs, changed, limits)
-            if row is not None:
-                each.drift.see(row, result.now_s)
+            if measured is not None:
+                each.drift.see(measured, result.now_s)
             self._times.see(result, limits)
             self._deadline.met(result.now_s)
             self._drops.keep(result.now_s)
