@@ -7,6 +7,7 @@
     golden.npz          inputs, PyTorch outputs, typed-ONNX outputs of a few frames
     golden/             those frames as they were read (PNG), and predictions.json: what the task makes of them
     calibration.json    how the ranges were found
+    input_statistics.json  what the calibration frames look like: the reference of input drift
     training.json       loss and metric of the compress steps that trained, by step; only where one did
     parity.json         engines against golden, their layers' precision, INT8 against its control, at build time
     signature.json      Ed25519 over the manifest; only in signed bundles
@@ -24,6 +25,7 @@ from edgekit.bundle.bundle import pack as pack
 from edgekit.bundle.bundle import write_bundle as write_bundle
 from edgekit.bundle.contents import EVALUATION as EVALUATION
 from edgekit.bundle.contents import GOLDEN as GOLDEN
+from edgekit.bundle.contents import INPUT_STATISTICS as INPUT_STATISTICS
 from edgekit.bundle.contents import MANIFEST as MANIFEST
 from edgekit.bundle.contents import NOT_RUN as NOT_RUN
 from edgekit.bundle.contents import PARENTS as PARENTS

@@ -21,6 +21,7 @@ from edgekit.bundle import manifest as manifests
 from edgekit.bundle.contents import (
     EVALUATION,
     FORMAT,
+    INPUT_STATISTICS,
     MANIFEST,
     NOT_RUN,
     PARENTS,
@@ -44,6 +45,7 @@ from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Backend, Chain, Engine
 from edgekit.evaluation.class_names import Agreed, agreed
+from edgekit.evaluation.input_statistics import InputStatistics
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
 
@@ -266,6 +268,21 @@ class Bundle:
             raise BundleError(
                 f"{self.path}/{PREDICTIONS}: {words(error.errors()[0])}; made by another edgekit? build it again"
             ) from error
+
+    @property
+    def input_statistics(self) -> InputStatistics | None:
+        """What its calibration frames look like, the reference of input drift; None: it holds none.
+
+        Raises:
+            BundleError: ``input_statistics.json`` is no such document.
+        """
+        if INPUT_STATISTICS not in self.manifest["files"]:
+            return None
+        file = self.path / INPUT_STATISTICS
+        try:
+            return InputStatistics.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise BundleError(f"{file}: {words(error.errors()[0])}; made by another edgekit? build it again") from error
 
     def size_mib(self) -> float:
         """Size of the candidate's engine file."""

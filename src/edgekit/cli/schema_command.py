@@ -13,7 +13,7 @@ OfOption = Annotated[
     typer.Option(
         "--of",
         help="spec; or a command: compress, sensitivity, evaluate, profile, verify, gate, history; "
-        "or a file of a bundle: bundle, manifest, parity, predictions.",
+        "or a file of a bundle: bundle, manifest, parity, predictions, input-statistics.",
     ),
 ]
 
@@ -25,10 +25,11 @@ def documents() -> dict[str, Any]:
     from edgekit.core.decoded import PredictionsDocument
     from edgekit.core.reports import DOCUMENTS, EngineProof, HistoryReport
     from edgekit.core.spec import Spec
+    from edgekit.evaluation.input_statistics import InputStatistics
 
     printed: dict[str, Any] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport}
     files: dict[str, Any] = {"bundle": Contents, "manifest": Manifest, "parity": tuple[EngineProof, ...]}
-    return printed | files | {"predictions": PredictionsDocument}
+    return printed | files | {"predictions": PredictionsDocument, "input-statistics": InputStatistics}
 
 
 def schema(of: OfOption = "spec") -> None:

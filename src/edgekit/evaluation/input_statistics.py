@@ -69,11 +69,21 @@ WORKING_WIDTH = 640
 """Pixels across of the picture that is measured: wider ones are averaged down to it first."""
 MOST_FRAMES = 512
 """Frames that a reference is made of at most, evenly spread over the data."""
+LEAST_FRAMES = 8
+"""Frames that say too little for a reference are fewer."""
 _SPARSE = (72, 128)
 _LINES, _FAR, _EDGE = 32, 8, 99.5
 _LIGHTS, _HUES = 4, 16
 _CELLS, _STEPS = 3 * _LIGHTS * _HUES * _HUES, 40
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def full_scale(image: Array) -> int:
+    """The largest value that a picture can have: 255; of uint16 what the bits in use allow (8, 10, 12, 14, 16)."""
+    if image.dtype == np.uint8:
+        return 255
+    most = int(image[:: -(-image.shape[0] // _SPARSE[0])].max(initial=0))
+    return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if most < 2**bits)
 
 
 @dataclass(frozen=True)
@@ -319,12 +329,11 @@ def statistics_of(frames: Sequence[Measured], data: str) -> InputStatistics:
         data: name of the dataset plugin.
 
     Raises:
-        DataError: fewer than four frames.
+        DataError: fewer than ``LEAST_FRAMES`` frames.
     """
-    if len(frames) < 4:
-        raise DataError(
-            f"input statistics of {len(frames)} frames; at least 4 are needed: raise data.calibration.limit"
-        )
+    if len(frames) < LEAST_FRAMES:
+        fix = f"at least {LEAST_FRAMES} are needed: raise data.calibration.limit"
+        raise DataError(f"input statistics of {len(frames)} frames; {fix}")
     halves = (frames[::2], frames[1::2])
     combined: list[tuple[float, float]] = []
     for learned, held in (halves, halves[::-1]):

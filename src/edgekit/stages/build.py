@@ -41,6 +41,7 @@ from edgekit.stages import keys, prove, race
 from edgekit.stages.compressed import CONTROL_GOLDEN, EXPORT, RECORD, Compressed, record_of
 from edgekit.stages.compressed import GOLDEN as GOLDEN_FILE
 from edgekit.stages.golden import write_golden, write_tensors
+from edgekit.stages.reference import write_reference
 from edgekit.stages.tools import tool_versions
 from edgekit.stages.typed import TypedModel
 from edgekit.verification.agreement import TaskComparison
@@ -207,7 +208,7 @@ def publish_bundle(
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
         if roles[control.name].golden != roles[wanted.name].golden:
             files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
-        files |= frames | _records(spec, compressed, Path(scratch))
+        files |= frames | _records(spec, compressed, Path(scratch)) | write_reference(spec, Path(scratch))
         return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 

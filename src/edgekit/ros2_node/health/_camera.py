@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.core.tensors import Array
+from edgekit.evaluation.input_statistics import full_scale
 from edgekit.ros2_node.health._span import Lasting, Recent
 from edgekit.ros2_node.health.limits import Limits
 from edgekit.ros2_node.health.statuses import Level, Status, values_of
@@ -33,14 +34,6 @@ class Look:
     saturated: float
     sharpness: float | None
     """Steepest edges over one pixel as a share of those over eight; None: there is no edge to judge by."""
-
-
-def full_scale(image: Array) -> int:
-    """The largest value that the picture can have: 255, or of 16 bits what the bits in use allow (10, 12, 14, 16)."""
-    if image.dtype == np.uint8:
-        return 255
-    most = int(image[:: max(1, image.shape[0] // _ROWS)].max(initial=0))
-    return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if most < 2**bits)
 
 
 def look(image: Array, scale: int, saturated_level: float) -> Look:
