@@ -126,7 +126,7 @@ def _working(image: Array, white: float) -> Array:
 def _tones(sparse: Array) -> dict[str, float]:
     """Brightness and what the air does to it."""
     grey = sparse @ _LUMA
-    rows = len(grey)
+    rows, (upper, lower) = len(grey), _halves(grey)
     largest, least = sparse.max(axis=2), sparse.min(axis=2)
     dark, bright = np.percentile(grey, (2, 98))
     above = np.percentile(grey[: max(1, rows // 3)], 90)
@@ -136,10 +136,16 @@ def _tones(sparse: Array) -> dict[str, float]:
         "black": dark,
         "white": bright,
         "clipped": (largest >= 250).mean(),
-        "sky": np.log2((grey[: rows // 2].mean() + 1) / (grey[rows // 2 :].mean() + 1)),
+        "sky": np.log2((upper.mean() + 1) / (lower.mean() + 1)),
         "light above": np.log2(above + 4),
         "haze": _haze(grey, largest, least),
     }
+
+
+def _halves(picture: Array) -> tuple[Array, Array]:
+    """Above and below the middle; of a single row both are it."""
+    half = len(picture) // 2
+    return picture[: max(1, half)], picture[half:]
 
 
 def _haze(grey: Array, largest: Array, least: Array) -> float:
@@ -179,17 +185,16 @@ def _edges(picture: Array) -> dict[str, float]:
 
 def _hues(sparse: Array) -> dict[str, float]:
     """Colour, and where in the picture and with which light it comes."""
-    half = len(sparse) // 2
     red, green, blue = (sparse[..., k] + np.float32(4) for k in range(3))
     logs = np.log2(np.stack([red, green, blue]))
-    blue_red = logs[2] - logs[0]
-    cold = ((blue - red) / (red + green + blue))[half:]
+    above, below = _halves(logs[2] - logs[0])
+    _, cold = _halves((blue - red) / (red + green + blue))
     largest = sparse.max(axis=2)
     return {
         "saturation": ((largest - sparse.min(axis=2)) / (largest + 4)).mean(),
         "red": (logs[0] - logs[1]).mean(),
         "blue": (logs[2] - logs[1]).mean(),
-        "blue above": blue_red[:half].mean() - blue_red[half:].mean(),
+        "blue above": above.mean() - below.mean(),
         "blue with light": _correlation(sparse @ _LUMA, blue - red),
         "warm": np.maximum(-cold, 0).mean(),
         "cold": np.maximum(cold, 0).mean(),

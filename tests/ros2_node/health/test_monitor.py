@@ -374,8 +374,9 @@ def test_limits_are_declared_and_checked() -> None:
         assert one.when == "live"
         assert one.low is not None
         assert one.high is not None
+        above: dict[str, Any] = {one.name: type(one.default)(one.high + 1)}  # type: ignore[arg-type]
         with pytest.raises(SpecError, match=one.name):
-            replace(Limits(), **{one.name: type(one.default)(one.high + 1)})
+            replace(Limits(), **above)
     with pytest.raises(SpecError, match="input_min_hz: 30 is above input_max_hz 10"):
         Limits(input_min_hz=30, input_max_hz=10)
 
