@@ -14,8 +14,8 @@ from edgekit.ros2_node.health.statuses import Level, Status, values_of
 
 _ROWS, _ACROSS, _LINES = 54, 96, 8
 """Of the sample: so many rows and columns of single pixels, and so many whole lines for edges."""
-_FAR = 8
-"""Pixels over which an edge is complete, however it is blurred."""
+_ACROSS_SHARP, _FAR = 640, 8
+"""A picture is sharp when an edge takes one of so many parts of its width; it is complete within eight of them."""
 _EDGE = 0.995
 """Quantile of the steepest edges: of lines of some hundred pixels it is a handful."""
 
@@ -33,7 +33,7 @@ class Look:
     high: float
     saturated: float
     sharpness: float | None
-    """Steepest edges over one pixel as a share of those over eight; None: there is no edge to judge by."""
+    """Steepest edges over a 640th of the width as a share of those over eight; None: there is none to judge by."""
 
 
 def look(image: Array, scale: int, saturated_level: float) -> Look:
@@ -67,8 +67,9 @@ def _sharpness(image: Array, to_255: float) -> float | None:
         return None
     step = max(1, height // _LINES)
     lines: Array = image[step // 2 :: step, :, 1].astype(np.int32 if image.dtype == np.uint16 else np.int16)
-    near = _ranked(np.abs(lines[:, 1:] - lines[:, :-1]), _EDGE)
-    far = _ranked(np.abs(lines[:, _FAR:] - lines[:, :-_FAR]), _EDGE)
+    one = max(1, width // _ACROSS_SHARP)
+    near = _ranked(np.abs(lines[:, one:] - lines[:, :-one]), _EDGE)
+    far = _ranked(np.abs(lines[:, _FAR * one :] - lines[:, : -_FAR * one]), _EDGE)
     return None if far * to_255 < 16 else near / far
 
 

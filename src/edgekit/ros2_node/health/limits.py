@@ -39,7 +39,10 @@ class Limits:
     saturated_level: float = _limit(250.0, "grey levels", (1, 255), "a pixel at or above this level is saturated")
     saturated_share: float = _limit(0.5, "", (0.01, 1), "share of saturated pixels that is too much")
     defocus_ratio: float = _limit(
-        0.2, "", (0, 1), "steepest edges over one pixel as a share of those over eight: below it, out of focus"
+        0.17,
+        "",
+        (0, 1),
+        "steepest edges over a 640th of the width as a share of those over eight, 0.125 of a ramp: below it, defocus",
     )
     exposure_factor: float = _limit(1.8, "", (1.05, 100), "mean brightness that changes by this factor at once: a jump")
     camera_raise_s: float = _limit(0.5, "s", (0, 60), "how long a picture must be bad before the level rises")
