@@ -18,8 +18,8 @@ NAVIGATION: list[tuple[str, list[str]]] = [
         [
             "guide.md", "bundle.md", "preprocess.md", "tasks.md", "datasets.md", "bags.md", "rendered.md",
             "quantization.md", "prune.md", "distill.md", "training.md",
-            "parity.md", "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "cases.md",
-            "mutants.md",
+            "parity.md", "profiling.md", "evaluation.md", "gate.md", "history.md", "report.md", "orin.md", "ros2.md",
+            "cases.md", "mutants.md",
         ],
     ),
 ]  # fmt: skip
@@ -27,6 +27,12 @@ KEYS = """The keys of `edgekit.yaml`; an unknown key is an error. `edgekit schem
 What the sections mean: [model](../guide.md#models-edgekit-takes), [preprocess](../preprocess.md), [task](../tasks.md),
 [data](../datasets.md), [compress](../quantization.md), [targets](../guide.md#targets-and-quantization),
 [kpis](../gate.md#what-a-kpi-can-say), [parity](../parity.md#limits), [golden](../bundle.md#without-raw-frames)."""
+PARAMETERS = """# Parameters of the ROS 2 node
+
+What the node declares; [ROS 2](../ros2.md) says how to set them. *live*: at any time; *configure*:
+while the node is unconfigured; *start*: only by whoever starts it.
+
+"""
 CSS = ".md-typeset td code { overflow-wrap: normal; word-break: normal; }\n"
 CONFIG = """[project]
 site_name = "edgekit"
@@ -103,6 +109,8 @@ def _reference(root: Path, pages: Path) -> None:
     from pydantic import TypeAdapter
 
     from edgekit.cli.schema_command import documents
+    from edgekit.ros2_node.package.writing import all_parameters
+    from edgekit.ros2_node.parameters import as_table
 
     folder = pages / "reference"
     (folder / "api").mkdir(parents=True)
@@ -117,6 +125,7 @@ def _reference(root: Path, pages: Path) -> None:
         listing.append(f"- [{name}](document-{name}.md)")
     (folder / "documents.md").write_text("\n".join(listing) + "\n")
     (folder / "commands.md").write_text(commands.page())
+    (folder / "ros2-parameters.md").write_text(PARAMETERS + as_table(all_parameters()))
     for name, text in api.pages(root).items():
         (folder / "api" / f"{name}.md").write_text(text)
 

@@ -31,6 +31,17 @@ nodes:
   - {name: rear, bundle: rear.edgekit, remappings: {"~/output/mask": /rear_mask}}
 """
 
+# Prints the sizes of the shared memory that a node maps, which Fast DDS keeps in files.
+SEGMENTS = """
+import pathlib, re, rclpy
+rclpy.init()
+node = rclpy.create_node("maps")
+maps = pathlib.Path("/proc/self/maps").read_text()
+files = set(re.findall(r"/dev/shm/fast(?:dds|rtps)_[0-9a-f]{16}$", maps, re.MULTILINE))
+print(max(pathlib.Path(one).stat().st_size for one in files))
+rclpy.shutdown()
+"""
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -134,3 +145,18 @@ def test_the_parameter_file_has_all_that_a_node_declares(
     # QoS overrides are named after topics, and use_sim_time and the like are every node's.
     own = {name for name in listed if "." not in name} - {"use_sim_time", "start_type_description_service"}
     assert own == {one.name for one in all_parameters()}
+
+
+def test_the_profile_is_what_a_process_runs_with(built: Path, environment: dict[str, str]) -> None:
+    share = built / "share" / PACKAGE
+    _, nodes = described(share / "launch" / "perception.launch.py", share, {})
+
+    def segment(more: dict[str, str]) -> int:
+        command = [sys.executable, "-c", SEGMENTS]
+        return int(subprocess.run(command, env=environment | more, capture_output=True, check=True).stdout)
+
+    if find_ros().middlewares() != ("rmw_fastrtps_cpp",):
+        pytest.skip("other middleware than Fast DDS may be in use")
+    one_frame = 1280 * 720 * 3
+    assert segment({}) < one_frame
+    assert segment(nodes[0].additional_env) >= 64 * 2**20

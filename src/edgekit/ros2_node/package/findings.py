@@ -15,7 +15,10 @@ from edgekit.ros2_node.package.environment import Ros, find_ros
 MESSAGES = ("diagnostic_msgs", "lifecycle_msgs", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs")
 _TRIAL = """
 import json, rclpy
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo
 rclpy.init()
+serialize_message(CameraInfo())  # loads what was compiled: with NumPy 2 that of Humble and Jazzy fails
 node = rclpy.create_node("edgekit_doctor", enable_rosout=False, start_parameter_services=False)
 print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier()}))
 node.destroy_node()
