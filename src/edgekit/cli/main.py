@@ -27,6 +27,8 @@ COMMANDS = (
     "report",
     "run",
     "bundle",
+    "record",
+    "replay",
     "ros2",
     "schema",
 )

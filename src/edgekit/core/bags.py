@@ -167,6 +167,12 @@ class Bag:
         with translated_reads(self.path):
             return self._opened().deserialize(message.data, message.type)
 
+    def schema(self, kind: str) -> tuple[str, str]:
+        """The text of a type's definition, with all types it uses, and its REP 2016 hash (``RIHS01_...``)."""
+        store = self._opened().typestore
+        with translated_reads(self.path):
+            return store.generate_msgdef(kind, ros_version=2)[0], store.hash_rihs01(kind)
+
     def _opened(self) -> AnyReader:
         if self._reader is None:
             raise RuntimeError("a bag is read inside its with block")

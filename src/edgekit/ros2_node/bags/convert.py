@@ -14,6 +14,7 @@ import numpy as np
 
 from edgekit.core import pixels
 from edgekit.core.artifacts import write_bytes
+from edgekit.core.bags import METADATA, Bag
 from edgekit.core.errors import InputError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Array
@@ -21,7 +22,7 @@ from edgekit.data import Dataset
 from edgekit.data.images import Images
 from edgekit.data.mcap import COMPRESSED, NAMES, RAW
 from edgekit.data.video import Config as VideoConfig
-from edgekit.ros2_node.bags.definitions import Definitions
+from edgekit.ros2_node.bags.definitions import Definition, Definitions
 from edgekit.ros2_node.bags.writer import BagWriter, Limits, TopicEntry
 
 AS_THEY_ARE = {".jpg": "jpeg", ".jpeg": "jpeg", ".jfif": "jpeg", ".png": "png"}
@@ -96,6 +97,43 @@ def _written(writer: BagWriter, topic: TopicEntry, frames: _Frames, progress: Pr
             names.append((str(stamp_ns), name))
             advance()
     return names
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a bag, closed or not, rather than a folder of images or a video."""
+    if path.is_file():
+        return path.suffix in (".mcap", ".db3")
+    return path.is_dir() and ((path / METADATA).is_file() or any(path.rglob("*.mcap")) or any(path.glob("*.db3")))
+
+
+def copy(source: Path, folder: Path, limits: Limits | None = None, progress: Progress | None = None) -> int:
+    """Write what is whole of a bag to a new bag ``folder``; gives the number of messages.
+
+    So a bag that nobody closed opens in every tool, and one of SQLite becomes MCAP.
+
+    Raises:
+        DataError, InputError, MissingRequirement: as :func:`convert`.
+    """
+    with Bag(source) as bag:
+        writer = BagWriter(folder, limits, bag.custom)
+        try:
+            for topic in bag.topics.values():
+                writer.add(TopicEntry(topic.name, Definition(topic.type, *bag.schema(topic.type)), topic.qos))
+            total = sum(topic.count for topic in bag.topics.values())
+            with (progress or Silent()).track("messages", total) as advance:
+                for message in bag.messages():
+                    if not writer.write(message.topic, message.time_ns, message.data):
+                        raise InputError(f"{folder}: is full after {writer.messages} messages; allow more bytes")
+                    advance()
+            writer.close()
+        except BaseException:
+            writer.abort()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    names = source / NAMES
+    if names.is_file():
+        write_bytes(folder / NAMES, names.read_bytes())
+    return writer.messages
 
 
 def _opened(source: Path, limit: int | None) -> Dataset:

@@ -145,7 +145,7 @@ class BagWriter:
     @property
     def size(self) -> int:
         """Bytes that the bag takes at most when it is closed now."""
-        beside = 4096 + sum(len(str(done.metadata)) for done in self._done)
+        beside = 4096 + 4 * len(str(self.custom)) + sum(len(str(done.metadata)) for done in self._done)
         return beside + sum(done.size for done in self._done) + (self._file.costs.total() if self._file else 0)
 
     def add(self, topic: TopicEntry) -> None:
@@ -254,6 +254,8 @@ class BagWriter:
         file, self._file = self._file, None
         if file is None:
             return
+        for key, value in self.custom.items():  # what became known while it was written
+            file.writer.set_custom_data(key, value)
         file.writer.close()
         made = self.folder / OPEN_FOLDER / file.name
         metadata = _yaml().load((made / METADATA).read_text("utf-8"))["rosbag2_bagfile_information"]
@@ -293,6 +295,7 @@ def _yaml() -> Any:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
+    yaml.width = 1 << 20  # no line is broken
     yaml.default_flow_style = False
     return yaml
 
