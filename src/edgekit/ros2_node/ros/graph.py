@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from edgekit.core.errors import DataError, MissingRequirement
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Qos, QosTime
-
-try:
-    from rclpy.node import NodeNameNonExistentError
-except ImportError:  # it moved between distributions
-    from rclpy._rclpy_pybind11 import NodeNameNonExistentError
 
 Role = Literal["input", "output", "diagnostics", "other"]
 DIAGNOSTICS = "/diagnostics"

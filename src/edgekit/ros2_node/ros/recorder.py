@@ -15,6 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
@@ -94,7 +95,7 @@ class RecorderNode(Node):  # type: ignore[misc]  # rclpy has no types
                 self._told(f"{topic.name} is not recorded: {error}")
                 return
             entry = TopicEntry(topic.name, definition, tuple(map(graph.to_bag, offers)))
-            self._recording.add(entry, latched=wanted.durability == graph.DurabilityPolicy.TRANSIENT_LOCAL)
+            self._recording.add(entry, latched=wanted.durability == DurabilityPolicy.TRANSIENT_LOCAL)
             self._roles[topic.name] = topic.role
             self._recording.describe(ROLES, self._roles)
             self._told(f"recording {topic.name} ({topic.type})")
