@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from edgekit.core.bags import Bag, Topic
+from edgekit.core.bags import Bag, Message, Topic
 from edgekit.core.errors import DataError, InputError
 from edgekit.data.mcap import COMPRESSED, RAW
 from edgekit.ros2_node.bags.recording import ROLES
@@ -107,6 +107,11 @@ def chosen(bag: Bag, patterns: tuple[str, ...], remap: Mapping[str, str]) -> dic
     if not found:
         raise DataError(f"{bag.path}: has no message to replay; choose among its topics: {', '.join(names)}")
     return found
+
+
+def named(messages: Iterable[Message]) -> Iterator[tuple[str, Message]]:
+    """Messages, each with the name of its topic."""
+    return ((message.topic, message) for message in messages)
 
 
 @dataclass(frozen=True)

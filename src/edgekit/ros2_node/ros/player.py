@@ -21,7 +21,7 @@ from rosgraph_msgs.msg import Clock
 from edgekit.core.bags import Bag, Message, stamp_ns
 from edgekit.core.errors import CheckFailed, InputError
 from edgekit.ros2_node.bags.definitions import Definitions
-from edgekit.ros2_node.bags.playing import FRAMES, Pace, Play, Played, Results, chosen
+from edgekit.ros2_node.bags.playing import FRAMES, Pace, Play, Played, Results, chosen, named
 from edgekit.ros2_node.bags.writer import BagWriter, TopicEntry
 from edgekit.ros2_node.ros import graph
 from edgekit.ros2_node.ros.recorder import DEPTH
@@ -91,8 +91,8 @@ class Player:
             self._listen()
         began = time.monotonic()
         try:
-            for message in self._bag.messages(self._topics):
-                self._one(message, began)
+            for name, message in named(self._bag.messages(self._topics)):
+                self._one(name, message)
             self.played.seconds = time.monotonic() - began
             for publisher in self._publishers.values():
                 self._wait_sent(publisher)
@@ -106,20 +106,20 @@ class Player:
         self.node.destroy_node()
         self._executor.shutdown(timeout_sec=0)
 
-    def _one(self, message: Message, began: float) -> None:
+    def _one(self, name: str, message: Message) -> None:
         if self._how.mode == "pace":
-            self._keep_pace(message, began)
+            self._keep_pace(message)
         elif self._clock is not None:
             self._tick(message.time_ns)
-        self._publishers[message.topic].publish(message.data)
-        self.played.published[self._renamed(message.topic)] += 1
-        if message.topic in self._frames:
+        self._publishers[name].publish(message.data)
+        self.played.published[self._renamed(name)] += 1
+        if name in self._frames:
             self.played.frames += 1
             if self._how.mode == "step":
-                self._await_result(message)
+                self._await_result(name, message)
         self._spin(0)
 
-    def _keep_pace(self, message: Message, began: float) -> None:
+    def _keep_pace(self, message: Message) -> None:
         if not self.played.published:
             self._pace = Pace(time.monotonic(), message.time_ns, self._how.rate)
             self._ticked_s = 0.0
@@ -136,12 +136,12 @@ class Player:
         message.clock.sec, message.clock.nanosec = divmod(time_ns, 1_000_000_000)
         self._clock.publish(message)  # type: ignore[union-attr]  # only called where there is one
 
-    def _await_result(self, message: Message) -> None:
+    def _await_result(self, name: str, message: Message) -> None:
         stamp, end_s = stamp_ns(message.data), time.monotonic() + self._how.timeout_s
         while not (found := self._results.complete(stamp)):
             if time.monotonic() > end_s:
                 raise CheckFailed(
-                    f"frame {self.played.frames} ({message.topic}, stamp {stamp}) has no result on "
+                    f"frame {self.played.frames} ({name}, stamp {stamp}) has no result on "
                     f"{', '.join(self._results.lacking(stamp))} after {self._how.timeout_s:g} s; look at /diagnostics "
                     "of the node, or give it more time with --timeout"
                 )
@@ -202,26 +202,29 @@ class Player:
 
     def _settle(self, subscriptions: list[Any], end_s: float) -> None:
         """Wait until the publishers know of the subscriptions, so that no result is lost."""
-        if not all(hasattr(one, "get_publisher_count") for one in subscriptions):  # Humble: nothing says so
-            end_s = min(end_s, time.monotonic() + HUMBLE_S)
-            while time.monotonic() < end_s:
-                self._spin(0.05)
-            return
-        while not all(one.get_publisher_count() for one in subscriptions) and time.monotonic() < end_s:
-            self._spin(0.05)
+        for one in subscriptions:
+            if hasattr(one, "get_publisher_count"):
+                while not one.get_publisher_count() and time.monotonic() < end_s:
+                    self._spin(0.02)
+            else:  # Humble: nobody can be asked
+                self._spin_until(time.monotonic() + HUMBLE_S / len(subscriptions))
+
+    def _spin_until(self, end_s: float) -> None:
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._spin(min(left_s, 0.05))
 
     def _result_topics(self) -> dict[str, str]:
         """Topics and types of results: those named, or what the node publishes for every frame."""
         if self._how.results:
-            named = {one.name: one.type for one in graph.matching(self.node, self._how.results)}
+            offered = {one.name: one.type for one in graph.matching(self.node, self._how.results)}
         else:
             outputs = graph.of_node(self.node, self._how.node)
-            named = {
+            offered = {
                 one.name: one.type
                 for one in outputs
                 if one.role == "output" and one.name.rpartition("/")[2] not in NO_RESULTS
             }
-        return {name: kind for name, kind in sorted(named.items()) if _has_header(graph.message_class(kind))}
+        return {name: kind for name, kind in sorted(offered.items()) if _has_header(graph.message_class(kind))}
 
     def _take(self, topic: str, data: bytes) -> None:
         self._results.add(topic, stamp_ns(data), bytes(data))
