@@ -5,11 +5,15 @@ Exit codes: 0 it was asked to stop; 2 a parameter it was started with is wrong; 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; see the module."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))  # until there is something to release
     try:
         import rclpy  # noqa: F401  # asked for, not used
     except ImportError as error:

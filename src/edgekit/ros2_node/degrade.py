@@ -41,7 +41,7 @@ class Degradation:
 
     def mode(self, now_s: float) -> Mode:
         """What to run from now on."""
-        while self._events and self._events[0][0] < now_s - WINDOW_S:
+        while self._events and self._events[0][0] <= now_s - WINDOW_S:
             self._events.popleft()
         count, dropped = len(self._events), sum(was for _, was in self._events)
         overloaded = dropped > SHARE * count

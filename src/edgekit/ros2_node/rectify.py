@@ -45,8 +45,9 @@ class Rectifier:
             )
         if camera.model not in MODELS:
             raise DataError(f"camera_info: distortion model {camera.model!r}; {allowed(camera.model, MODELS)}")
-        k, d = np.reshape(camera.k, (3, 3)), np.asarray(camera.d, np.float64)
-        r, p = np.reshape(camera.r, (3, 3)), np.reshape(camera.p, (3, 4))[:, :3]
+        k, d = np.reshape(camera.k, (3, 3)).astype(np.float64), np.asarray(camera.d, np.float64)
+        r = np.reshape(camera.r, (3, 3)).astype(np.float64)
+        p = np.reshape(camera.p, (3, 4))[:, :3].astype(np.float64)
         p = p if p[0, 0] else k  # a driver that leaves P out means the same pixels
         r = r if r.any() else np.eye(3)
         size = (camera.width, camera.height)

@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from edgekit.core.errors import EdgekitError
 from edgekit.ros2_node.ros.node import PerceptionNode
 
-END_S = 1.2
+END_S = 1.7
 """Of what runs when a signal comes; then the process ends without it, before a launch file loses patience."""
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -26,7 +27,7 @@ from edgekit.ros2_node.heartbeat import Heartbeat, State
 
 POLL_S = 0.003
 """How often the memory is looked at: a tenth of a camera's period."""
-STOP_S = 1.5
+STOP_S = 1.9
 """A node that was asked to stop (SIGINT, SIGTERM) and has not after so long is killed."""
 STATUS = "inference"
 
@@ -96,6 +97,7 @@ class Watchdog:
                     os.kill(self._parent, signal.SIGKILL)
         if self._heartbeat.state != State.ENDED:
             self._publish(DiagnosticStatus.ERROR, "The node's process ended without being asked to.")
+            self._publisher.wait_for_all_acked(Duration(seconds=1))  # what is not sent yet is lost with the publisher
 
     def _say(self, now_s: float) -> None:
         said = self._verdict.of(self._heartbeat, now_s)

@@ -1,0 +1,195 @@
+"""The node as a process: lifecycle, topics, results, parameters."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from lifecycle_msgs.msg import Transition
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from vision_msgs.msg import Classification, Detection2DArray, LabelInfo, VisionInfo
+
+from edgekit.bundle import open_bundle
+from tests.support.ros import LATCHED, compressed, pixels_of, running
+from tests.support.waiting import until
+
+ACTIVE = {"autostart": True, "rate_hz": 30.0}
+
+
+def frame(seed: int = 0) -> np.ndarray:
+    """A floor with a red and a green square, as the bundles' network knows them."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(90, 130, (64, 96, 1), np.uint8).repeat(3, axis=2)
+    image[8:30, 10:34], image[34:58, 50:74] = (220, 30, 30), (30, 220, 30)
+    return image
+
+
+def expected(folder, image: np.ndarray):
+    """What the bundle itself makes of a frame."""
+    with open_bundle(folder) as bundle, bundle.engine() as engine:
+        return bundle.chain(engine)({"image": image})
+
+
+def test_a_life(ros, bundle, tmp_path):
+    """unconfigured, inactive, active and back; results only while active, the bundle swapped without a restart."""
+    masks = ros.hear("/edgekit/output/mask", Image)
+    with running(tmp_path, bundle=bundle) as node:
+        assert ros.state("/edgekit") == "unconfigured"
+        assert ros.transition("/edgekit", Transition.TRANSITION_CONFIGURE)
+        assert ros.state("/edgekit") == "inactive"
+        until(lambda: ros.status("edgekit: engine")[1] == "The node is not active.")
+        assert ros.transition("/edgekit", Transition.TRANSITION_ACTIVATE)
+        ros.send_until(frame, lambda: masks, "a mask")
+        np.testing.assert_array_equal(pixels_of(masks[0]), expected(bundle, frame()).labels)
+        assert masks[0].header.frame_id == "camera"
+        until(lambda: ros.status("edgekit: inference") == (0, "Inferences end in time."))
+        engine = ros.statuses["edgekit: engine"][-1]
+        facts = {one.key: one.value for one in engine.values}
+        with open_bundle(bundle) as opened:
+            assert facts["digest"] == opened.digest
+        # A parameter that is read at configure time cannot be changed under a running bundle.
+        ((good, reason),) = ros.set("/edgekit", bundle=str(tmp_path / "other"))
+        assert not good
+        assert "deactivate and clean it up first" in reason
+        assert ros.transition("/edgekit", Transition.TRANSITION_DEACTIVATE)
+        assert ros.transition("/edgekit", Transition.TRANSITION_CLEANUP)
+        shutil.copytree(bundle, tmp_path / "other")
+        assert ros.set("/edgekit", bundle=str(tmp_path / "other")) == [(True, "")]
+        assert ros.transition("/edgekit", Transition.TRANSITION_CONFIGURE)
+        assert ros.transition("/edgekit", Transition.TRANSITION_ACTIVATE)
+        seen = len(masks)
+        ros.send_until(frame, lambda: len(masks) > seen, "a mask of the new bundle")
+        assert node.stop(signal.SIGTERM) == 0
+
+
+def test_every_stamp_comes_back(ros, bundles, tmp_path):
+    masks = ros.hear("/edgekit/output/mask", Image)
+    with running(tmp_path, bundle=bundles / "seg", overlay=True, **ACTIVE):
+        overlays = ros.hear("/edgekit/output/overlay", Image)
+        labels = ros.hear("/edgekit/output/label_info", LabelInfo, LATCHED)
+        info = ros.hear("/edgekit/output/vision_info", VisionInfo, LATCHED)
+        sent = []
+        ros.send_until(lambda: sent.append(ros.stamp()) or frame(), lambda: masks, "a mask")
+        message = ros.send(frame(3))
+        until(lambda: masks[-1].header.stamp == message.header.stamp, "the mask of the last frame")
+        assert {(one.class_id, one.class_name) for one in labels[-1].class_map} == {
+            (0, "floor"), (1, "red"), (2, "green"),
+        }  # fmt: skip
+        assert info[-1].method == "segmentation"
+        assert info[-1].database_location.startswith("tiny-cpu@")
+        until(lambda: overlays)
+        assert pixels_of(overlays[-1]).shape == (64, 96, 3)
+
+
+def test_objects(ros, bundles, tmp_path):
+    found = ros.hear("/edgekit/output/detections", Detection2DArray)
+    with running(tmp_path, bundle=bundles / "objects", **ACTIVE):
+        ros.send_until(frame, lambda: found, "detections")
+        boxes = {one.results[0].hypothesis.class_id: one.bbox for one in found[-1].detections}
+        assert set(boxes) == {"red", "green"}
+        # The squares' centres: (22, 19) and (62, 46) of a frame twice the size of the tensor.
+        assert abs(boxes["red"].center.position.x - 22) < 3
+        assert abs(boxes["red"].center.position.y - 19) < 3
+        assert abs(boxes["green"].center.position.x - 62) < 3
+        assert boxes["green"].size_x == pytest.approx(24)
+        truth = expected(bundles / "objects", frame())
+        assert found[-1].detections[0].results[0].hypothesis.score == pytest.approx(float(truth.scores[0]), abs=1e-6)
+        assert ros.set("/edgekit", score_threshold=1.0) == [(True, "")]
+        ros.send_until(np.full((64, 96, 3), 100, np.uint8), lambda: not found[-1].detections, "fewer detections")
+        ((good, _),) = ros.set("/edgekit", score_threshold=1.5)
+        assert not good
+
+
+def test_several_tasks_and_a_namespace(ros, bundles, tmp_path):
+    base = "/front/eye"
+    masks = ros.hear(f"{base}/output/area/mask", Image)
+    kinds = ros.hear(f"{base}/output/kind/classification", Classification)
+    vectors = ros.hear(f"{base}/output/who/embedding", Image)
+    with running(tmp_path, name="eye", namespace="/front", bundle=bundles / "several", **ACTIVE):
+        ros.send_until(frame, lambda: masks and kinds and vectors, "all three", topic=f"{base}/input/image")
+        truth = expected(bundles / "several", frame())
+        np.testing.assert_array_equal(pixels_of(masks[0]), truth["area"].labels)
+        np.testing.assert_allclose(pixels_of(vectors[0])[0], truth["who"].vector, rtol=1e-5)
+        best = int(truth["kind"].probabilities.argmax())
+        assert kinds[0].results[0].class_id == ["day", "night", "fog", "rain"][best]
+        assert kinds[0].results[0].score == pytest.approx(float(truth["kind"].probabilities[best]), abs=1e-5)
+        until(lambda: ros.status("front/eye: engine")[0] == 0)
+
+
+def test_compressed_frames_under_the_names_of_image_transport(ros, bundles, tmp_path):
+    masks = ros.hear("/edgekit/output/mask", Image)
+    content = cv2.imencode(".png", frame()[..., ::-1])[1].tobytes()
+    with running(tmp_path, bundle=bundles / "seg", image_transport="compressed", **ACTIVE):
+        publisher = ros.publisher("/edgekit/input/image/compressed", CompressedImage)
+
+        def mask():
+            message = compressed(content)
+            message.header.stamp = ros.stamp()
+            publisher.publish(message)
+            return masks
+
+        until(mask)
+        np.testing.assert_array_equal(pixels_of(masks[0]), expected(bundles / "seg", frame()).labels)
+
+
+def test_cameras_share_one_engine_in_turn(ros, bundles, tmp_path):
+    """One camera sends three times as often as the other; both are served."""
+    cameras = ("front", "rear")
+    masks = {name: ros.hear(f"/edgekit/{name}/output/mask", Image) for name in cameras}
+    with running(tmp_path, bundle=bundles / "seg", cameras="[front, rear]", **ACTIVE):
+        for _ in range(60):
+            for name in ("front", "front", "front", "rear"):
+                ros.send(frame(), f"/edgekit/{name}/input/image")
+        ros.send_until(frame, lambda: masks["rear"], "rear", topic="/edgekit/rear/input/image")
+        ros.send_until(frame, lambda: masks["front"], "front", topic="/edgekit/front/input/image")
+        until(lambda: ros.status("edgekit: front: input rate")[0] >= 0)
+        assert ros.status("edgekit: rear: stamp age")[0] >= 0
+
+
+def test_two_cameras_of_one_query_are_joined_by_their_stamps(ros, bundles, tmp_path):
+    means = ros.hear("/edgekit/image/output/embedding", Image)
+    with running(tmp_path, bundle=bundles / "pair", cameras="[image, right]", **ACTIVE):
+        value = iter(range(10, 250))
+
+        def pair():
+            stamp, level = ros.stamp(), next(value)
+            ros.send(np.full((32, 48, 3), level, np.uint8), "/edgekit/image/input/image", stamp=stamp)
+            ros.send(np.full((32, 48, 3), level + 5, np.uint8), "/edgekit/right/input/image", stamp=stamp)
+            return means
+
+        until(pair)
+        left, right = pixels_of(means[-1])[0]
+        # An embedding has length 1: the quotient says which two levels were in one query.
+        level = 5 / (right / left - 1)
+        assert level == pytest.approx(round(level), abs=1e-2)
+        assert 10 <= round(level) < 250
+
+
+def test_rectified_frames(ros, bundles, tmp_path):
+    masks = ros.hear("/edgekit/output/mask", Image)
+    with running(tmp_path, bundle=bundles / "seg", rectify=True, **ACTIVE):
+        refused = "edgekit: refused frames"
+        ros.send_until(frame, lambda: "no camera_info came yet" in ros.status(refused)[1], "a refusal")
+        info = CameraInfo(height=64, width=96, distortion_model="plumb_bob", d=[-0.3, 0.1, 0.0, 0.0, 0.0])
+        info.k = [60.0, 0.0, 47.5, 0.0, 60.0, 31.5, 0.0, 0.0, 1.0]
+        info.p = [60.0, 0.0, 47.5, 0.0, 0.0, 60.0, 31.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+        publisher = ros.publisher("/edgekit/input/camera_info", CameraInfo)
+        ros.send_until(frame, lambda: publisher.publish(info) or masks, "a mask")
+        k, d = np.reshape(info.k, (3, 3)), np.array(info.d)
+        flat = cv2.undistort(frame(), k, d, None, k)
+        assert (pixels_of(masks[-1]) == expected(bundles / "seg", flat).labels).mean() > 0.98
+        assert (pixels_of(masks[-1]) == expected(bundles / "seg", frame()).labels).mean() < 0.98
+
+
+def test_a_wrong_parameter_at_the_start_is_one_clear_line(bundles, tmp_path):
+    with running(tmp_path, bundle=bundles / "seg", image_transport="h264") as node:
+        assert node.process.wait(timeout=120) == 2
+        output = node.process.stdout.read()
+        assert "image_transport: 'h264'" in output
+        assert "Traceback" not in output
