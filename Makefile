@@ -28,8 +28,9 @@ ros: $(ROS)/.ready ## ROS 2 Kilted with edgekit and vision_msgs in .venv-ros, fo
 demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
 
-test: lint ## what CI runs: lint, then every test with coverage
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term
+test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
+	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"

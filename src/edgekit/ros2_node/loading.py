@@ -15,7 +15,6 @@ from edgekit.core.decoded import OtherRecord, geometry_of, restored
 from edgekit.core.errors import CheckFailed
 from edgekit.core.predictions import Geometry
 from edgekit.engine import Chain
-from edgekit.evaluation.input_statistics import InputStatistics
 from edgekit.verification.limits import limits_of
 
 
@@ -49,11 +48,6 @@ class Loaded:
         facts = {name: str(value) for name, value in self.chain.engine.describe().items()}
         candidate = self.bundle.contents.candidate
         return {"bundle": self.bundle.identity, "digest": self.bundle.digest, "precision": candidate.precision} | facts
-
-    @property
-    def reference(self) -> InputStatistics | None:
-        """What frames were like when the bundle was built; None: it does not say."""
-        return None
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
+import urllib.request
 
 import cv2
 import numpy as np
@@ -193,3 +195,29 @@ def test_a_wrong_parameter_at_the_start_is_one_clear_line(bundles, tmp_path):
         output = node.process.stdout.read()
         assert "image_transport: 'h264'" in output
         assert "Traceback" not in output
+
+
+def test_the_page_for_prometheus(ros, bundles, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    masks = ros.hear("/edgekit/output/mask", Image)
+    with running(tmp_path, bundle=bundles / "seg", metrics_port=port, **ACTIVE):
+        ros.send_until(frame, lambda: masks, "a mask")
+        ros.send_until(frame, lambda: ros.status("edgekit: engine")[0] == 0, "a status", encoding="rgb88")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            page = answer.read().decode()
+    counted = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in page.splitlines() if line[0] != "#"}
+    assert counted['edgekit_frames_total{camera="",outcome="answered"}'] >= 1
+    assert counted['edgekit_frames_total{camera="",outcome="refused"}'] >= 1
+    assert counted['edgekit_stage_seconds_count{stage="inference"}'] >= 1
+    assert counted['edgekit_status_level{status="engine"}'] == 0
+
+
+def test_a_port_that_is_taken_is_said(bundles, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with running(tmp_path, bundle=bundles / "seg", metrics_port=taken.getsockname()[1], **ACTIVE) as node:
+            assert node.process.wait(timeout=120) == 2
+            assert "address already in use; name a free one" in node.process.stdout.read()

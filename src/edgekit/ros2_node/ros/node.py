@@ -16,6 +16,7 @@ from edgekit.core.errors import EdgekitError, SpecError
 from edgekit.ros2_node.health import Hardware, Limits, Monitor, Status
 from edgekit.ros2_node.heartbeat import Heartbeat, State
 from edgekit.ros2_node.loading import loaded
+from edgekit.ros2_node.metrics import Metrics
 from edgekit.ros2_node.parameters import Parameter, Settings, declarations
 from edgekit.ros2_node.ros import watchdog
 from edgekit.ros2_node.ros.diagnostics import Diagnostics
@@ -51,6 +52,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self.watchdog = watchdog.start(self.full_name, self._heartbeat, self._settings.hang_exit_s)
         self._diagnostics = Diagnostics(self, self.label, self.statuses, self._settings.diagnostics_period_s)
         self._retry_s = 0.0
+        page = (self._settings.metrics_address, self._settings.metrics_port)
+        self._metrics = Metrics(*page, self.statuses) if page[1] else None
         self.create_timer(SUPERVISE_S, self._supervise, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
@@ -75,6 +78,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         """Release everything; for the end of the process."""
         self._release()
         self._hardware.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self._heartbeat.state = State.ENDED
         self.watchdog.close()
         self._heartbeat.close()
@@ -141,8 +146,10 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             light = (
                 opened.enter_context(loaded(Path(settings.lighter_bundle), key)) if settings.lighter_bundle else None
             )
-            self._monitor = Monitor(self._limits, settings.cameras, main.reference, self._hardware, main.identity)
-            self._perception = Perception(self, settings, main, light, self._monitor, self._heartbeat)
+            self._monitor = Monitor(
+                self._limits, settings.cameras, main.bundle.input_statistics, self._hardware, main.identity
+            )
+            self._perception = Perception(self, settings, main, light, self._monitor, self._metrics, self._heartbeat)
             opened.callback(self._perception.close)
             self._held = opened.pop_all()
         self.get_logger().info(f"configured with {main.bundle.identity}: {main.smoke}")

@@ -17,6 +17,7 @@ from edgekit.ros2_node.health import Monitor, Processed
 from edgekit.ros2_node.heartbeat import Heartbeat
 from edgekit.ros2_node.inbox import Inbox
 from edgekit.ros2_node.loading import Loaded
+from edgekit.ros2_node.metrics import Metrics
 from edgekit.ros2_node.parameters import Settings
 from edgekit.ros2_node.rectify import Rectifier
 from edgekit.ros2_node.ros.messages import camera_model, frame_of
@@ -39,6 +40,7 @@ class Perception:
         main: the bundle.
         light: the bundle that runs while the other one does not keep up; None: there is none.
         monitor: is told of every frame.
+        metrics: counts them; None: nobody asks.
         heartbeat: is told of every inference.
 
     Raises:
@@ -52,9 +54,11 @@ class Perception:
         main: Loaded,
         light: Loaded | None,
         monitor: Monitor,
+        metrics: Metrics | None,
         heartbeat: Heartbeat,
     ) -> None:
         self._node, self.settings, self._monitor, self._heartbeat = node, settings, monitor, heartbeat
+        self._metrics = metrics
         self._main, self._light, self._chain = main, light, main.chain
         self._sources = _sources(settings, main)
         self._joined = len(main.sources) > 1
@@ -125,6 +129,7 @@ class Perception:
         now_s = self._now_s()
         frame = frame_of(message, camera, now_s)
         self._monitor.received(camera, frame.stamp_s, now_s)
+        self._count(camera, "received")
         if self.settings.max_rate_hz:
             due_s = self._due_s.get(camera, now_s)
             if due_s - 1.0 < now_s < due_s:  # a clock that jumped back makes nobody wait
@@ -144,6 +149,7 @@ class Perception:
 
     def _dropped(self, frame: Frame, reason: str, now_s: float) -> None:
         self._monitor.dropped(frame.camera, reason, now_s)
+        self._count(frame.camera, "dropped")
         with self._degrading:
             self._degradation.frame(now_s, dropped=True)
 
@@ -174,17 +180,20 @@ class Perception:
             self._outputs.publish(result, settings.score_threshold)
         now_s = self._now_s()
         ms = [1e3 * one for one in (result.pre_s, result.infer_s, result.post_s, result.age_at_start_s, result.age_s)]
-        self._monitor.processed(
-            Processed(leader.camera, leader.stamp_s, now_s, result.image, result.outputs, result.prediction, *ms)
-        )
+        seen = Processed(leader.camera, leader.stamp_s, now_s, result.image, result.outputs, result.prediction, *ms)
+        self._monitor.processed(seen)
+        if self._metrics is not None:
+            self._metrics.processed(seen)
         if 0 < settings.deadline_ms < ms[-1]:
             self._monitor.missed_deadline(leader.camera, ms[-1], now_s)
+            self._count(leader.camera, "late")
         with self._degrading:
             self._degradation.frame(now_s, dropped=False)
 
     def refused(self, query: Query, reason: str) -> None:
         """A frame could not be read."""
         self._monitor.refused(query.leader.camera, reason, self._now_s())
+        self._count(query.leader.camera, "refused")
 
     def late(self, query: Query, age_s: float) -> None:
         """A frame was past its deadline before its inference."""
@@ -195,6 +204,10 @@ class Perception:
     def failed(self, reason: str) -> None:
         """The engine failed; the node looks after it."""
         self.failure = f"the engine failed: {reason}"
+
+    def _count(self, camera: str, outcome: str) -> None:
+        if self._metrics is not None:
+            self._metrics.count(camera, outcome)
 
     def _rectified(self, frame: Frame) -> Array:
         found = self._rectifiers.get(frame.camera)
