@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.bundle.contents import INPUT_STATISTICS
 from edgekit.core.errors import BundleError
@@ -20,7 +21,7 @@ from tests.stages.test_golden import forge
 CALIBRATION = "calibration: {format: image_mask, images: data/images, masks: data/masks, limit: 6}"
 
 
-def written(project: Path, calibration: str, out: Path) -> dict[str, Path]:
+def written(project: Path, calibration: str, out: Path) -> Path | None:
     spec = project / "edgekit.yaml"
     text = spec.read_text()
     assert CALIBRATION in text
@@ -30,24 +31,31 @@ def written(project: Path, calibration: str, out: Path) -> dict[str, Path]:
 
 
 def test_it_is_that_of_the_calibration_frames(bare_project: Path, tmp_path: Path) -> None:
-    files = written(bare_project, CALIBRATION.replace(", limit: 6", ""), tmp_path / "out")
+    file = written(bare_project, CALIBRATION.replace(", limit: 6", ""), tmp_path / "out")
     images = [cv2.imread(str(path))[..., ::-1] for path in sorted((bare_project / "data" / "images").iterdir())]
     wanted = statistics_of([measure(np.ascontiguousarray(image)) for image in images], "image_mask")
-    assert InputStatistics.model_validate_json(files[INPUT_STATISTICS].read_bytes()) == wanted
-    again = written_again(bare_project, tmp_path / "again")
-    assert again.read_bytes() == files[INPUT_STATISTICS].read_bytes()
+    assert file is not None
+    assert InputStatistics.model_validate_json(file.read_bytes()) == wanted
+    (tmp_path / "again").mkdir()
+    again = write_reference(read_spec(bare_project / "edgekit.yaml"), tmp_path / "again")
+    assert again is not None
+    assert again.read_bytes() == file.read_bytes()
 
 
-def written_again(project: Path, out: Path) -> Path:
-    out.mkdir()
-    return write_reference(read_spec(project / "edgekit.yaml"), out)[INPUT_STATISTICS]
+def test_a_build_keeps_it(tiny_project: Path) -> None:
+    spec = tiny_project / "edgekit.yaml"
+    spec.write_text(spec.read_text().replace(CALIBRATION, CALIBRATION.replace("6", "8")))
+    bundle = edgekit.build(spec, "cpu")
+    assert bundle.input_statistics is not None
+    assert bundle.input_statistics.frames == 8
+    assert all(stage.reused for stage in edgekit.build(spec, "cpu").stages)
 
 
 @pytest.mark.parametrize(
     "calibration", [CALIBRATION, "calibration: {format: noise, count: 20, size: [32, 48]}"], ids=["too few", "noise"]
 )
 def test_frames_that_say_nothing_make_none(bare_project: Path, tmp_path: Path, calibration: str) -> None:
-    assert written(bare_project, calibration, tmp_path / "out") == {}
+    assert written(bare_project, calibration, tmp_path / "out") is None
 
 
 def test_a_bundle_gives_it_or_none_and_refuses_another(tiny_bundle: Path) -> None:

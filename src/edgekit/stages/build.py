@@ -15,6 +15,7 @@ from edgekit import remote
 from edgekit.bundle import (
     EVALUATION,
     GOLDEN,
+    INPUT_STATISTICS,
     PLACE,
     PLACEMENT,
     TRAINING,
@@ -77,6 +78,7 @@ def build_engines(
         models = [TypedModel(v.name, v.precision, v.model, Golden.read(v.golden)) for v in variants]
         comparison = None if unrunnable else _comparison(spec, wanted)
         make_engines(backend, models, folder, progress, spec.parity, comparison)
+        write_reference(spec, folder)  # its key covers the calibration frames, which take time to read
 
     return workspace.stage(f"engine-{target}", inputs, fill)
 
@@ -188,7 +190,8 @@ def publish_bundle(
     contents = _contents(
         spec, target, backend.config, sections, (inputs, outputs), roles[wanted.name], roles[control.name]
     )
-    files = {"parity.json": built.path / "parity.json"}
+    kept = ("parity.json", INPUT_STATISTICS)
+    files = {name: built.path / name for name in kept if (built.path / name).exists()}
     for variant in (control, wanted):
         files |= {roles[variant.name].model: variant.model}
         files |= engine_files(built.path, f"{variant.name}{backend.suffix}")
@@ -208,7 +211,7 @@ def publish_bundle(
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
         if roles[control.name].golden != roles[wanted.name].golden:
             files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
-        files |= frames | _records(spec, compressed, Path(scratch)) | write_reference(spec, Path(scratch))
+        files |= frames | _records(spec, compressed, Path(scratch))
         return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 

@@ -15,7 +15,7 @@ from edgekit.data import Dataset
 from edgekit.evaluation.input_statistics import LEAST_FRAMES, MOST_FRAMES, full_scale, measure, statistics_of
 
 
-def write_reference(spec: Spec, folder: Path) -> dict[str, Path]:
+def write_reference(spec: Spec, folder: Path) -> Path | None:
     """Write ``input_statistics.json`` of the calibration frames.
 
     Args:
@@ -23,21 +23,21 @@ def write_reference(spec: Spec, folder: Path) -> dict[str, Path]:
         folder: for the file.
 
     Returns:
-        The file by its place in the bundle; empty where the frames are no pictures, show nothing or are too few.
+        The file; None where the frames are no pictures, show nothing or are too few.
     """
     config = spec.data.calibration
     if config is None or not config.real:
-        return {}
+        return None
     data = config.open()
     first = next(_pictures(data), None)
     deep = first is not None and first.dtype == np.uint16
     white = max(map(full_scale, _pictures(data))) if deep else 255  # of one frame it may be dark by chance
     measured = [measure(image, 255 if image.dtype == np.uint8 else white) for image in _pictures(data)]
     if len(measured) < LEAST_FRAMES:
-        return {}
+        return None
     document = statistics_of(measured, config.format)
     write_bytes(folder / INPUT_STATISTICS, (document.model_dump_json() + "\n").encode())
-    return {INPUT_STATISTICS: folder / INPUT_STATISTICS}
+    return folder / INPUT_STATISTICS
 
 
 def _pictures(data: Dataset) -> Iterator[Array]:
