@@ -31,6 +31,7 @@ SplitOption = Annotated[int, typer.Option(help="MiB after which a new file is be
 SplitSecondsOption = Annotated[float | None, typer.Option(help="Seconds after which a new file is begun.")]
 DurationOption = Annotated[float | None, typer.Option(help="End after so many seconds; default: at Ctrl-C.")]
 BacklogOption = Annotated[int, typer.Option(help="MiB that may wait for the disk; more is dropped.", min=1)]
+NiceOption = Annotated[int, typer.Option(help="How far it stands back behind the node: 0 to 19.", min=0, max=19)]
 FromOption = Annotated[
     Path | None, typer.Option("--from", help="Write a folder of images, a video or an unfinished bag to a new bag.")
 ]
@@ -56,6 +57,7 @@ def record(
     split_seconds: SplitSecondsOption = None,
     duration: DurationOption = None,
     backlog_mib: BacklogOption = 256,
+    nice: NiceOption = 5,
     source: FromOption = None,
     rate: RateOption = 30.0,
     frame_id: FrameOption = "camera",
@@ -91,11 +93,11 @@ def record(
         held = RingPlan(ring, min(RingPlan.after_s, ring) if after is None else after, memory)
     patterns = tuple(name for one in topics or () for name in one.split(",") if name)
     plan = Plan(limits, held, backlog_mib * MIB)
-    _show(_recorded(out, node, patterns, plan, on, duration), as_json)
+    _show(_recorded(out, node, patterns, plan, on, duration, nice), as_json)
 
 
 def _recorded(
-    out: Path, node: str | None, topics: tuple[str, ...], plan: Plan, on: str, duration: float | None
+    out: Path, node: str | None, topics: tuple[str, ...], plan: Plan, on: str, duration: float | None, nice: int
 ) -> Summary:
     from edgekit.core.bags import require_rosbags
     from edgekit.ros2_node.bags import require_ros
@@ -108,7 +110,7 @@ def _recorded(
 
     chosen = node if node is not None else "" if topics else "/edgekit"
     whole = chosen if chosen.startswith("/") or not chosen else f"/{chosen}"
-    return run(Request(out, whole, topics, plan, kinds, duration), _tell)
+    return run(Request(out, whole, topics, plan, kinds, duration, nice), _tell)
 
 
 def _made(source: Path, out: Path, how: Any, limits: Any, bars: Bars) -> int:

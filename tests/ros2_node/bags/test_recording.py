@@ -149,7 +149,17 @@ class TestEverything:
             for i in range(4):
                 assert [m.data for m in bag.messages([f"/{i}"])] == [str(n).encode() for n in range(50)]
             assert json.loads(bag.custom["edgekit.identity"]) == {"bundle": "b@1"}
-            assert json.loads(bag.custom[LOST]) == {"dropped": {}, "refused": {}}
+            assert json.loads(bag.custom[LOST]) == {"lost": {}, "dropped": {}, "refused": {}}
+
+    def test_what_the_middleware_lost_is_kept(self, tmp_path: Path) -> None:
+        told: list[str] = []
+        made = recording(tmp_path / "bag", told=told.append)
+        made.lose("/a", 2)
+        made.lose("/a", 1)
+        assert made.close().lost == {"/a": 3}
+        assert told == ["/a: the middleware lost messages before they were received"]
+        with Bag(tmp_path / "bag") as bag:
+            assert json.loads(bag.custom[LOST])["lost"] == {"/a": 3}
 
     def test_a_full_bag_ends_it(self, tmp_path: Path) -> None:
         told: list[str] = []

@@ -58,11 +58,13 @@ class Plan:
 class Summary:
     """What became of a recording; counts by topic.
 
-    ``written``: messages on the disk (a ring's in all its bags); ``dropped``: faster than the disk took them;
-    ``refused``: that found the bag full; ``bags``: their names; ``unsaved``: triggers for which there was no room.
+    ``lost``: that the middleware lost before they came; ``dropped``: faster than the disk took them; ``refused``: that
+    found the bag full; ``written``: on the disk (a ring's in all its bags); ``bags``: their names; ``removed``: those,
+    or files, that made room; ``unsaved``: triggers for which there was none.
     """
 
     received: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -77,7 +79,7 @@ class Summary:
     @property
     def losses(self) -> dict[str, Counter[str]]:
         """Messages that are not in a bag though they came, by what happened to them."""
-        return {"dropped": self.dropped, "refused": self.refused}
+        return {"lost": self.lost, "dropped": self.dropped, "refused": self.refused}
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON document."""
@@ -86,6 +88,7 @@ class Summary:
                 topic: {
                     "received": count,
                     "written": self.written[topic],
+                    "lost": self.lost[topic],
                     "dropped": self.dropped[topic],
                     "refused": self.refused[topic],
                 }
@@ -161,6 +164,12 @@ class Recording:
         self.summary.received[topic] += 1
         if not self._backlog.put(Received(topic, self._last_ns, data)) and self._backlog.dropped[topic] == 1:
             self._told(f"{topic}: the disk is too slow, messages are dropped")
+
+    def lose(self, topic: str, count: int) -> None:
+        """The middleware lost messages of a topic."""
+        if not self.summary.lost[topic]:
+            self._told(f"{topic}: the middleware lost messages before they were received")
+        self.summary.lost[topic] += count
 
     def trigger(self, why: str) -> bool:
         """Save the ring, when the seconds after are over; False: one is waited for already, or there is no ring."""
@@ -243,7 +252,8 @@ class Recording:
     def _finish(self, writer: BagWriter) -> None:
         with self._lock:
             writer.custom.update(self._custom)
-        lost = {"dropped": dict(self._backlog.dropped), "refused": dict(self.summary.refused)}
+        self.summary.dropped = self._backlog.dropped
+        lost = {name: dict(count) for name, count in self.summary.losses.items()}
         writer.custom[LOST] = json.dumps(lost, sort_keys=True)
         writer.close()
 

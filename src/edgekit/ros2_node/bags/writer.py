@@ -106,11 +106,12 @@ class _File:
 
 @dataclass(frozen=True)
 class Written:
-    """A complete file: its name, its bytes, and its part of ``metadata.yaml``."""
+    """A complete file: its name, its bytes, and its part of ``metadata.yaml``, of about ``described`` bytes."""
 
     name: str
     size: int
     metadata: Mapping[str, Any]
+    described: int
 
 
 class BagWriter:
@@ -145,7 +146,7 @@ class BagWriter:
     @property
     def size(self) -> int:
         """Bytes that the bag takes at most when it is closed now."""
-        beside = 4096 + 4 * len(str(self.custom)) + sum(len(str(done.metadata)) for done in self._done)
+        beside = 4096 + 4 * len(str(self.custom)) + sum(done.described for done in self._done)
         return beside + sum(done.size for done in self._done) + (self._file.costs.total() if self._file else 0)
 
     def add(self, topic: TopicEntry) -> None:
@@ -262,7 +263,7 @@ class BagWriter:
         content = made / f"{file.name}.mcap"
         with content.open("rb") as stream:
             os.fsync(stream.fileno())
-        self._done.append(Written(content.name, content.stat().st_size, metadata))
+        self._done.append(Written(content.name, content.stat().st_size, metadata, len(str(metadata))))
         content.rename(self.folder / content.name)
         self._describe()
         shutil.rmtree(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -28,6 +29,11 @@ from edgekit.ros2_node.bags.writer import TopicEntry
 from edgekit.ros2_node.ros import graph
 from edgekit.ros2_node.ros.graph import DIAGNOSTICS, Found
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 LOOK_S = 0.25
 """How often the graph is looked at for topics that are not recorded yet."""
 DEPTH = 60
@@ -38,7 +44,8 @@ DEPTH = 60
 class Request:
     """What to record: all topics of ``node``, with the diagnostics, and those that fit ``topics``.
 
-    ``on``: kinds of triggers of a ring; ``duration_s``: when to end, of itself.
+    ``on``: kinds of triggers of a ring; ``duration_s``: when to end, of itself; ``nice``: how far the recorder stands
+    back behind other processes, the node among them.
     """
 
     folder: Path
@@ -47,6 +54,7 @@ class Request:
     plan: Plan = field(default_factory=Plan)
     on: frozenset[str] = frozenset()
     duration_s: float | None = None
+    nice: int = 5
 
 
 class RecorderNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -103,8 +111,12 @@ class RecorderNode(Node):  # type: ignore[misc]  # rclpy has no types
             kind = graph.message_class(topic.type)
             self.destroy_subscription(before[0])
         callback = self._diagnose if topic.name == DIAGNOSTICS else partial(self._recording.receive, topic.name)
-        made = self.create_subscription(kind, topic.name, callback, wanted, raw=True)
+        events = SubscriptionEventCallbacks(message_lost=partial(self._lost, topic.name))
+        made = self.create_subscription(kind, topic.name, callback, wanted, raw=True, event_callbacks=events)
         self._subscriptions_of[topic.name] = (made, asked)
+
+    def _lost(self, name: str, event: Any) -> None:
+        self._recording.lose(name, event.total_count_change)
 
     def _diagnose(self, data: bytes) -> None:
         self._recording.receive(DIAGNOSTICS, data)
@@ -139,6 +151,8 @@ def run(request: Request, told: Callable[[str], None]) -> Summary:
         OutputError: it cannot be written, or the disk was full.
         MissingRequirement: rosbags is not installed.
     """
+    if request.nice:
+        os.nice(request.nice)
     recording = Recording(request.folder, request.plan, told)
     stop = threading.Event()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
