@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.core.bags import Bag
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, OutputError
 from edgekit.ros2_node.bags.backlog import OVERHEAD, Backlog
 from edgekit.ros2_node.bags.definitions import Definitions
 from edgekit.ros2_node.bags.recording import LOST, Plan, Recording, RingPlan
@@ -174,6 +175,37 @@ class TestEverything:
         assert summary.size <= MIB
         with Bag(tmp_path / "bag") as bag:
             assert json.loads(bag.custom[LOST])["refused"] == {"/a": summary.refused["/a"]}
+
+    def test_a_full_disk_ends_it_and_what_was_written_is_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from rosbags.rosbag2 import Writer
+
+        write, count = Writer.write, iter(range(100))
+
+        def full(*arguments: object) -> None:
+            if next(count) >= 5:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Writer, "write", full)
+        made = recording(tmp_path / "bag")
+        for number in range(5):
+            made.receive("/a", str(number).encode())
+
+        def flushed() -> bool:
+            if not any((tmp_path / "bag").rglob("*.mcap")):
+                return False
+            with Bag(tmp_path / "bag") as bag:
+                return bag.topics.get("/a") is not None and bag.topics["/a"].count == 5
+
+        until(flushed, "five messages on the disk")
+        made.receive("/a", b"too much")
+        until(lambda: not made.running, "the end of the recording")
+        with pytest.raises(OutputError, match="no space left on device; free space there"):
+            made.close()
+        with Bag(tmp_path / "bag") as bag:
+            assert [m.data for m in bag.messages(["/a"])] == [b"0", b"1", b"2", b"3", b"4"]
 
     def test_a_slow_disk_drops_and_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from edgekit.ros2_node.bags.writer import BagWriter

@@ -7,6 +7,7 @@ reads what was not.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -208,9 +209,10 @@ class BagWriter:
 
     def abort(self) -> None:
         """Leave the bag as it is, as a killed process would."""
-        if self._file is not None:
-            self._file.writer.abort()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # a full disk refuses what is still in memory, too
+                file.writer.abort()
 
     def _make_room(self, size: int, time_ns: int, entry: TopicEntry) -> bool:
         """Begin a new file or remove old ones where limits ask for it; False: it does not fit."""
