@@ -76,6 +76,18 @@ def test_what_was_not_on_the_disk_yet_is_lost(tmp_path: Path) -> None:
         assert [m.data for m in opened.messages()] == [frame(i) for i in range(3)]
 
 
+def test_a_recorder_that_was_killed_at_once_left_nothing(tmp_path: Path) -> None:
+    with Bag(unclosed(tmp_path / "bag", count=1, flushed=0)) as opened:
+        assert list(opened.messages()) == []
+        assert opened.topics == {}
+        assert "did not close it" in opened.notes[0]
+    (file,) = (tmp_path / "bag").rglob("*.mcap")
+    file.write_bytes(b"")
+    with Bag(tmp_path / "bag") as opened:
+        assert list(opened.messages()) == []
+        assert "did not close it" in opened.notes[0]
+
+
 @settings(deadline=None, max_examples=25)
 @given(cut=st.integers(1, 700))
 def test_a_file_cut_anywhere_gives_its_whole_records(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -107,6 +107,8 @@ class Bag:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
 
+        if not self.files:  # killed before its first second was over: nothing is there, and the notes say so
+            return self
         with translated_reads(self.path):
             # Bags of SQLite from before Iron hold no definitions: those of Humble are the oldest still served.
             reader = AnyReader(list(self.files), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
@@ -150,6 +152,8 @@ class Bag:
         Raises:
             DataError: a part of the bag is damaged.
         """
+        if not self.files:
+            return
         reader = self._opened()
         wanted = [c for c in reader.connections if topics is None or c.topic in topics]
         if not wanted:
