@@ -38,7 +38,7 @@ SETTLE_S = 2.0
 
 
 def camera() -> None:
-    """Send frames from now on; for each line on stdin print how many were sent."""
+    """Send frames from now on; each has its number in its frame_id."""
     import cv2
     import rclpy
     from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -56,22 +56,15 @@ def camera() -> None:
         picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         noisy = np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
         pictures.append(array.array("B", cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()))
-    sent = [0]
-
-    def answer() -> None:
-        for _ in sys.stdin:
-            print(sent[0], flush=True)
-        os._exit(0)
-
-    threading.Thread(target=answer, daemon=True).start()
+    sent = 0
     message, begin = CompressedImage(format="jpeg"), time.monotonic()
     while True:
-        message.data = pictures[sent[0] % PICTURES]
+        message.data = pictures[sent % PICTURES]
         message.header.stamp = node.get_clock().now().to_msg()
-        message.header.frame_id = str(sent[0])
+        message.header.frame_id = str(sent)
         publisher.publish(message)
-        sent[0] += 1
-        time.sleep(max(0.0, begin + sent[0] / RATE_HZ - time.monotonic()))
+        sent += 1
+        time.sleep(max(0.0, begin + sent / RATE_HZ - time.monotonic()))
 
 
 def listener() -> None:
@@ -178,12 +171,12 @@ def recording(bundle: Path, seconds: float = 120.0, max_mib: int = 400) -> dict[
         with (
             child(environment, "-m", "edgekit.ros2_node", "--ros-args", *options),
             child(environment, __file__, "--listener") as hears,
-            child(environment, __file__, "--camera") as sends,
+            child(environment, __file__, "--camera"),
         ):
             hears.until(lambda: len(hears.ask()) > 0, "a first result")
             without = _part(hears, seconds / 2)
             bag = Path(scratch) / "bag"
-            with_recorder, recorded = _recorded(environment, sends, hears, bag, seconds, max_mib)
+            with_recorder, recorded = _recorded(environment, hears, bag, seconds, max_mib)
             time.sleep(SETTLE_S)
             without += _part(hears, seconds / 2)
     p99 = {name: float(np.percentile(part, 99)) for name, part in (("without", without), ("with", with_recorder))}
@@ -208,35 +201,32 @@ def _part(hears: Child, seconds: float) -> list[float]:
 
 
 def _recorded(
-    environment: dict[str, str], sends: Child, hears: Child, bag: Path, seconds: float, max_mib: int
+    environment: dict[str, str], hears: Child, bag: Path, seconds: float, max_mib: int
 ) -> tuple[list[float], dict[str, Any]]:
     """Latencies while a recorder runs, and what became of the frames that were sent meanwhile."""
     options = ("--max-mib", max_mib, "--when-full", "oldest", "--json")
     with child(environment, "-m", "edgekit", "record", bag, *options) as recorder:
         recorder.until(lambda: any(f"recording {IMAGES}" in line for line in list(recorder.errors)), "the recorder")
-        time.sleep(SETTLE_S)
-        first, most, end, latencies = sends.ask(), 0, time.monotonic() + seconds, []
+        recorder.until(lambda: _numbers(bag)[0], "a first frame on the disk")
+        first = min(_numbers(bag)[0])  # its file makes room later
+        most, end = 0, time.monotonic() + seconds
         hears.ask()
         while time.monotonic() < end:
             time.sleep(0.25)
             most = max(most, on_disk(bag))
         latencies = hears.ask()
-        last = sends.ask()
         time.sleep(SETTLE_S)
         busy = psutil.Process(recorder.process.pid).cpu_times()
         recorder.process.send_signal(signal.SIGINT)
         summary = json.loads(recorder.process.stdout.read())  # type: ignore[union-attr]
         recorder.process.wait()
-    (kept, frame_kib), lost = _numbers(bag), 0
-    # Frames that made room are judged by the count; those that are there by their numbers.
-    lost += sum(number not in kept for number in range(max(first, min(kept)), last))
+    kept, frame_kib = _numbers(bag)
     images = summary["topics"][IMAGES]
     return latencies, {
-        "frames_sent": last - first,
-        "frames_received": images["received"],
-        "frames_written": images["written"],
-        "frames_missing_among_the_kept": lost,
-        "frames_lost": max(0, last - first - images["written"]) + lost,
+        # The camera numbers its frames: from the first that is recorded to the last, each is written or lost.
+        "frames": max(kept) - first + 1,
+        "frames_lost": max(kept) - first + 1 - images["written"],
+        "frames_missing_among_the_kept": max(kept) - min(kept) + 1 - len(kept),
         "dropped": images["dropped"],
         "bound_mib": max_mib,
         "most_mib_on_disk": most / 2**20,
@@ -251,11 +241,13 @@ def _numbers(bag: Path) -> tuple[set[int], float]:
     """Numbers of the frames in a bag, and their mean size in KiB."""
     from edgekit.core.bags import Bag
 
+    if not any(bag.rglob("*.mcap")):
+        return set(), 0.0
     with Bag(bag) as opened:
         sizes = {
             int(opened.decode(message).header.frame_id): len(message.data) for message in opened.messages([IMAGES])
         }
-    return set(sizes), sum(sizes.values()) / len(sizes) / 1024
+    return set(sizes), sum(sizes.values()) / max(1, len(sizes)) / 1024
 
 
 def main() -> None:
