@@ -169,6 +169,9 @@ def test_edges_widen_with_the_factor_and_hold_the_range(one: float, other: float
     for name, judged in JUDGED.items():
         (low, high), (wider_low, wider_high) = (reference.edges(name, f) for f in sorted((one, other)))
         assert wider_low <= low <= high <= wider_high
+        if judged.sides != "low":
+            span = max(reference.quantile(name, 0.99) - reference.quantile(name, 0.01), judged.width)
+            assert wider_high - high == pytest.approx(abs(one - other) * judged.margin * span, abs=1e-9)
         assert (low == -np.inf) == (judged.sides == "high")
         assert (high == np.inf) == (judged.sides == "low")
         assert judged.width > 0

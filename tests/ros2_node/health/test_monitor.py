@@ -112,6 +112,15 @@ def test_refused_frames_warn_and_only_refused_frames_are_an_error() -> None:
     assert node.level("refused frames") == Level.OK
 
 
+def test_refused_frames_between_good_ones_are_no_error() -> None:
+    node = Node()
+    for _ in range(6):
+        node.run(1 / 30)
+        node.monitor.refused("", "truncated", node.now_s)
+    assert node.level("refused frames") == Level.WARN
+    assert dict(node.status("refused frames").values)["Frames refused in a row"] == "1"
+
+
 def test_processing_time_warns_at_once_and_is_an_error_when_it_lasts() -> None:
     node = Node(Limits(max_allowed_processing_time_ms=20, max_acceptable_consecutive_delay_ms=500))
     node.run(1)

@@ -33,6 +33,12 @@ def test_camera_faults_are_named_and_end(changed: Any, level: Level, words: str)
     assert node.level("camera") == Level.OK
 
 
+def test_a_dark_picture_is_told_once() -> None:
+    node = Node()
+    node.run(1, image=lambda: picture(node.number) // 64)
+    assert node.status("camera").message == "The picture is dark."
+
+
 def test_the_same_picture_repeated_is_an_error_and_the_next_other_one_ends_it() -> None:
     node = Node()
     node.run(1)
@@ -75,6 +81,7 @@ def boxes(count: int, score: float = 0.5) -> Detections:
         (ClassScores(np.array([1, 0], np.float32)), "Every score is at its end for 2 s."),
         (LabelMap(np.zeros((80, 80), np.uint8)), "One class fills the mask for 2 s."),
         ({"boxes": boxes(0)}, "Nothing was found for 3 s."),
+        ({"front": {"boxes": boxes(0)}}, "Nothing was found for 3 s."),
     ],
 )
 def test_outputs_that_say_nothing_for_long_warn(prediction: Any, message: str) -> None:
