@@ -88,8 +88,12 @@ def running(
     try:
         yield NodeProcess(process, f"{namespace}/{name}", words)
     finally:
-        process.kill()
-        print(process.communicate()[0])
+        process.terminate()  # killed, it would leave the middleware's shared memory
+        try:
+            print(process.communicate(timeout=60)[0])
+        except subprocess.TimeoutExpired:
+            process.kill()
+            print(process.communicate()[0])
 
 
 @dataclass
@@ -108,12 +112,12 @@ class Client:
         return found
 
     def publisher(self, topic: str, kind: type, profile: QoSProfile = SENSOR) -> Any:
-        """A publisher that somebody listens to."""
+        """A publisher that somebody listened to when it was made."""
         if topic not in self._publishers:
-            self._publishers[topic] = self.node.create_publisher(kind, topic, profile)
-        made = self._publishers[topic]
-        until(lambda: made.get_subscription_count() > 0, f"a subscription of {topic}")
-        return made
+            made = self.node.create_publisher(kind, topic, profile)
+            until(lambda: made.get_subscription_count() > 0, f"a subscription of {topic}")
+            self._publishers[topic] = made
+        return self._publishers[topic]
 
     def stamp(self) -> Any:
         """Now, for a header."""
