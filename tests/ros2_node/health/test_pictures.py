@@ -52,6 +52,15 @@ def test_the_same_picture_repeated_is_an_error_and_the_next_other_one_ends_it() 
     assert node.level("camera") == Level.OK
 
 
+def test_pictures_that_stop_coming_are_not_repeated() -> None:
+    node = Node()
+    node.run(1)
+    node.run(0.5, image=picture(node.number))
+    node.step(10)
+    assert node.level("camera") == Level.OK
+    assert node.level("input rate") == Level.ERROR
+
+
 @pytest.mark.parametrize("light", [0.4, 1.3])
 def test_a_jump_of_exposure_is_told_once_for_a_while(light: float) -> None:
     node = Node(Limits(exposure_factor=1.25))

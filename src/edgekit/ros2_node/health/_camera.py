@@ -85,7 +85,7 @@ class Camera:
 
     def __init__(self) -> None:
         self._last: Look | None = None
-        self._still_s: float | None = None
+        self._still_s = self._seen_s = 0.0
         self._repeats = 0
         self._brightness: Recent[float] = Recent()
         self._jumps: Recent[float] = Recent(64)
@@ -94,7 +94,7 @@ class Camera:
 
     def begin(self) -> None:
         """No picture yet."""
-        self._last = self._still_s = None
+        self._last = None
         self._repeats = 0
         self._brightness.clear()
         self._jumps.clear()
@@ -117,7 +117,7 @@ class Camera:
         else:
             self._repeats += 1
         self._judge(found, now_s, limits)
-        self._last = found
+        self._last, self._seen_s = found, now_s
         return changed
 
     def _judge(self, found: Look, now_s: float, limits: Limits) -> None:
@@ -146,7 +146,7 @@ class Camera:
             return Status(name, Level.OK, "Waiting for frames.")
         holds = {condition for condition, memory in self._conditions.items() if memory.holds}
         jumps = [ratio for _, ratio in self._jumps.within(now_s, max(limits.hold_s, 0.1))]
-        still_s = 0.0 if self._still_s is None or not self._repeats else now_s - self._still_s
+        still_s = self._seen_s - self._still_s if self._repeats else 0.0  # not until now: that is the input's rate
         frozen = self._repeats >= 2 and still_s >= limits.frozen_s
         found = [
             (frozen, Level.ERROR, f"The same picture is repeated for {still_s:.1f} s."),
