@@ -68,6 +68,7 @@ def test_commands_make_a_bundle(project: Path) -> None:
 def test_command_of_the_table(project: Path, written: str) -> None:
     bundle = "my-project/artifacts/my-project-cpu"
     images = "my-project/data/test/images"
+    written = written.replace("[--from FOLDER]", f"--from {images}")  # what needs no ROS 2
     first = re.sub(r" \[[^]]*\]", "", written.split("\\|")[0]).replace("--images DIR", f"--images {images}")
     args = shlex.split(first.replace("BUNDLE", bundle))
     if args == ["bundle", "inspect"]:
