@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import Reader
 
 from edgekit.core.bags import Bag
@@ -16,6 +17,11 @@ from edgekit.ros2_node.bags.definitions import Definitions
 from edgekit.ros2_node.bags.writer import MIB, SMALLEST, BagWriter, Limits, TopicEntry
 
 DEFINITION = Definitions()["std_msgs/msg/String"]
+NEVER = QosTime(9223372036, 854775807)
+OFFER = Qos(
+    *(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE),
+    *(NEVER, NEVER, QosLiveliness.AUTOMATIC, NEVER, False),
+)
 ENTRIES = [TopicEntry(f"/topic/{i}", DEFINITION) for i in range(3)]
 
 
@@ -155,3 +161,15 @@ def test_mistakes(tmp_path: Path) -> None:
         Limits(SMALLEST - 1)
     with pytest.raises(InputError, match="are too small"):
         Limits(split_bytes=1)
+
+
+def test_what_many_topics_cost_is_counted(tmp_path: Path) -> None:
+    """Schemas, channels, offers and their metadata are most of a bag of few messages."""
+    info = Definitions()["sensor_msgs/msg/CameraInfo"]
+    writer = BagWriter(tmp_path / "bag", Limits(4 * MIB))
+    for number in range(60):
+        writer.add(TopicEntry(f"/camera_{number}/a/long/name/of/a/topic/camera_info", info, (OFFER,) * 3))
+        writer.write(f"/camera_{number}/a/long/name/of/a/topic/camera_info", number, b"x")
+    size = writer.size
+    writer.close()
+    assert 100_000 < on_disk(tmp_path / "bag") <= size
