@@ -8,13 +8,16 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 # ROS 2 as wheels re-executes Python at its start, and brings its own versions: an environment of its own.
-ROS := .venv-ros
+# make DISTRO=jazzy ros has another distribution beside it.
+DISTRO ?= kilted
+ROS := .venv-ros$(if $(filter jazzy,$(DISTRO)),-jazzy)
+ROS_PINS := ros$(if $(filter jazzy,$(DISTRO)),-jazzy)
 # The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
 # Processes that share the tests, a file each.
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
-ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c ros-constraints.txt
+ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
 .PHONY: help venv ros demo check test mutants lint format docs benchmark gpu-check constraints clean
 
@@ -23,7 +26,7 @@ help: ## list the targets
 
 venv: $(VENV)/.dev ## the development environment in .venv
 
-ros: $(ROS)/.ready ## ROS 2 Kilted with edgekit and vision_msgs in .venv-ros, for tests/ros2_node (x86_64)
+ros: $(ROS)/.ready ## ROS 2 Kilted with edgekit and vision_msgs in .venv-ros, for tests/ros2_node (x86_64); DISTRO=jazzy: Jazzy
 
 demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
@@ -82,9 +85,11 @@ constraints: $(VENV)/.dev ## lock again; pins that still fit stay, delete a line
 	head -n 1 ros-constraints.txt > .constraints.partial; \
 	cat "$$scratch/ros-constraints.txt" >> .constraints.partial; \
 	mv .constraints.partial ros-constraints.txt
+	{ head -n 1 ros-jazzy-constraints.txt; { grep '^ros-' ros-jazzy-constraints.txt; grep -v '^ros-\|^#' ros-constraints.txt; } | LC_ALL=C sort; } > .constraints.partial; \
+	mv .constraints.partial ros-jazzy-constraints.txt
 
 clean: ## remove .venv, caches and results
-	rm -rf $(VENV) $(ROS) .mutants .mutants.lock .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
+	rm -rf $(VENV) .venv-ros .venv-ros-jazzy .mutants .mutants.lock .edgekit .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist edgekit-demo
 
 $(VENV)/.python $(ROS)/.python:
 	@test -n "$(PYTHON)" || { echo "edgekit needs Python 3.10 or newer and found none: install python3, or run 'make PYTHON=/path/to/python'" >&2; exit 3; }
@@ -107,10 +112,10 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $(VENV)/.demo $@
 
-$(ROS)/.installed: $(ROS)/.python pyproject.toml ros-requirements.txt ros-constraints.txt
+$(ROS)/.installed: $(ROS)/.python pyproject.toml ros-requirements.txt $(ROS_PINS)-requirements.txt $(ROS_PINS)-constraints.txt
 	@test "$$(uname -m)" = x86_64 || \
 	  { echo "ROS 2 comes as wheels for x86_64 only; this is $$(uname -m): use /opt/ros of the board (docs/ros2.md)" >&2; exit 3; }
-	$(ROS_INSTALL) -r ros-requirements.txt -e .
+	$(ROS_INSTALL) -r $(ROS_PINS)-requirements.txt -e .
 	@touch $@
 
 $(ROS)/.ready: $(ROS)/.installed $(wildcard src/edgekit/ros2_node/package/interfaces/*.py src/edgekit/ros2_node/package/interfaces/vision_msgs/*.* src/edgekit/ros2_node/package/interfaces/vision_msgs/msg/*.msg)

@@ -102,6 +102,16 @@ def test_the_ros_environment_is_pinned_and_shares_the_other_pins(python: str) ->
     assert [name for name in ros.keys() & others.keys() if ros[name] != others[name]] == ["setuptools"]
 
 
+def test_jazzy_differs_from_kilted_by_the_packages_of_ros_only() -> None:
+    def others(file: str) -> set[str]:
+        return {line for line in _ros_lines(file) if not line.startswith("ros-")}
+
+    assert others("ros-jazzy-constraints.txt") == others("ros-constraints.txt")
+    pinned = {canonicalize_name(Requirement(line).name) for line in _ros_lines("ros-jazzy-constraints.txt")}
+    asked = [*_ros_lines("ros-requirements.txt"), *_ros_lines("ros-jazzy-requirements.txt")[1:]]
+    assert [line for line in asked if canonicalize_name(Requirement(line).name) not in pinned] == []
+
+
 def test_constraints_hold_exact_pins_and_nothing_else() -> None:
     pin = re.compile(r"[a-z0-9][a-z0-9-]*==\w[\w.]*( ; [\w .()'<>=!*]+)?")
     assert [line for line in _pin_lines() if not pin.fullmatch(line)] == []

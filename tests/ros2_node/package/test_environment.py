@@ -50,7 +50,8 @@ def test_what_the_shell_says_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.where("vision_msgs") == workspace
     assert found.where("std_msgs") == tmp_path / "ros"
     assert found.where("nav_msgs") is None
-    assert found.environment()["AMENT_PREFIX_PATH"] == f"{workspace}:{tmp_path / 'ros'}"
+    given = found.environment()
+    assert (given["AMENT_PREFIX_PATH"], given["ROS_DISTRO"]) == (f"{workspace}:{tmp_path / 'ros'}", "lyrical")
 
 
 def test_wheels_are_in_the_environment_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

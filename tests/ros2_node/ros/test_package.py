@@ -147,7 +147,10 @@ def test_the_parameter_file_has_all_that_a_node_declares(
     assert own == {one.name for one in all_parameters()}
 
 
-def test_the_profile_is_what_a_process_runs_with(built: Path, environment: dict[str, str]) -> None:
+def test_the_profile_is_what_a_process_runs_with(
+    built: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", find_ros().distribution)  # the wheels set none
     share = built / "share" / PACKAGE
     _, nodes = described(share / "launch" / "perception.launch.py", share, {})
 

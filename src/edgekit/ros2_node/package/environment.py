@@ -46,7 +46,8 @@ class Ros:
 
     def environment(self) -> dict[str, str]:
         """What a process needs in its environment to find ROS 2's packages."""
-        return {**os.environ, "AMENT_PREFIX_PATH": os.pathsep.join(map(str, self.prefixes))}
+        found = {"AMENT_PREFIX_PATH": os.pathsep.join(map(str, self.prefixes)), "ROS_DISTRO": self.distribution}
+        return {**os.environ, **found}
 
 
 def find_ros() -> Ros:
