@@ -201,7 +201,7 @@ def test_signals_end_it_and_leave_nothing(ros, bundles, tmp_path, number, when):
         until(lambda: not orphans(held), "no shared memory left")
 
 
-SEGMENT = re.compile(r"/dev/shm/(?!fastdds_port|lttng-ust)[^ ]+$")
+SEGMENT = re.compile(r"/dev/shm/(?!fast(?:dds|rtps)_port|lttng-ust)[^ ]+$")
 """Memory of a process; the ports of Fast DDS are mailboxes of all, which whoever comes later cleans up."""
 
 
