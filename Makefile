@@ -32,7 +32,7 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
 
 test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
-	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report=
+	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took

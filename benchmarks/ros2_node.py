@@ -3,6 +3,7 @@
     make ros demo
     .venv-ros/bin/python benchmarks/ros2_node.py --json                 # latency: node, the chain alone, a naive node
     .venv-ros/bin/python benchmarks/ros2_node.py overload --json        # twice the frames that the engine can answer
+    .venv-ros/bin/python benchmarks/ros2_node.py start --json           # from process start to the first result
     .venv-ros/bin/python benchmarks/ros2_node.py soak --minutes 60 --json
 
 The method is that of ros2_tracing (Bedard et al., IEEE RA-L 2022) and RobotPerf: a time stamp at each hop.  A frame's
@@ -118,6 +119,21 @@ def listen(args: argparse.Namespace) -> None:
     print(json.dumps({"ages_ms": ages, "levels": levels}))
 
 
+def first(args: argparse.Namespace) -> None:
+    """Print when the first result came."""
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from sensor_msgs.msg import Image
+
+    rclpy.init()
+    node = rclpy.create_node("first")
+    times: list[float] = []
+    node.create_subscription(Image, args.topic, lambda _: times.append(time.time()), QoSProfile(depth=1))
+    while not times:
+        rclpy.spin_once(node)
+    print(json.dumps({"time": times[0]}))
+
+
 def naive(args: argparse.Namespace) -> None:
     """What an engineer writes in ten minutes: inference in the callback, every default."""
     import rclpy
@@ -164,7 +180,7 @@ def alone(args: argparse.Namespace) -> None:
         print(json.dumps({"ms": times, "cpu_s_a_frame": (time.process_time() - cpu) / count}))
 
 
-ROLES = {"publish": publish, "listen": listen, "naive": naive, "alone": alone}
+ROLES = {"publish": publish, "listen": listen, "first": first, "naive": naive, "alone": alone}
 
 
 # The measurements.
@@ -293,6 +309,21 @@ def overload(args: argparse.Namespace, profile: str) -> dict[str, Any]:
     }
 
 
+def start(args: argparse.Namespace, profile: str) -> dict[str, Any]:
+    """From the start of the node's process to its first result, while the camera sends; ten times."""
+    took = []
+    args.seconds = 600.0
+    with process(role("publish", args, topic="/edgekit/input/image", rate=args.rate), profile):
+        for _ in range(10):
+            begin = time.time()
+            with (
+                process(node_command(args), profile),
+                process(role("first", args, topic="/edgekit/output/mask"), profile) as first,
+            ):
+                took.append(json.loads(first.communicate(timeout=120)[0])["time"] - begin)
+    return {"start_to_first_result_s": took, "median_s": float(np.median(took))}
+
+
 def soak(args: argparse.Namespace, profile: str) -> dict[str, Any]:
     """Minutes at the normal rate: memory, drops and levels."""
     import psutil
@@ -333,7 +364,7 @@ def _slope(points: list[tuple[float, float]]) -> tuple[float, float]:
     return float(fit.slope), float(fit.stderr)
 
 
-MEASUREMENTS = {"latency": latency, "overload": overload, "soak": soak}
+MEASUREMENTS = {"latency": latency, "overload": overload, "start": start, "soak": soak}
 
 
 def main() -> None:
