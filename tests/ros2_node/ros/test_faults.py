@@ -187,10 +187,10 @@ def test_signals_end_it_and_leave_nothing(ros, bundles, tmp_path, number, when):
     with running(tmp_path, name=name, fault=first, bundle=bundles / "faulty", **ACTIVE) as node:
         until(lambda: name in ros.node.get_node_names(), "a node that configures")
         if when != "configure":
-            masks = ros.hear(f"/{name}/output/mask", Image)
-            ros.send_until(frame, lambda: masks, "a mask", f"/{name}/input/image")
+            masks, inference = ros.hear(f"/{name}/output/mask", Image), f"{name}: inference"
+            watched = lambda: masks and ros.status(inference)[0] == OK  # noqa: E731
+            ros.send_until(frame, watched, "a mask, and the watchdog", f"/{name}/input/image")
             node.told("hang-gil" if when == "hang-gil" else "slow 300")
-            inference = f"{name}: inference"
             ros.send_until(frame, lambda: ros.status(inference)[0] == ERROR, "a long inference", f"/{name}/input/image")
         held = shared_memory(node.process.pid)
         code = node.stop(number)

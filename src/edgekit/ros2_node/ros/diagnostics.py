@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from edgekit.ros2_node.health import Level, Status
 
-LOOK_S = 0.1
-"""How often levels are looked at."""
-
 
 class Diagnostics:
-    """Publishes what ``statuses`` gives.
+    """Publishes what ``statuses`` gives, whenever :meth:`look` is called.
 
     Args:
         node: publishes.
@@ -29,21 +25,15 @@ class Diagnostics:
         self._node, self._label, self._statuses, self._period_s = node, label, statuses, period_s
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._levels: dict[str, Level] = {}
-        self._clock = Clock(
-            clock_type=ClockType.STEADY_TIME
-        )  # a simulation that stands still is no reason to be silent
-        self._due_ns = 0
-        self._timer = node.create_timer(
-            min(LOOK_S, period_s), self.look, clock=self._clock, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self._due_s = 0.0
 
     def look(self) -> None:
         """Publish if a level changed, or if it is time."""
-        statuses, now_ns = self._statuses(), self._clock.now().nanoseconds
+        statuses, now_s = self._statuses(), time.monotonic()
         levels = {one.name: one.level for one in statuses}
-        if levels != self._levels or now_ns >= self._due_ns:
+        if levels != self._levels or now_s >= self._due_s:
             self.publish(statuses)
-            self._levels, self._due_ns = levels, now_ns + int(self._period_s * 1e9)
+            self._levels, self._due_s = levels, now_s + self._period_s
 
     def publish(self, statuses: Sequence[Status]) -> None:
         """Publish these now."""

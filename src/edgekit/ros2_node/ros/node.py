@@ -22,8 +22,11 @@ from edgekit.ros2_node.ros import watchdog
 from edgekit.ros2_node.ros.diagnostics import Diagnostics
 from edgekit.ros2_node.ros.perception import Perception
 
-SUPERVISE_S = 0.05
-"""How often the node looks after itself: a failed engine, an overload, the start by itself."""
+LOOK_S = 0.1
+"""How often the node looks after itself: levels, a failed engine, an overload, the start by itself.
+
+One timer for all: whatever wakes rclpy's executor makes it ask every entity of the node, twice.
+"""
 RETRY_S = 5.0
 """A node that starts by itself tries again so long after a failure."""
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
@@ -54,7 +57,8 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self._retry_s = 0.0
         page = (self._settings.metrics_address, self._settings.metrics_port)
         self._metrics = Metrics(*page, self.statuses) if page[1] else None
-        self.create_timer(SUPERVISE_S, self._supervise, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # A simulation that stands still is no reason to be silent.
+        self.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
     def full_name(self) -> str:
@@ -165,6 +169,10 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         if self._active:
             self._monitor.active(False, self.now_s())
         self._active, self._heartbeat.state = False, State.IDLE
+
+    def _look(self) -> None:
+        self._supervise()
+        self._diagnostics.look()
 
     def _supervise(self) -> None:
         """On the executor: what cannot be done on the thread that it is about."""

@@ -14,6 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from edgekit.core.errors import EdgekitError
 from edgekit.ros2_node.ros.node import PerceptionNode
+from edgekit.runtime.memory import keep_freed
 
 END_S = 1.7
 """Of what runs when a signal comes; then the process ends without it, before a launch file loses patience."""
@@ -21,6 +22,7 @@ END_S = 1.7
 
 def run(argv: Sequence[str]) -> int:
     """Run a node until SIGINT or SIGTERM; the exit code."""
+    keep_freed()
     stop = threading.Event()
     # rclpy's own handlers would shut the context down under an inference that wants to publish.
     rclpy.init(args=list(argv), signal_handler_options=SignalHandlerOptions.NO)

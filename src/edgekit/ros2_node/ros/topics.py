@@ -95,7 +95,8 @@ class Inputs:
         self._node = node
         self._subscriptions = []
         for camera in cameras:
-            events = SubscriptionEventCallbacks(incompatible_qos=_told(camera, incompatible))
+            told = _told(camera, incompatible)
+            events = SubscriptionEventCallbacks(incompatible_qos=told, use_default_callbacks=False)
             kind, name = (CompressedImage, "input/image/compressed") if compressed else (Image, "input/image")
             wanted = [(kind, name, image)] + ([(CameraInfo, "input/camera_info", camera_info)] if calibrated else [])
             for message, rest, callback in wanted:
@@ -185,7 +186,8 @@ class Outputs:
 
     def _publisher(self, name: str, kind: type, profile: QoSProfile = RESULT) -> Any:
         if name not in self._publishers:
-            events = PublisherEventCallbacks(incompatible_qos=_told(name, self._incompatible))
+            told = _told(name, self._incompatible)
+            events = PublisherEventCallbacks(incompatible_qos=told, use_default_callbacks=False)
             self._publishers[name] = self._node.create_publisher(
                 kind, name, _copy(profile), event_callbacks=events, qos_overriding_options=overridable()
             )
