@@ -20,4 +20,4 @@ def keep_freed() -> bool:
     if not hasattr(library, "mallopt"):
         return False
     settings = ((_MMAP_THRESHOLD, _LIMIT), (_TRIM_THRESHOLD, _LIMIT), (_TOP_PAD, _PAD))
-    return min(library.mallopt(name, value) for name, value in settings) == 1
+    return all(library.mallopt(name, value) == 1 for name, value in settings)
