@@ -103,6 +103,8 @@ class Client:
     node: Any
     heard: dict[str, list[Any]] = field(default_factory=dict)
     statuses: dict[str, list[Any]] = field(default_factory=dict)
+    stamps: list[Any] = field(default_factory=list)
+    """Of the frames that were sent."""
     _publishers: dict[str, Any] = field(default_factory=dict)
 
     def hear(self, topic: str, kind: type, profile: QoSProfile = RELIABLE) -> list[Any]:
@@ -129,6 +131,7 @@ class Client:
         message.header.stamp = self.stamp()
         for name, value in fields.items():
             setattr(message, name, value) if name != "stamp" else setattr(message.header, "stamp", value)
+        self.stamps.append(message.header.stamp)
         self.publisher(topic, Image).publish(message)
         return message
 
