@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 import socket
+import time
 import urllib.request
 
 import cv2
@@ -13,7 +15,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo, VisionInfo
 
@@ -186,6 +190,28 @@ def test_rectified_frames(ros, bundles, tmp_path):
         flat = cv2.undistort(frame(), k, d, None, k)
         assert (pixels_of(masks[-1]) == expected(bundles / "seg", flat).labels).mean() > 0.98
         assert (pixels_of(masks[-1]) == expected(bundles / "seg", frame()).labels).mean() < 0.98
+
+
+def test_ages_follow_the_clock_of_a_simulation(ros, bundles, tmp_path):
+    """A simulation in the year 1970: by the wall clock its frames would be old, and its own stamps in the past."""
+    masks, status = ros.hear("/edgekit/output/mask", Image), "edgekit: stamp age"
+    with running(tmp_path, bundle=bundles / "seg", use_sim_time=True, **ACTIVE):
+        clock = ros.node.create_publisher(Clock, "/clock", 10)
+        ticks = itertools.count(1000 * 30)
+
+        def frame_of_the_simulation():
+            tick = next(ticks)
+            now = Time(sec=tick // 30, nanosec=tick % 30 * 33_333_333)
+            clock.publish(Clock(clock=now))
+            ros.send(frame(), stamp=now)
+            time.sleep(1 / 100)  # faster than the wall clock
+            return len(masks) > 30 and ros.status(status) == (0, "Timestamps are reasonable.")
+
+        until(frame_of_the_simulation)
+        named = ("Earliest timestamp delay:", "Latest timestamp delay:")
+        ages = {one.key: float(one.value) for one in ros.statuses[status][-1].values if one.key in named}
+        assert all(abs(age) < 1.0 for age in ages.values()), ages
+        assert len(ages) == 2
 
 
 def test_a_wrong_parameter_at_the_start_is_one_clear_line(bundles, tmp_path):
