@@ -34,6 +34,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.runtime.memory import keep_freed
+
 SIZE = (720, 1280)
 RATE_HZ = 30.0
 DOMAIN = 100
@@ -52,9 +54,6 @@ def frames() -> list[np.ndarray]:
         smooth = cv2.resize(small, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
         made.append(np.clip(smooth.astype(np.int16) + rng.integers(-4, 5, smooth.shape), 0, 255).astype(np.uint8))
     return made
-
-
-# The roles, each a process of its own.
 
 
 def publish(args: argparse.Namespace) -> None:
@@ -122,13 +121,11 @@ def listen(args: argparse.Namespace) -> None:
 def first(args: argparse.Namespace) -> None:
     """Print when the first result came."""
     import rclpy
-    from rclpy.qos import QoSProfile
     from sensor_msgs.msg import Image
 
     rclpy.init()
-    node = rclpy.create_node("first")
-    times: list[float] = []
-    node.create_subscription(Image, args.topic, lambda _: times.append(time.time()), QoSProfile(depth=1))
+    node, times = rclpy.create_node("first"), []
+    node.create_subscription(Image, args.topic, lambda _: times.append(time.time()), 1)
     while not times:
         rclpy.spin_once(node)
     print(json.dumps({"time": times[0]}))
@@ -181,9 +178,6 @@ def alone(args: argparse.Namespace) -> None:
 
 
 ROLES = {"publish": publish, "listen": listen, "first": first, "naive": naive, "alone": alone}
-
-
-# The measurements.
 
 
 def environment(profile: str | None) -> dict[str, str]:
@@ -298,7 +292,6 @@ def overload(args: argparse.Namespace, profile: str) -> dict[str, Any]:
     base = spread(chain["ms"])
     return {
         "rate_hz": rate,
-        "period_ms": 1e3 / rate,
         "chain_ms": base,
         "sent": ran["sent"],
         "answered": len(ran["ages_ms"]),
@@ -359,8 +352,7 @@ def _slope(points: list[tuple[float, float]]) -> tuple[float, float]:
     """Least squares and its standard error, from the means of ten blocks: neighbours are not independent."""
     from scipy.stats import linregress
 
-    blocks = [np.mean(block, axis=0) for block in np.array_split(np.array(points), min(10, len(points))) if len(block)]
-    fit = linregress(*np.array(blocks).T)
+    fit = linregress(*np.array([block.mean(axis=0) for block in np.array_split(np.array(points), 10)]).T)
     return float(fit.slope), float(fit.stderr)
 
 
@@ -381,8 +373,6 @@ def main() -> None:
     args = parser.parse_args()
     if args.role:
         if args.role != "naive":
-            from edgekit.runtime.memory import keep_freed
-
             keep_freed()  # as in the node; and camera and listener are not what is measured
         ROLES[args.role](args)
         return
@@ -400,7 +390,7 @@ def main() -> None:
         "seconds": args.seconds,
         "machine": asdict(machine()),
     } | found
-    print(json.dumps(report, indent=1) if args.json else json.dumps(found, indent=1))
+    print(json.dumps(report if args.json else found, indent=1))
 
 
 if __name__ == "__main__":
