@@ -49,30 +49,6 @@ def _same(image: Array) -> Array:
     return image
 
 
-def _reversed(image: Array) -> Array:
-    import cv2
-
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _without_alpha(image: Array) -> Array:
-    import cv2
-
-    return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-
-
-def _reversed_without_alpha(image: Array) -> Array:
-    import cv2
-
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
-
-
-def _grey(image: Array) -> Array:
-    import cv2
-
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-
-
 def _converted(code: str) -> _ToRgb:
     def convert(image: Array) -> Array:
         import cv2
@@ -82,14 +58,15 @@ def _converted(code: str) -> _ToRgb:
     return convert
 
 
+_from_bgr, _from_grey = _converted("BGR2RGB"), _converted("GRAY2RGB")
 # OpenCV names a Bayer pattern after its second row and column: ROS's RGGB, the top left pixels, is its BG.
 _BAYER = {"rggb": "BayerBG2RGB", "bggr": "BayerRG2RGB", "gbrg": "BayerGR2RGB", "grbg": "BayerGB2RGB"}
 _INTERLEAVED: dict[str, tuple[int, _ToRgb]] = {
     "rgb": (3, _same),
-    "bgr": (3, _reversed),
-    "rgba": (4, _without_alpha),
-    "bgra": (4, _reversed_without_alpha),
-    "mono": (1, _grey),
+    "bgr": (3, _from_bgr),
+    "rgba": (4, _converted("RGBA2RGB")),
+    "bgra": (4, _converted("BGRA2RGB")),
+    "mono": (1, _from_grey),
 }
 ENCODINGS: dict[str, _Encoding] = {
     **{
@@ -102,12 +79,12 @@ ENCODINGS: dict[str, _Encoding] = {
         for name, code in _BAYER.items()
         for bits in (8, 16)
     },
-    "8UC1": _Encoding("u1", 1, _grey),
-    "16UC1": _Encoding("u2", 1, _grey),
+    "8UC1": _Encoding("u1", 1, _from_grey),
+    "16UC1": _Encoding("u2", 1, _from_grey),
     # OpenCV's own pictures, which are BGR, carry these names.
-    "8UC3": _Encoding("u1", 3, _reversed),
-    "16UC3": _Encoding("u2", 3, _reversed),
-    "8UC4": _Encoding("u1", 4, _reversed_without_alpha),
+    "8UC3": _Encoding("u1", 3, _from_bgr),
+    "16UC3": _Encoding("u2", 3, _from_bgr),
+    "8UC4": _Encoding("u1", 4, _converted("BGRA2RGB")),
     "yuyv": _Encoding("u1", 2, _converted("YUV2RGB_YUY2")),
     "yuv422_yuy2": _Encoding("u1", 2, _converted("YUV2RGB_YUY2")),
     "uyvy": _Encoding("u1", 2, _converted("YUV2RGB_UYVY")),
@@ -177,7 +154,7 @@ def decompress(data: Buffer) -> Array:
     if image is None or image.dtype not in (np.uint8, np.uint16):
         head = bytes(content[:4]).hex(" ") or "nothing"
         raise DataError(f"the compressed image of {content.size} bytes (begins with {head}) is no whole JPEG or PNG")
-    return _reversed(image)
+    return _from_bgr(image)
 
 
 def _complete(content: NDArray[np.uint8]) -> bool:

@@ -13,7 +13,6 @@ from edgekit.bundle.frames import read_frame
 from edgekit.bundle.signing import check
 from edgekit.core.decoded import OtherRecord, geometry_of, restored
 from edgekit.core.errors import CheckFailed
-from edgekit.core.predictions import Geometry
 from edgekit.engine import Chain
 from edgekit.verification.limits import limits_of
 
@@ -23,7 +22,8 @@ class Smoke:
     """The golden frames through the whole chain on this machine.
 
     ``frames`` were compared, of which the worst departs by ``worst`` of ``limit`` (``measure`` says what of);
-    ``query_s`` is the longest time that one took, in seconds; ``example`` is a prediction.
+    ``query_s`` is the longest time that one took, in seconds; ``example`` is a prediction, None of a bundle
+    of version 1.
     """
 
     frames: int
@@ -88,9 +88,7 @@ def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
     for number in range(golden.frames):
         outputs = chain.engine.infer(golden.feeds(number))
         record = None if document is None else document.frames[number]
-        if record is None:
-            size = next(iter(golden.feeds(number).values())).shape[-2:]
-            found = chain.task.decode(outputs, Geometry(size, size, (0, 0, *size)))
+        if record is None:  # a bundle of version 1 keeps no frame, nor how it went into the tensor
             continue
         if record.sources is not None:
             passed = chain.timed(read_frame(bundle.path, record.sources))

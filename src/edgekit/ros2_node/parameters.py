@@ -5,7 +5,7 @@ The ROS 2 layer declares them from here, and so are ``perception.yaml`` and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
@@ -149,22 +149,13 @@ class Settings:
     metrics_address: str = declared("127.0.0.1", "address that the Prometheus page is served on", when="start")
 
     def __post_init__(self) -> None:
-        for one in declarations(type(self)):
-            object.__setattr__(self, one.name, one.checked(getattr(self, one.name)))
+        check(self)
         if len(set(self.cameras)) != len(self.cameras) or not self.cameras:
             raise SpecError(f"parameter cameras: {list(self.cameras)}; expected at least one name, each once")
         for name in self.cameras:
             if name and not (name.replace("_", "a").isalnum() and name.isascii() and not name[0].isdigit()):
                 raise SpecError(f"parameter cameras: {name!r} is no part of a topic's name; use letters, digits and _")
         self.processors()
-
-    def changed(self, values: Mapping[str, object]) -> Settings:
-        """The same with other values.
-
-        Raises:
-            SpecError: one has another type or is out of range.
-        """
-        return replace(self, **values)  # type: ignore[arg-type]  # checked in __post_init__
 
     def processors(self) -> tuple[int, ...]:
         """Processors of the inference thread; empty: all.
@@ -178,6 +169,16 @@ class Settings:
                 f"parameter cpu_affinity: {self.cpu_affinity!r}; expected numbers of processors, such as 2,3"
             )
         return tuple(map(int, parts))
+
+
+def check(settings: Any) -> None:
+    """Put each value of a dataclass of parameters into its type; for its ``__post_init__``.
+
+    Raises:
+        SpecError: one has another type or is out of range.
+    """
+    for one in declarations(type(settings)):
+        object.__setattr__(settings, one.name, one.checked(getattr(settings, one.name)))
 
 
 def declarations(settings: type) -> tuple[Parameter, ...]:

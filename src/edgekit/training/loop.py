@@ -78,8 +78,7 @@ def train(
             PyTorch's global random numbers only.
         loss: see :mod:`edgekit.training.losses`.
         config: how to train.
-        validate: the metric of a network in eval mode, called with the averaged weights, at step 0 too.
-        higher: whether a higher metric is better.
+        validate: the metric of a network in eval mode, of the averaged weights, at step 0 too; ``higher`` is better.
         checkpoint: file to continue from and to keep up to date.
         frozen: names of modules that stay in eval mode, such as batch norms whose statistics are final.
         title: shown as progress, and part of the checkpoint.
@@ -105,10 +104,7 @@ def train(
     file = None if trace is None else trace / title.replace(" ", "-")
     with _events.opened(file, run.step) as events, shown as advance, undisturbed():
         while run.step < config.steps and not run.stopped:
-            began = time.monotonic()
-            run.one_step(examples, loss)
-            run.look(validate)
-            run.seconds += time.monotonic() - began
+            run.turn(examples, loss, validate)
             events.add(run.step, run.numbers(metric or "metric"))
             if run.step % config.checkpoint_every == 0 or run.step == config.steps or run.stopped:
                 events.flush()  # before the checkpoint: a run that goes on from it does not write them again
@@ -182,6 +178,13 @@ class _Run:
         self._to_training()
 
     # --- one step ----------------------------------------------------------------
+
+    def turn(self, examples: Examples, loss: Loss, validate: Callable[[nn.Module], float] | None) -> None:
+        """A step, validated where it is time, and its seconds."""
+        began = time.monotonic()
+        self.one_step(examples, loss)
+        self.look(validate)
+        self.seconds += time.monotonic() - began
 
     def one_step(self, examples: Examples, loss: Loss) -> None:
         """Learn from the frames of the current step; afterwards ``step`` is one more."""

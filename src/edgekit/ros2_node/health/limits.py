@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import SpecError
-from edgekit.ros2_node.parameters import declarations, declared
+from edgekit.ros2_node.parameters import check, declared
 
 
 def _limit(default: float, unit: str, span: tuple[float, float], description: str) -> Any:
@@ -78,8 +78,7 @@ class Limits:
     )
 
     def __post_init__(self) -> None:
-        for one in declarations(type(self)):
-            object.__setattr__(self, one.name, one.checked(getattr(self, one.name)))
+        check(self)
         for low, high in (("input_min_hz", "input_max_hz"), ("temperature_warn_c", "temperature_error_c")):
             least, most = getattr(self, low), getattr(self, high)
             if most and least > most:

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from edgekit.core.errors import SpecError
 from edgekit.core.pixels import RawImage, decompress, to_rgb
 from edgekit.core.predictions import ClassScores, Detections, Embedding, LabelMap, Tensors, Values
 from edgekit.core.tensors import Array
@@ -30,6 +32,11 @@ NAMES = {
 def stamp_of(header: Header) -> float:
     """Seconds of a header's stamp."""
     return float(header.stamp.sec + header.stamp.nanosec * 1e-9)
+
+
+def now_s(node: Node) -> float:
+    """Seconds of a node's clock, which follows /clock when ``use_sim_time`` is set."""
+    return float(node.get_clock().now().nanoseconds * 1e-9)
 
 
 def frame_of(message: Image | CompressedImage, camera: str, received_s: float) -> Frame:
@@ -61,15 +68,25 @@ def image_message(pixels: Array, encoding: str, header: Header) -> Image:
 
 
 def parts_of(prediction: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each single prediction with its topic below ``~/output``; those of several tasks are in a folder of their own."""
+    """Each single prediction with its topic below ``~/output``; those of several tasks are in a folder of their own.
+
+    Raises:
+        SpecError: it is of a kind that no message is known for, such as that of a task from another package.
+    """
     if isinstance(prediction, Mapping):
         for name, part in prediction.items():
             yield from parts_of(part, f"{prefix}{_topic(name)}/")
     elif isinstance(prediction, Tensors):
         for name, values in prediction.values.items():
             yield f"{prefix}{_topic(name)}", values
-    else:
+    elif type(prediction) in NAMES:
         yield f"{prefix}{NAMES[type(prediction)]}", prediction
+    else:
+        known = ", ".join(kind.__name__ for kind in NAMES)
+        raise SpecError(
+            f"no message is known for a prediction of {type(prediction).__name__}; give the task one of {known}, or "
+            "Tensors, which are published as they are"
+        )
 
 
 def _topic(name: str) -> str:

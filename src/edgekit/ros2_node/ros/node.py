@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edgekit.ros2_node.metrics import Metrics
 from edgekit.ros2_node.parameters import Parameter, Settings, declarations
 from edgekit.ros2_node.ros import watchdog
 from edgekit.ros2_node.ros.diagnostics import Diagnostics
+from edgekit.ros2_node.ros.messages import now_s
 from edgekit.ros2_node.ros.perception import Perception
 
 LOOK_S = 0.1
@@ -72,7 +74,7 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
 
     def now_s(self) -> float:
         """Seconds of the node's clock, which follows /clock when ``use_sim_time`` is set."""
-        return float(self.get_clock().now().nanoseconds * 1e-9)
+        return now_s(self)
 
     def statuses(self) -> tuple[Status, ...]:
         """Of everything that the node watches."""
@@ -208,7 +210,7 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             raise SpecError(
                 f"parameter {fixed[0]} is read when the node is configured; deactivate and clean it up first"
             )
-        return type(held)(**{name: getattr(held, name) for name in known} | values)
+        return replace(held, **values)
 
     def _plain_monitor(self, cause: str) -> Monitor:
         """The monitor of a node without a bundle."""

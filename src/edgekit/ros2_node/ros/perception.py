@@ -20,7 +20,7 @@ from edgekit.ros2_node.loading import Loaded
 from edgekit.ros2_node.metrics import Metrics
 from edgekit.ros2_node.parameters import Settings
 from edgekit.ros2_node.rectify import Rectifier
-from edgekit.ros2_node.ros.messages import camera_model, frame_of
+from edgekit.ros2_node.ros.messages import camera_model, frame_of, now_s
 from edgekit.ros2_node.ros.topics import Inputs, Outputs
 from edgekit.ros2_node.sync import Synchronizer
 from edgekit.ros2_node.worker import Schedule, Worker
@@ -69,8 +69,9 @@ class Perception:
         self._degrading = Lock()  # frames are dropped on the executor's thread, answered on the inference thread
         overlay = partial(_overlay, main.chain.task) if settings.overlay else None
         self._outputs = Outputs(node, self._leaders, class_names(main.chain.task), overlay, self._mismatch)
-        self._outputs.prepare(main.smoke.example, settings.score_threshold)
-        self._outputs.describe(main.bundle.contents.task.kind, main.bundle.identity)
+        if main.smoke.example is not None:
+            self._outputs.prepare(main.smoke.example)
+        self._outputs.describe(main.bundle.contents.task.kind, main.bundle.identity, settings.score_threshold)
         self._inputs: Inputs | None = None
         self._worker: Worker | None = None
         self.failure = ""
@@ -218,7 +219,7 @@ class Perception:
         return found(frame.read())
 
     def _now_s(self) -> float:
-        return float(self._node.get_clock().now().nanoseconds * 1e-9)
+        return now_s(self._node)
 
 
 def _sources(settings: Settings, bundle: Loaded) -> dict[str, str]:

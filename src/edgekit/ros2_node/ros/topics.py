@@ -149,23 +149,22 @@ class Outputs:
         self._incompatible = incompatible
         self._publishers: dict[str, Any] = {}
 
-    def prepare(self, prediction: Any, least: float) -> None:
+    def prepare(self, prediction: Any) -> None:
         """Make the publishers of such predictions, so that subscribers find them before the first frame."""
-        header = Header()
         for camera in self._cameras:
             for name, part in parts_of(prediction):
                 self._publisher(topic(camera, f"output/{name}"), message_type(part))
             if self._overlay is not None:
                 self._publisher(topic(camera, "output/overlay"), Image)
-            for prefix, classes in self._classes.items():
-                info = label_info(classes, least, header)
-                self._publisher(topic(camera, f"output/{prefix}label_info"), type(info), LATCHED).publish(info)
 
-    def describe(self, method: str, location: str) -> None:
-        """Say which network speaks, to whoever asks later, too."""
+    def describe(self, method: str, location: str, least: float) -> None:
+        """Say which network speaks, and what its class ids mean, to whoever asks later, too."""
         for camera in self._cameras:
             info = vision_info(method, location, Header())
             self._publisher(topic(camera, "output/vision_info"), type(info), LATCHED).publish(info)
+            for prefix, classes in self._classes.items():
+                labels = label_info(classes, least, Header())
+                self._publisher(topic(camera, f"output/{prefix}label_info"), type(labels), LATCHED).publish(labels)
 
     def publish(self, result: Result, least: float) -> None:
         """Publish a result under its frame's header; from any thread."""
