@@ -93,6 +93,11 @@ class TestPercentile:
         assert found[0] >= min(0.0, float(every.min()))
         assert found[1] <= max(0.0, float(every.max()))
 
+    def test_a_large_frame_counts_as_much_as_its_values(self) -> None:
+        """A third of a large frame is looked at: beside a small one it still counts whole."""
+        ones, zeros = np.ones(2070, np.float32), np.zeros(8316, np.float32)
+        assert ranged(percentile(60.0, 1 << 20), ones, zeros)[1] < 1e-3  # 19.9 % are ones, 20 % are cut off
+
     def test_normal_values_against_numpy(self) -> None:
         values = standard(0, 1 << 20)
         finder = percentile(99.0, 1 << 20)

@@ -149,10 +149,11 @@ class Percentile(Histogram):
     def add(self, low: float, high: float, sample: Array) -> None:
         super().add(low, high, sample)
         flat = sample.reshape(-1)
-        # A third of many: it is needed seldom, and costs as much as the other histogram.
-        flat = flat[:: 3 if flat.size > _MANY else 1]
-        bits = np.ascontiguousarray(flat, np.float32).view(np.int32)
-        self._shares += np.bincount((bits >> _CUT_BITS) & (self._shares.size - 1), minlength=self._shares.size)
+        # A third of many, each counted thrice: it is needed seldom, and costs as much as the other histogram.
+        step = 3 if flat.size > _MANY else 1
+        bits = np.ascontiguousarray(flat[::step], np.float32).view(np.int32)
+        counts = np.bincount((bits >> _CUT_BITS) & (self._shares.size - 1), minlength=self._shares.size)
+        self._shares += step * counts
 
     def search(self, steps: Steps) -> tuple[float, float]:
         first, last = self._ends(self.counts)
