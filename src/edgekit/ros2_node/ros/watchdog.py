@@ -24,6 +24,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from edgekit.ros2_node.heartbeat import Heartbeat, State
+from edgekit.ros2_node.ros.graph import split_name
 
 POLL_S = 0.003
 """How often the memory is looked at: a tenth of a camera's period."""
@@ -165,9 +166,9 @@ def main() -> None:
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init(args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO)
-    name = args.watched.rpartition("/")
+    name, namespace = split_name(args.watched)
     node = rclpy.create_node(
-        f"{name[2]}_watchdog", namespace=name[0] or "/", start_parameter_services=False, enable_rosout=False
+        f"{name}_watchdog", namespace=namespace, start_parameter_services=False, enable_rosout=False
     )
     try:
         verdict = Verdict(args.exit_s)
