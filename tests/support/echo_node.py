@@ -1,7 +1,7 @@
 """A node named edgekit that answers each compressed image with its first bytes, and says how it is; for tests of bags.
 
-A level on a line of stdin is published as the status of its engine; ``end`` ends it.  With an argument it answers
-nothing.
+A level on a line of stdin is published as the status of its engine; ``meet`` makes it say ``met`` when each of its
+topics has a subscriber (before that a message is lost); ``end`` ends it.  With an argument it answers nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
+
+from tests.support.waiting import until
 
 
 def main() -> None:
@@ -42,6 +44,10 @@ def main() -> None:
     for line in sys.stdin:
         if line.strip() == "end":
             break
+        if line.strip() == "meet":
+            until(lambda: all(one.get_subscription_count() for one in (results, diagnostics, labels)), "subscribers")
+            print("met", file=sys.stderr, flush=True)
+            continue
         status = DiagnosticStatus(level=bytes([int(line)]), name="edgekit: engine", hardware_id="tiny@0123")
         status.values = [KeyValue(key="precision", value="int8")]
         diagnostics.publish(DiagnosticArray(status=[status]))

@@ -64,6 +64,11 @@ class Process:
         self.child.stdin.write(f"{line}\n")
         self.child.stdin.flush()
 
+    def meet(self) -> None:
+        """Wait until each topic of the echo node has a subscriber: saying that one is there is not meeting it."""
+        self.tell("meet")
+        self.until_said("met")
+
     def end(self, signal_number: int | None = None) -> tuple[int, str]:
         """Send a signal, and wait; exit code and stdout."""
         if signal_number is not None:

@@ -106,7 +106,6 @@ class RecorderNode(Node):  # type: ignore[misc]  # rclpy has no types
             self._recording.add(entry, latched=wanted.durability == DurabilityPolicy.TRANSIENT_LOCAL)
             self._roles[topic.name] = topic.role
             self._recording.describe(ROLES, self._roles)
-            self._told(f"recording {topic.name} ({topic.type})")
         else:
             kind = graph.message_class(topic.type)
             self.destroy_subscription(before[0])
@@ -114,6 +113,8 @@ class RecorderNode(Node):  # type: ignore[misc]  # rclpy has no types
         events = SubscriptionEventCallbacks(message_lost=partial(self._lost, topic.name))
         made = self.create_subscription(kind, topic.name, callback, wanted, raw=True, event_callbacks=events)
         self._subscriptions_of[topic.name] = (made, asked)
+        if before is None:
+            self._told(f"recording {topic.name} ({topic.type})")
 
     def _lost(self, name: str, event: Any) -> None:
         self._recording.lose(name, event.total_count_change)
