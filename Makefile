@@ -19,7 +19,7 @@ WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test mutants lint format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test hil-loopback mutants lint format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -34,6 +34,9 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
 	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
+
+hil-loopback: $(VENV)/.hil $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
+	$(BIN)/python -m pytest hil/tests
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
@@ -106,6 +109,10 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.mutants: $(VENV)/.dev
 	$(INSTALL) -e '.[mutants]'
+	@touch $@
+
+$(VENV)/.hil: $(VENV)/.dev hil/pyproject.toml hil/constraints.txt
+	$(INSTALL) -c hil/constraints.txt -e hil
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt

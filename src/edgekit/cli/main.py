@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from edgekit.cli.console import APP_OPTIONS, show_error
+from edgekit.cli.plugged import PLUGGED, plugged
 
 # In the order in which a user meets them.
 COMMANDS = (
@@ -30,6 +31,7 @@ COMMANDS = (
     "record",
     "replay",
     "ros2",
+    "hil",
     "schema",
 )
 
@@ -45,6 +47,8 @@ class LazyGroup(TyperGroup):
         """The command, or None when there is no such name."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in PLUGGED:
+            return typer.main.get_command(plugged(cmd_name))
         return typer.main.get_command(importlib.import_module(f"edgekit.cli.{cmd_name}_command").command)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

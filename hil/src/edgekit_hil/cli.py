@@ -1,0 +1,14 @@
+"""``edgekit hil``."""
+
+from __future__ import annotations
+
+import typer
+
+from edgekit.cli.console import APP_OPTIONS
+
+command = typer.Typer(no_args_is_help=True, help="KPIs on the board: one run, or a night of a fleet.", **APP_OPTIONS)
+
+
+@command.callback()
+def hil() -> None:
+    """KPIs on the board: one run, or a night of a fleet."""

@@ -1,0 +1,1 @@
+"""labgrid drivers of edgekit's boards; importing them registers them."""

@@ -1,0 +1,1 @@
+"""Faults that a run is put through, one a file."""

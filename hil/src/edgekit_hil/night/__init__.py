@@ -1,0 +1,1 @@
+"""The night of a fleet: plan, runs, bisection, morning page."""

@@ -1,0 +1,1 @@
+"""What a run does on the board, one step a file."""

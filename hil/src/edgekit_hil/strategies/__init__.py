@@ -1,0 +1,1 @@
+"""labgrid strategies; importing them registers them."""
