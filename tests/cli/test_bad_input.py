@@ -91,6 +91,20 @@ def test_missing_spec_file(tmp_path: Path) -> None:
     assert message == "absent.yaml: no such file; write one with: edgekit init my-project --task segmentation"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("build", "absent.yaml: no such file; write one with: edgekit init my-project --task segmentation"),
+        *(
+            (words, "absent.yaml: no such bundle; make one with: edgekit build edgekit.yaml --target NAME")
+            for words in ("run", "bundle sign", "bundle create")
+        ),
+    ],
+)
+def test_a_missing_file_is_told_before_a_missing_option(tmp_path: Path, words: str, message: str) -> None:
+    assert untouched(tmp_path, *words.split(), "absent.yaml") == message
+
+
 def test_unknown_target(tiny_project: Path) -> None:
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpuu")
     assert message == "--target: no target 'cpuu' in the spec; did you mean 'cpu'? allowed: cpu"

@@ -90,6 +90,12 @@ class Manifest(BaseModel):
     digest: Sha256
 
 
+def require_exists(path: Path) -> None:
+    """Raise BundleError when there is neither a file nor a folder of this name."""
+    if not path.exists():
+        raise BundleError(f"{path}: no such bundle; make one with: edgekit build edgekit.yaml --target NAME")
+
+
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle's folder.
 
@@ -97,8 +103,7 @@ def read(folder: Path) -> dict[str, Any]:
         BundleError: there is none, or :func:`parse` refuses it.
     """
     file = folder / MANIFEST
-    if not folder.exists():
-        raise BundleError(f"{folder}: no such bundle; make one with: edgekit build edgekit.yaml --target NAME")
+    require_exists(folder)
     if not file.is_file():
         raise BundleError(f"{folder}: not a bundle (no {MANIFEST}); edgekit build prints the folder it wrote")
     return parse(file.read_bytes(), str(file))

@@ -27,6 +27,22 @@ def _there(root: Path | None) -> Path | None:
     return root
 
 
+def _spec_there(spec: Path) -> Path:
+    """SPEC as given; one that is not there is refused before a missing option is."""
+    from edgekit.core.specfile import require_exists
+
+    require_exists(spec)
+    return spec
+
+
+def _bundle_there(bundle: Path) -> Path:
+    """BUNDLE as given; one that is not there is refused before a missing option is."""
+    from edgekit.bundle.manifest import require_exists
+
+    require_exists(bundle)
+    return bundle
+
+
 def _reserved(as_json: bool) -> bool:
     """``--json`` as given; from here on nothing but the document gets to stdout."""
     if as_json:
@@ -45,8 +61,10 @@ OutOption = Annotated[Path | None, typer.Option(help="Folder for the results; de
 RootOption = Annotated[
     Path | None, typer.Option(callback=_there, help="Where the evaluation data are on this machine.")
 ]
-SpecArgument = Annotated[Path, typer.Argument(help="The spec file, or the folder it is in.")]
-BundleArgument = Annotated[Path, typer.Argument(help="A bundle folder or .edgekit file.")]
+SpecArgument = Annotated[
+    Path, typer.Argument(callback=_spec_there, help="The spec file, or the folder it is in.")
+]
+BundleArgument = Annotated[Path, typer.Argument(callback=_bundle_there, help="A bundle folder or .edgekit file.")]
 
 
 APP_OPTIONS: dict[str, Any] = {

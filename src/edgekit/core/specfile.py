@@ -61,6 +61,13 @@ def _no_spec(path: Path) -> SpecError:
     return SpecError(f"{path}: no such file; write one with: edgekit init my-project --task segmentation")
 
 
+def require_exists(path: Path) -> None:
+    """Raise SpecError when ``path``, or the folder that it is, holds no spec."""
+    file = spec_file(path)
+    if not file.exists():
+        raise _no_spec(file)
+
+
 def read_spec(path: Path) -> Spec:
     """The checked spec.
 
