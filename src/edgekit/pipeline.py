@@ -5,7 +5,7 @@ Every function here is a command of the CLI and a function of the Python API.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit import __version__, engine, remote
@@ -40,6 +40,7 @@ from edgekit.stages.gate import GateOptions, load_of
 from edgekit.stages.golden import prove_frames
 from edgekit.stages.measure import EvaluateOptions, ProfileOptions
 from edgekit.stages.rebuild import Rebuilt
+from edgekit.tasks import Found
 from edgekit.verification import bisect as departures
 from edgekit.verification import reduce as reductions
 from edgekit.verification.limits import limits_of
@@ -265,23 +266,33 @@ def report(
     return content
 
 
-def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = SILENT) -> list[Path]:
-    """Run the engine over frames and write an overlay picture of each; returns their paths.
+@dataclass(frozen=True)
+class Drawn:
+    """A frame that was run: its id, the overlay picture's file, and what was found on it."""
+
+    id: str
+    picture: Path
+    found: Found
+
+
+def run(bundle: Bundle | Path, images: Dataset, out: Path, progress: Progress = SILENT) -> list[Drawn]:
+    """Run the engine over frames and write an overlay picture of each; returns what was found on each.
 
     A frame that has truth shows it beside the prediction.
     """
     bundle = _bundle(bundle)
     if len(images) == 0:
         raise DataError("--images: no frame to run")
-    written: list[Path] = []
+    drawn: list[Drawn] = []
     with bundle.engine() as engine, progress.track("run", len(images)) as advance:
         chain = bundle.chain(engine)
         for sample in images:
-            picture = chain.task.draw(sample.picture(), chain(sample.images, sample.id), sample.truth)
-            written.append(out / f"{sample.id}.png")
-            write_picture(written[-1], picture)
+            prediction = chain(sample.images, sample.id)
+            picture = chain.task.draw(sample.picture(), prediction, sample.truth)
+            drawn.append(Drawn(sample.id, out / f"{sample.id}.png", chain.task.found(prediction)))
+            write_picture(drawn[-1].picture, picture)
             advance()
-    return written
+    return drawn
 
 
 def _spec(spec: Spec | Path) -> Spec:

@@ -134,7 +134,13 @@ def test_run_writes_overlays(tiny_bundle: Path, tmp_path: Path) -> None:
         picture = cv2.imread(path)
         assert picture.shape[1] >= WIDTH
         assert picture.shape[0] >= HEIGHT
-    assert "wrote 3 pictures" in edgekit(*command).stdout
+    said = edgekit(*command).stdout.splitlines()
+    assert said[-1] == f"wrote 3 pictures to {out}"
+    for line, frame in zip(said, written["frames"], strict=False):
+        assert line == f"{frame['id']}: {frame['found']['text']}"
+        assert frame["picture"].endswith(f"{frame['id']}.png")
+        assert frame["found"]["what"] == "pixels"
+        assert sum(frame["found"]["numbers"].values()) == pytest.approx(1)
 
 
 def test_bundle_commands(tiny_bundle: Path, tmp_path: Path) -> None:

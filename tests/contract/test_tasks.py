@@ -78,6 +78,14 @@ def add(accumulator: Accumulator, task: Task, example: Example, geometry: Geomet
         accumulator.update(task.decode(outputs, geometry), truth, f"frame-{seed}")
 
 
+def test_says_what_it_found(task: Task, example: Example, geometry: Geometry) -> None:
+    found = task.found(task.decode(example.frame(0)[1], geometry))
+    assert found.text
+    assert found.what != "unknown"
+    assert all(math.isfinite(number) for number in found.numbers.values())
+    assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
+
+
 class TestMetrics:
     def test_a_perfect_model_gets_the_best_score(self, task: Task, example: Example, geometry: Geometry) -> None:
         accumulator = task.accumulator()

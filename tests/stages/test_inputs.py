@@ -124,7 +124,7 @@ def test_counts_of_sixteen_bits_by_their_values(frames: Path) -> None:
     assert edgekit.evaluate(bundle).metrics["miou"] == 1
     assert len(np.unique(golden(frames).feeds(0)["image"])) == 2
     written = edgekit.run(bundle, bundle.dataset(), frames / "overlays")
-    assert cv2.imread(str(written[0])) is not None
+    assert cv2.imread(str(written[0].picture)) is not None
 
 
 def test_two_images_and_an_array_a_frame(frames: Path) -> None:

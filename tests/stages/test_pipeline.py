@@ -180,9 +180,10 @@ def test_documents_are_json_and_read_back_equal(built: Path, tmp_path: Path) -> 
 def test_run_draws_every_frame(built: Path, tmp_path: Path) -> None:
     frames = Images(root=built / "data" / "images", limit=3).open()
     written = edgekit.run(built / "artifacts" / "tiny-cpu", frames, tmp_path / "out")
-    assert [p.name for p in written] == [f"{sample.id}.png" for sample in frames]
-    for path in written:
-        picture = cv2.imread(str(path))
+    assert [one.picture.name for one in written] == [f"{one.id}.png" for one in written]
+    assert [one.id for one in written] == [sample.id for sample in frames]
+    for one in written:
+        picture = cv2.imread(str(one.picture))
         assert picture.shape[1] == WIDTH
         assert picture.shape[0] > HEIGHT  # the legend is below
 

@@ -61,9 +61,7 @@ OutOption = Annotated[Path | None, typer.Option(help="Folder for the results; de
 RootOption = Annotated[
     Path | None, typer.Option(callback=_there, help="Where the evaluation data are on this machine.")
 ]
-SpecArgument = Annotated[
-    Path, typer.Argument(callback=_spec_there, help="The spec file, or the folder it is in.")
-]
+SpecArgument = Annotated[Path, typer.Argument(callback=_spec_there, help="The spec file, or the folder it is in.")]
 BundleArgument = Annotated[Path, typer.Argument(callback=_bundle_there, help="A bundle folder or .edgekit file.")]
 
 

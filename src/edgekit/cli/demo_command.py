@@ -38,7 +38,7 @@ def demo(out: OutOption = Path("edgekit-demo"), as_json: JsonOption = False, ver
             "profile": profiled.to_dict(),
             "gate": gated.to_dict(),
         }
-        print_json({"bundle": str(bundle.path), "pictures": [str(p) for p in pictures], **documents})
+        print_json({"bundle": str(bundle.path), "pictures": [str(drawn.picture) for drawn in pictures], **documents})
     else:
         title = f"Demo on {evaluated.frames} rendered scenes, ONNX Runtime, {bundle.contents.engine.threads} thread"
         print_table(title, ("", "FP32", "INT8", "change"), comparison(evaluated, profiled, gated, ("miou",)))

@@ -31,16 +31,19 @@ def run(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the bundle's engine on a folder of images and write an overlay picture of each."""
+    """Run the bundle's engine on a folder of images: a line on what each shows, and an overlay picture of it."""
     from edgekit import pipeline
     from edgekit.data.images import Config
 
     frames = Config(format="images", root=images, limit=limit).open()
-    written = pipeline.run(bundle, frames, out, Bars(verbose))
+    drawn = pipeline.run(bundle, frames, out, Bars(verbose))
     if as_json:
-        print_json({"pictures": [str(path) for path in written]})
+        frames_found = [{"id": one.id, "picture": str(one.picture), "found": one.found.to_dict()} for one in drawn]
+        print_json({"pictures": [str(one.picture) for one in drawn], "frames": frames_found})
         return
-    print(f"wrote {len(written)} pictures to {out}")
+    for one in drawn:
+        print(f"{one.id}: {one.found.text}")
+    print(f"wrote {len(drawn)} pictures to {out}")
 
 
 command = single(run)

@@ -21,9 +21,10 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
 from edgekit.tasks import _drawing
 from edgekit.tasks._agreement import apart as apart
+from edgekit.tasks._found import Found, plain
 from edgekit.tasks._weights import checked, checked_rows
 
-__all__ = ["Accumulator", "Labelled", "Task", "TaskConfig", "checked", "checked_rows"]
+__all__ = ["Accumulator", "Found", "Labelled", "Task", "TaskConfig", "checked", "checked_rows"]
 
 Labelled = tuple[Any, Any]
 """The prediction of a frame, and its truth."""
@@ -203,6 +204,10 @@ class Task(ABC):
     def finds_nothing(self, prediction: Any) -> bool:
         """Whether a prediction holds nothing that another one could miss, such as no box; by default never."""
         return False
+
+    def found(self, prediction: Any) -> Found:
+        """What a prediction holds: one line for a person, and numbers by name."""
+        return plain(prediction, self.class_names)
 
     def excess(self, before: Labelled, after: Labelled) -> float | None:
         """Of what truly stayed the same, the share whose prediction changed, 0..1; None when nothing stayed.

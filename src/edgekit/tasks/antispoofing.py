@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import ClassScores, Geometry
 from edgekit.core.reports import Metric
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig, _roc
+from edgekit.tasks import Accumulator, Found, Labelled, Task, TaskConfig, _found, _roc
 from edgekit.tasks._captions import PLAIN, RIGHT, WRONG, Line, captioned, tagged
 from edgekit.tasks._vectors import Activation, check_scores, probabilities, text_truth
 from edgekit.tasks._weights import Records, checked, checked_rows, grouped, ratio
@@ -155,6 +156,11 @@ class AntiSpoofing(Task):
         sign, verdict = (">=", "bona fide") if live else ("<", "attack")
         text = f"{verdict}: liveness {self.liveness(prediction):.2f} {sign} {self.config.threshold:.2f}"
         return Line(text, self.liveness(prediction), colour)
+
+    def found(self, prediction: ClassScores) -> Found:
+        """The verdict, and the probability of each class."""
+        classes = self.config.classes
+        return replace(_found.probabilities(prediction, classes, len(classes)), text=self._verdict(prediction).text)
 
     disagreement_of = "frames of another verdict"
 

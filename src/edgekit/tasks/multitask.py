@@ -20,7 +20,7 @@ from edgekit.core.reports import Metric
 from edgekit.core.spec import NAME, PluginSection
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
-from edgekit.tasks import Accumulator, Labelled, Task, TaskConfig
+from edgekit.tasks import Accumulator, Found, Labelled, Task, TaskConfig, _found
 
 _Part = Annotated[Any, PluginSection("tasks", "kind", without="multitask")]
 
@@ -177,6 +177,10 @@ class MultiTask(Task):
         return stacked(legends) if legends else None
 
     disagreement_of = "of what one of the tasks finds differs"
+
+    def found(self, prediction: Predictions) -> Found:
+        """What every task found, by its name."""
+        return _found.parts({name: task.found(prediction[name]) for name, task in self.tasks.items()})
 
     def disagreement(self, one: Predictions, other: Predictions) -> float:
         """That of the task that differs most."""

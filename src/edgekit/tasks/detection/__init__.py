@@ -38,7 +38,7 @@ from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.core.textfile import read_text
 from edgekit.inputs import InputConfig
 from edgekit.inputs.frame_size import Config as FrameSize
-from edgekit.tasks import Labelled, Task, TaskConfig
+from edgekit.tasks import Found, Labelled, Task, TaskConfig, _found
 from edgekit.tasks._drawing import boxed, colours, text_scale
 from edgekit.tasks._nms import suppress
 from edgekit.tasks._temporal import changed_boxes, changed_objects
@@ -343,6 +343,10 @@ class Detection(Task):
     def finds_nothing(self, prediction: Detections) -> bool:
         """Whether no box reaches ``confidence``."""
         return not bool((prediction.scores >= self.confidence).any())
+
+    def found(self, prediction: Detections) -> Found:
+        """How many boxes of each class reach ``confidence``."""
+        return _found.boxes(prediction, self.classes, self.confidence)
 
     def excess(self, before: Labelled, after: Labelled) -> float | None:
         """Of the true objects in both frames, the share that only one prediction has."""
