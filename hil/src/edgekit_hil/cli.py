@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgekit.cli.console import APP_OPTIONS
+from edgekit_hil.night.issues import issues
 
 command = typer.Typer(no_args_is_help=True, help="KPIs on the board: one run, or a night of a fleet.", **APP_OPTIONS)
 
@@ -12,3 +13,6 @@ command = typer.Typer(no_args_is_help=True, help="KPIs on the board: one run, or
 @command.callback()
 def hil() -> None:
     """KPIs on the board: one run, or a night of a fleet."""
+
+
+command.command()(issues)
