@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,7 @@ from edgekit.core.textfile import read_text
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
 Location = tuple[int | str, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 SPEC = "edgekit.yaml"
@@ -85,20 +86,40 @@ def read_spec(path: Path) -> Spec:
         raise _no_spec(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    tree = _parse(path, text)
+    tree = _parse(path, text, Spec)
     document = _expand(path, tree, tree, ())
     # Absolute: a bundle made from here must find its data from anywhere.
     base = path.parent.resolve()
     try:
         return Spec.model_validate(_with_base(document, base), context={"base": base})
     except ValidationError as error:
-        raise _all(tuple(_describe(path, tree, loc, kind) for loc, kind in mistakes(error, document))) from error
+        raise _all(tuple(_describe(path, tree, Spec, loc, kind) for loc, kind in mistakes(error, document))) from error
+
+
+def read_model(path: Path, kind: type[Model]) -> Model:
+    """Another YAML file that a user writes, checked and reported as :func:`read_spec` does; of no plugin's sections.
+
+    The validation context ``base`` is the file's folder, absolute: validators take relative paths from there.
+
+    Raises:
+        SpecError: the file is missing, is no YAML mapping, or has mistakes; all are listed, each with its line.
+    """
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as UTF-8 text: {error}; name a YAML file") from error
+    tree = _parse(path, text, kind)
+    document = _expand(path, tree, tree, ())
+    try:
+        return kind.model_validate(document, context={"base": path.parent.resolve()})
+    except ValidationError as error:
+        raise _all(tuple(_describe(path, tree, kind, loc, item) for loc, item in mistakes(error, document))) from error
 
 
 def located(path: Path, error: SpecError) -> SpecError:
     """The same mistakes, found after the file was read, each with its line: those that begin with ``kpis.NAME:``."""
     path = spec_file(path)
-    tree = _parse(path, read_text(path))
+    tree = _parse(path, read_text(path), Spec)
     wheres = (problem.partition(": ")[0].split(".", 1) for problem in error.problems)
     problems = tuple(f"{path}:{_line(tree, w)}: {p}" for w, p in zip(wheres, error.problems, strict=True))
     return _all(problems)
@@ -117,7 +138,7 @@ def _with_base(document: Any, base: Path) -> Any:
     return document
 
 
-def _parse(path: Path, text: str) -> Any:
+def _parse(path: Path, text: str, kind: type[BaseModel]) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -129,7 +150,7 @@ def _parse(path: Path, text: str) -> Any:
     except YAMLError as error:  # a character that YAML forbids
         raise SpecError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, dict):
-        raise SpecError(f"{path}:1: expected a mapping with the keys {', '.join(Spec.model_fields)}")
+        raise SpecError(f"{path}:1: expected a mapping with the keys {', '.join(kind.model_fields)}")
     return tree
 
 
@@ -160,13 +181,13 @@ def _expand(path: Path, root: Any, node: Any, where: Location) -> Any:
     return _VARIABLE.sub(value_of, str(node))
 
 
-def _describe(path: Path, tree: Any, where: Location, item: Any) -> str:
-    if where == ("model", "base"):
+def _describe(path: Path, tree: Any, kind: type[BaseModel], where: Location, item: Any) -> str:
+    if kind is Spec and where == ("model", "base"):
         item = {**item, "type": "extra_forbidden"}
     place = ".".join(str(part) for part in where) or "the file"
     start = f"{path}:{_line(tree, where)}: {place}"
     if item["type"] == "extra_forbidden":
-        known = _keys_at(tree, where[:-1])
+        known = _keys_at(tree, where[:-1], kind)
         hint = f"; {suggest.allowed(where[-1], known)}" if known else ""
         return f"{start}: unknown key {str(where[-1])!r}{hint}"
     if item["type"] == "missing":
@@ -192,9 +213,9 @@ def _line(tree: Any, where: Sequence[int | str]) -> int:
     return line
 
 
-def _keys_at(tree: Any, where: Sequence[int | str]) -> tuple[str, ...]:
-    """Keys that the mapping at ``where`` may have, found by walking the models."""
-    current: Any = Spec
+def _keys_at(tree: Any, where: Sequence[int | str], kind: type[BaseModel]) -> tuple[str, ...]:
+    """Keys that the mapping at ``where`` may have, found by walking the models from ``kind`` on."""
+    current: Any = kind
     node = tree
     for part in where:
         node = node[part]

@@ -1,0 +1,84 @@
+"""The history of a fleet: each board's own last-good, its runs, its trends.
+
+A board's runs are recorded under the target ``<target>.<board>``, so that its last-good, its series and its control
+charts are its own, in one file or on one server for the whole fleet; see docs/decisions/0039-night.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgekit.bundle import open_bundle
+from edgekit.core.reports import GateReport
+from edgekit.history import LAST_GOOD, Entry, History, control_chart, key, worsenings
+from edgekit_hil.night.report import Trend
+from edgekit_hil.night.shelf import Ware
+from edgekit_hil.report import RunReport
+
+
+def board_target(target: str, board: str) -> str:
+    """The target that a board's runs are recorded under."""
+    return f"{target}.{board}"
+
+
+class Book:
+    """A fleet's history; the calls of one are not for several threads at once."""
+
+    def __init__(self, uri: str) -> None:
+        """Open it now: a damaged file costs no night.
+
+        Raises:
+            InputError: it is damaged, or no history.
+            EnvironmentFault: the server does not answer, or MLflow is missing.
+        """
+        if "://" not in uri:
+            Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        self._history = History.open(uri, writing=True)
+
+    def last_good(self, board: str, bundle: Ware) -> Entry | None:
+        """The newest run of this model on this board that passed; None: none did yet."""
+        target = board_target(bundle.target, board)
+        if not self._history.has_good(target, bundle.name):
+            return None
+        return self._history.find(LAST_GOOD, target, bundle.name).entry
+
+    def since(self, board: str, bundle: Ware, entry: Entry) -> tuple[Entry, ...]:
+        """Runs of this model on this board after ``entry``, oldest first."""
+        runs = self._history.entries(board_target(bundle.target, board), bundle.name)
+        return tuple(run for run in reversed(runs) if run.time_ms > entry.time_ms)
+
+    def record(self, board: str, bundle: Ware, report: RunReport) -> bool:
+        """Record a run once, with the run's verdict, and move last-good when it passed; whether last-good is now it.
+
+        A run that was ended before everything was measured is not recorded: there is nothing to follow.
+        """
+        if report.evaluation is None or report.profile is None or report.gate is None:
+            return False
+        gate = _judged(report.gate, report)
+        if self._history.recorded(report.evaluation, report.profile, gate.verdict) is None:
+            with open_bundle(bundle.path) as opened:
+                task = opened.task()
+                self._history.record(
+                    report.evaluation, report.profile, gate, bundle.name, board_target(bundle.target, board),
+                    bundle.digest, bundle.known.revision or None, metrics=(*task.metrics, *task.sequence_metrics),
+                    parameters={"board": report.board.facts},
+                )  # fmt: skip
+        return gate.verdict == "pass"
+
+    def trends(self, board: str, plan_name: str, bundle: Ware, metrics: Iterable[str]) -> tuple[Trend, ...]:
+        """Control charts of the metrics of which this board has two runs or more."""
+        target = board_target(bundle.target, board)
+        runs = self._history.entries(target, bundle.name)
+        known = [name for name in dict.fromkeys(metrics) if any(key(name) in run.metrics for run in runs)]
+        series = [self._history.series(name, target, name=bundle.name) for name in known]
+        charts = [control_chart(one) for one in series if len(one) > 1]
+        return tuple(Trend(board, plan_name, chart, worsenings(chart)) for chart in charts)
+
+
+def _judged(gate: GateReport, report: RunReport) -> GateReport:
+    """The gate with the verdict of the whole run: what passed its KPIs and failed in the node is not good."""
+    from dataclasses import replace
+
+    assert report.verdict != "infrastructure", "a board's failure is not recorded"
+    return replace(gate, verdict=report.verdict)
