@@ -36,7 +36,7 @@ test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; t
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
 hil-loopback: $(VENV)/.hil $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
-	$(BIN)/python -m pytest hil/tests
+	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(BIN)/python -m pytest hil/tests
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"

@@ -6,6 +6,7 @@ import typer
 
 from edgekit.cli.console import APP_OPTIONS
 from edgekit_hil.night.issues import issues
+from edgekit_hil.run_command import run
 
 command = typer.Typer(no_args_is_help=True, help="KPIs on the board: one run, or a night of a fleet.", **APP_OPTIONS)
 
@@ -15,4 +16,5 @@ def hil() -> None:
     """KPIs on the board: one run, or a night of a fleet."""
 
 
-command.command()(issues)
+for _function in (run, issues):
+    command.command()(_function)

@@ -53,6 +53,10 @@ QueriesOption = Annotated[
     ),
 ]
 
+DocumentsOption = Annotated[
+    Path | None, typer.Option(help="Folder to write the measurements to, as evaluation.json and profile.json.")
+]
+
 BudgetOption = Annotated[
     str | None,
     typer.Option(help="Time for measuring, e.g. 10m: what does not fit into it is undecided, and named."),
@@ -69,6 +73,7 @@ def gate(
     budget: BudgetOption = None,
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
+    documents: DocumentsOption = None,
     allow_undecided: AllowUndecidedOption = False,
     history: HistoryOption = DEFAULT,
     as_json: JsonOption = False,
@@ -85,7 +90,7 @@ def gate(
 
     if junit is not None:
         require_junit()
-    for path in (junit, markdown):
+    for path in (junit, markdown, documents):
         if path is not None:
             require_writable(path.parent)
     opened = open_bundle(bundle)
@@ -93,7 +98,8 @@ def gate(
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
     book = _book(history)
     seconds = math.inf if budget is None else seconds_of(budget)
-    how = GateOptions(root, allow_undecided, against, book, tuple(beside), load_of(queries), budget_s=seconds)
+    load, streams = load_of(queries), tuple(beside)
+    how = GateOptions(root, allow_undecided, against, book, streams, load, budget_s=seconds, documents=documents)
     report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
     _write(report, junit, markdown)
     for warning in report.warnings:

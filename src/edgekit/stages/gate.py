@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.bundle import Bundle, pack
+from edgekit.core.artifacts import write_json
 from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError, SpecError
 from edgekit.core.progress import Progress
@@ -43,6 +44,7 @@ class GateOptions:
     bundle is run again where the history keeps it and it runs here.
     ``history``: a file or server that runs are looked up in and recorded to; None: nothing is recorded.
     ``beside``: profiles of further runs, such as one under traffic, for KPIs on what the first has no number of.
+    ``documents``: folder that the measurements are written to, as ``evaluation.json`` and ``profile.json``.
     ``load``: queries of a fresh profile.  ``needs_baseline``: KPIs against a baseline are refused without one;
     otherwise they are left out, with a warning.  ``budget_s``: seconds for measuring; see
     :mod:`edgekit.stages.gate_budget`.
@@ -56,6 +58,7 @@ class GateOptions:
     load: Load = field(default_factory=lambda: load_of(None))
     needs_baseline: bool = True
     budget_s: float = math.inf
+    documents: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def gate(
     require_measured(kpis, contents.target, given, measuring=profiled is None, sensors=alone, built=built)
     timely = Timely(Budget(options.budget_s))
     evaluated, profiled, baseline = _measure(bundle, options, other, (evaluated, profiled), timely, progress)
+    _keep(options.documents, evaluated, profiled)
     numbers = measured(evaluated, profiled, metrics, options.beside)
     kpis, missed = timely.split(kpis, contents.target, numbers, [m.name for m in metrics], baseline is not None)
     well = bool(missed) or (other is not None and not other.exists)
@@ -112,6 +116,16 @@ def gate(
         return Gated(report, evaluated, profiled)
     run = _record(bundle, book, evaluated, profiled, report, fresh)
     return Gated(replace(report, run=run), evaluated, profiled, run)
+
+
+def _keep(folder: Path | None, evaluated: EvaluateReport | None, profiled: ProfileReport | None) -> None:
+    """Write what was measured, so that it can be judged again, shown and compared without measuring anew."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, report in (("evaluation", evaluated), ("profile", profiled)):
+        if report is not None:
+            write_json(folder / f"{name}.json", report.to_dict())
 
 
 def _measure(

@@ -1,0 +1,82 @@
+"""The files of a run: for people, for CI, and for the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.bundle import Bundle
+from edgekit.core.artifacts import write_bytes, write_json
+from edgekit.history import History
+from edgekit.kpis import markdown
+from edgekit.pipeline import report as html_report
+from edgekit_hil.options import RunOptions
+from edgekit_hil.report import RunReport
+
+RUN = "run.json"
+
+
+def write_files(folder: Path, report: RunReport, bundle: Bundle, options: RunOptions) -> None:
+    """Write ``run.json`` last, beside ``report.html``, ``junit.xml`` and ``summary.md``; record to the history."""
+    write_bytes(folder / "junit.xml", junit(report))
+    write_bytes(folder / "summary.md", summary(report).encode())
+    if report.evaluation is not None and report.profile is not None and report.gate is not None:
+        html_report(bundle, folder / "report.html", report.evaluation, report.profile, report.gate, pictures=False)
+        if options.history is not None:
+            _record(report, bundle, options.history)
+    write_json(folder / RUN, report.to_dict())
+
+
+def junit(report: RunReport) -> bytes:
+    """One test case a step, and one a KPI; what failed because of the board is an error, not a failure."""
+    from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+    suite = TestSuite(f"edgekit hil run {report.board.name} {report.bundle}")
+    suite.add_property("verdict", report.verdict)
+    suite.add_property("why", report.why)
+    for step in report.steps:
+        case = TestCase(step.name, "edgekit.hil.steps", step.seconds)
+        kinds = {"failed": Failure, "infrastructure": Error, "skipped": Skipped}
+        if step.outcome in kinds:
+            case.result = [kinds[step.outcome](step.said)]
+        suite.add_testcase(case)
+    for kpi in report.gate.kpis if report.gate is not None else ():
+        case = TestCase(f"{kpi.name} {kpi.where}".strip(), "edgekit.hil.kpis")
+        if kpi.verdict != "pass":
+            said = f"{kpi.verdict}: {kpi.value:.6g} {kpi.unit} {kpi.reason}"
+            case.result = [(Skipped if kpi.allowed else Failure)(said)]
+        suite.add_testcase(case)
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    content: bytes = document.tostring()  # type: ignore[no-untyped-call]
+    return content
+
+
+def summary(report: RunReport) -> str:
+    """Verdict, steps and KPIs in Markdown."""
+    lines = [f"### {report.verdict.upper()}: {report.bundle} on {report.board.name}", "", report.why, ""]
+    if report.board.emulated:
+        lines += ["**The board is emulated: its times mean nothing.**", ""]
+    lines += ["| step | outcome | seconds | |", "|---|---|---:|---|"]
+    lines += [f"| {s.name} | {s.outcome} | {s.seconds:.1f} | {s.said.replace('|', '/')} |" for s in report.steps]
+    return "\n".join(lines) + "\n\n" + (markdown(report.gate) if report.gate is not None else "")
+
+
+def _record(report: RunReport, bundle: Bundle, where: str | Path) -> None:
+    assert report.evaluation is not None
+    task, contents = bundle.task(), bundle.contents
+    History.open(where, writing=True).record(
+        report.evaluation,
+        report.profile,
+        report.gate,
+        contents.name,
+        board_target(contents.target, report.board.name),
+        bundle.digest,
+        None,
+        metrics=(*task.metrics, *task.sequence_metrics),
+        parameters={"board": report.board.name, "environment": report.environment, **report.board.facts},
+    )
+
+
+def board_target(target: str, board: str) -> str:
+    """The target of a history that tells boards apart: each has its own baseline."""
+    return f"{target}-{board}"

@@ -1,0 +1,23 @@
+"""What the board is, and whether it is the one that the bundle needs."""
+
+from __future__ import annotations
+
+from edgekit_hil.steps.context import Context
+
+_LOOK = """
+echo "architecture $(uname -m)"
+echo "kernel $(uname -r)"
+echo "cores $(nproc)"
+[ -r /proc/device-tree/model ] && echo "model $(tr -d '\\0' </proc/device-tree/model)"
+[ -r /etc/nv_tegra_release ] && echo "l4t $(head -n 1 /etc/nv_tegra_release)"
+. /etc/os-release 2>/dev/null && echo "system $PRETTY_NAME"
+true
+"""
+
+
+def step(context: Context) -> str:
+    """Ask the board; nothing is changed there."""
+    said = context.agent.link.shell(["sh", "-c", _LOOK]).decode(errors="replace")
+    facts = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    context.found.facts |= facts
+    return ", ".join(facts[key] for key in ("model", "system", "architecture") if key in facts)
