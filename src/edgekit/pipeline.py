@@ -36,7 +36,7 @@ from edgekit.stages import labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
 from edgekit.stages.compressed import Compressed
-from edgekit.stages.gate import GateOptions, load_of
+from edgekit.stages.gate import Gated, GateOptions, load_of
 from edgekit.stages.golden import prove_frames
 from edgekit.stages.measure import EvaluateOptions, ProfileOptions
 from edgekit.stages.rebuild import Rebuilt
@@ -224,7 +224,18 @@ def gate(
     progress: Progress = SILENT,
 ) -> GateReport:
     """Judge the bundle's KPIs on fresh measurements, or on the reports given; see :mod:`edgekit.stages.gate`."""
-    return gating.gate(_bundle(bundle), options or GateOptions(), evaluated, profiled, progress).gate
+    return gated(bundle, evaluated, profiled, options, progress).gate
+
+
+def gated(
+    bundle: Bundle | Path,
+    evaluated: EvaluateReport | None = None,
+    profiled: ProfileReport | None = None,
+    options: GateOptions | None = None,
+    progress: Progress = SILENT,
+) -> Gated:
+    """As :func:`gate`, with the measurements that the verdict was reached by."""
+    return gating.gate(_bundle(bundle), options or GateOptions(), evaluated, profiled, progress)
 
 
 def report(

@@ -24,6 +24,8 @@ from edgekit.cli.documents import read_document
 from edgekit.cli.history_command import DEFAULT, OFF, HistoryOption
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from edgekit.core.reports import GateReport
 
 EvaluationOption = Annotated[
@@ -44,8 +46,13 @@ AllowUndecidedOption = Annotated[
 AgainstOption = Annotated[
     str | None, typer.Option(help="Baseline: a bundle, or last-good, a git revision or a run of the history.")
 ]
-
-
+SignedOption = Annotated[
+    Path | None,
+    typer.Option(help="Write verdict, measurements, raw samples and facts of this machine here, signed with --key."),
+]
+KeyOption = Annotated[
+    str | None, typer.Option(help="Ed25519 private key, PEM: a file, or env://NAME for a variable that holds it.")
+]
 QueriesOption = Annotated[
     int | None,
     typer.Option(
@@ -74,6 +81,8 @@ def gate(
     junit: JunitOption = None,
     markdown: MarkdownOption = None,
     documents: DocumentsOption = None,
+    signed_result: SignedOption = None,
+    key: KeyOption = None,
     allow_undecided: AllowUndecidedOption = False,
     history: HistoryOption = DEFAULT,
     as_json: JsonOption = False,
@@ -82,17 +91,19 @@ def gate(
     """Judge the bundle's KPIs on fresh measurements; exit code 1 when one fails or cannot be decided."""
     from edgekit import pipeline
     from edgekit.bundle import open_bundle
-    from edgekit.core.artifacts import require_writable
+    from edgekit.core.artifacts import require_writable, write_bytes
     from edgekit.core.budget import seconds_of
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.kpis import require_junit, words
     from edgekit.stages.gate import GateOptions, load_of
+    from edgekit.stages.result import result, signed
 
     if junit is not None:
         require_junit()
-    for path in (junit, markdown, documents):
+    for path in (junit, markdown, signed_result, documents):
         if path is not None:
             require_writable(path.parent)
+    signer = _signer(signed_result, key)
     opened = open_bundle(bundle)
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
@@ -100,8 +111,13 @@ def gate(
     seconds = math.inf if budget is None else seconds_of(budget)
     load, streams = load_of(queries), tuple(beside)
     how = GateOptions(root, allow_undecided, against, book, streams, load, budget_s=seconds, documents=documents)
-    report = pipeline.gate(opened, evaluated, profiled, how, Bars(verbose))
+    gated = pipeline.gated(opened, evaluated, profiled, how, Bars(verbose))
+    report = gated.gate
     _write(report, junit, markdown)
+    if signed_result is not None and signer is not None:
+        given = (("evaluation", evaluated), ("profile", profiled), ("traffic", beside or None))
+        kept = result(opened, gated, how, tuple(name for name, document in given if document is not None))
+        write_bytes(signed_result, signed(opened, kept, signer))
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -121,6 +137,16 @@ def gate(
         print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)
     if report.verdict != "pass":
         raise SystemExit(1)
+
+
+def _signer(file: Path | None, key: str | None) -> Ed25519PrivateKey | None:
+    """The key, read before anything is measured; None: nothing is to be signed."""
+    from edgekit.bundle.keys import private_key
+    from edgekit.core.errors import InputError
+
+    if (file is None) != (key is None):
+        raise InputError("--signed-result and --key belong together; expected both: --signed-result FILE --key KEY.pem")
+    return None if key is None else private_key(key)
 
 
 def _book(history: str) -> str | None:

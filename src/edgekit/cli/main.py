@@ -24,6 +24,8 @@ COMMANDS = (
     "evaluate",
     "profile",
     "gate",
+    "result",
+    "comment",
     "history",
     "report",
     "run",

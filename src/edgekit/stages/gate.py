@@ -238,7 +238,7 @@ def _record(
             contents.name,
             contents.target,
             bundle.digest,
-            _revision(),
+            revision(),
             artifacts,
             metrics=_metrics(bundle),
             parameters={"precision": contents.candidate.precision, "versions": bundle.manifest.get("tools", {})},
@@ -263,7 +263,7 @@ def _metrics(bundle: Bundle) -> tuple[Metric, ...]:
     return (*task.metrics, *task.sequence_metrics)
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """The git commit of the working directory; None outside a repository."""
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

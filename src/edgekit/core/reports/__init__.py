@@ -50,6 +50,7 @@ from edgekit.core.reports.power import SensorReport as SensorReport
 from edgekit.core.reports.power import TemperatureReport as TemperatureReport
 from edgekit.core.reports.proof import EngineProof as EngineProof
 from edgekit.core.reports.race import Race as Race
+from edgekit.core.reports.result import ResultReport as ResultReport
 from edgekit.core.reports.timing import ControlProfile as ControlProfile
 from edgekit.core.reports.timing import Latency as Latency
 from edgekit.core.reports.timing import LayerTime as LayerTime
