@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgekit.cli.console import APP_OPTIONS
+from edgekit_hil.night.command import night
 from edgekit_hil.night.issues import issues
 from edgekit_hil.run_command import run
 
@@ -16,5 +17,5 @@ def hil() -> None:
     """KPIs on the board: one run, or a night of a fleet."""
 
 
-for _function in (run, issues):
+for _function in (run, night, issues):
     command.command()(_function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
 from edgekit.core.reports import ChangePoint, ControlChart, Series
@@ -15,7 +15,12 @@ SHADE = "var(--grid)"
 
 def charts(content: Content) -> list[Chart]:
     """A control chart for every series of the history."""
-    return [_chart(index, found) for index, found in enumerate(content.history) if len(found.series)]
+    return control_charts(content.history)
+
+
+def control_charts(found: Sequence[ControlChart]) -> list[Chart]:
+    """A picture of every series that has a run: values, limits, changes, and what they say in words."""
+    return [_chart(index, one) for index, one in enumerate(found) if len(one.series)]
 
 
 def _chart(index: int, found: ControlChart) -> Chart:

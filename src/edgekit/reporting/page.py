@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import gzip
-import hashlib
-import json
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from edgekit.core.artifacts import write_bytes
-from edgekit.core.errors import MissingRequirement
-from edgekit.reporting import charts, history, proof, provenance, tables, timing, training, verdict, words, worst
+from edgekit.reporting import (
+    charts,
+    history,
+    proof,
+    provenance,
+    selfcontained,
+    tables,
+    timing,
+    training,
+    verdict,
+    worst,
+)
 from edgekit.reporting.charts import Chart
 from edgekit.reporting.content import Content
-
-INSTALL = 'pip install "edgekit[report]"'
 
 
 def write_html(path: Path, content: Content) -> None:
@@ -36,14 +37,14 @@ def write_html(path: Path, content: Content) -> None:
 
 def require() -> None:
     """Raise :class:`MissingRequirement` now rather than after long work when a report cannot be written here."""
-    _environment()
-    _library()
+    selfcontained.environment()
+    selfcontained.library()
 
 
 def _render(content: Content) -> str:
-    environment = _environment()
-    library = _library()
-    script = _resource("report.js")
+    environment = selfcontained.environment()
+    library = selfcontained.library()
+    script = selfcontained.resource("report.js")
     shown = _charts(content)
     page: str = environment.get_template("report.html.j2").render(
         bundle=content.bundle,
@@ -57,7 +58,7 @@ def _render(content: Content) -> str:
         kpis=verdict.kpi_rows(content),
         compared=tables.compared(content),
         charts=shown,
-        figures=_script_json({chart.id: chart.figure for group in shown.values() for chart in group}),
+        figures=selfcontained.script_json({chart.id: chart.figure for group in shown.values() for chart in group}),
         waterfall=tables.waterfall(content),
         metric=content.compress.metric if content.compress else "",
         latencies=tables.latencies(content.profile) if content.profile else [],
@@ -71,10 +72,10 @@ def _render(content: Content) -> str:
         legend=worst.legend(content),
         resources=provenance.resources(content.profile),
         groups=provenance.groups(content),
-        style=_resource("report.css"),
+        style=selfcontained.resource("report.css"),
         script=script,
-        library=base64.b64encode(gzip.compress(library, 9, mtime=0)).decode(),
-        hashes=[_csp_hash(script.encode()), _csp_hash(library)],
+        library=selfcontained.packed(library),
+        hashes=[selfcontained.csp_hash(script.encode()), selfcontained.csp_hash(library)],
     )
     return page
 
@@ -91,44 +92,3 @@ def _charts(content: Content) -> dict[str, list[Chart]]:
         "layers": [tree] if tree is not None else [],
         "history": history.charts(content),
     }
-
-
-def _environment() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingRequirement("jinja2, which fills the report's template,", INSTALL) from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edgekit.reporting", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["breakable"] = words.breakable
-    return environment
-
-
-@functools.cache
-def _library() -> bytes:
-    """Plotly's script as a browser reads it out of the file."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise MissingRequirement("plotly, which draws the report's charts,", INSTALL) from error
-    # A browser turns CR LF inside a script into LF before it compares the hash.
-    return get_plotlyjs().replace("\r\n", "\n").encode()  # type: ignore[no-any-return]
-
-
-def _resource(name: str) -> str:
-    return (resources.files("edgekit.reporting") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(script: bytes) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
-
-
-def _script_json(value: Any) -> str:
-    """JSON that cannot end the ``<script>`` it is in."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

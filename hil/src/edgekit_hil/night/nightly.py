@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
 from edgekit_hil.night.book import Book
 from edgekit_hil.night.findings import findings
+from edgekit_hil.night.issue import issue_text
 from edgekit_hil.night.judge import Asked, Good, Judged, judge
 from edgekit_hil.night.plan import Plan, Task, tasks
 from edgekit_hil.night.report import BoardResult, Known, NightReport, Trend
@@ -83,7 +84,7 @@ def run_night(plan: Plan, runner: Runner, progress: Progress, clock: Callable[[]
             runs=sum(one.runs for one in judged) + searched,
             results=results,
             fleet=verdicts,
-            regressions=regressions,
+            regressions=tuple(replace(one, issue=issue_text(one, here.name)) for one in regressions),
             trends=tuple(trend for one in judged for trend in _trends(one, book)),
             labels={name: board.labels for name, board in plan.boards.items()},
         )

@@ -78,7 +78,7 @@ class Regression:
 
     One suspect: the first bad bundle.  Several: the search could not narrow it further, ``why`` says why not.
     ``candidates`` is how many bundles were searched, ``probes`` are the runs it took; ``key`` stays the same from night
-    to night while the regression does, so that one issue can follow it.
+    to night while the regression does, so that one issue can follow it; ``issue`` is its text, Markdown.
     """
 
     key: str
