@@ -35,8 +35,8 @@ test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; t
 	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
-hil-loopback: $(VENV)/.hil $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
-	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(BIN)/python -m pytest hil/tests
+hil-loopback: $(VENV)/.dev $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile hil/tests
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
@@ -111,12 +111,8 @@ $(VENV)/.mutants: $(VENV)/.dev
 	$(INSTALL) -e '.[mutants]'
 	@touch $@
 
-$(VENV)/.hil: $(VENV)/.dev hil/pyproject.toml hil/constraints.txt
-	$(INSTALL) -c hil/constraints.txt -e hil
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) -e '.[dev]'
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt hil/pyproject.toml hil/constraints.txt
+	$(INSTALL) -c hil/constraints.txt -e '.[dev]' -e hil
 	@touch $(VENV)/.demo $@
 
 $(ROS)/.installed: $(ROS)/.python pyproject.toml ros-requirements.txt $(ROS_PINS)-requirements.txt $(ROS_PINS)-constraints.txt
