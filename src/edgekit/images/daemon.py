@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ def connected() -> Iterator[Any]:
         ImageError: anything else that the daemon refuses.
     """
     try:
-        import docker
+        # By name: for type checkers a checkout's folder docker/ is in the way of the untyped SDK.
+        docker: Any = importlib.import_module("docker")
         from requests.exceptions import RequestException
     except ImportError as error:
         raise MissingRequirement("the docker SDK", INSTALL) from error

@@ -76,9 +76,7 @@ class Running:
         if self.ipc:
             chosen["ipc_mode"] = self.ipc
         if self.gpus:
-            from docker.types import DeviceRequest
-
-            chosen["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+            chosen["device_requests"] = [{"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}]
         return chosen
 
 
