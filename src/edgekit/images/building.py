@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit import __version__
 from edgekit.core.errors import InputError
 from edgekit.images.context import context
 from edgekit.images.daemon import ImageError, connected
@@ -71,10 +71,11 @@ def build(recipe: Recipe, told: Callable[[str], None]) -> Built:
         ImageError: a line of the Dockerfile failed; the message has the last lines that it printed.
     """
     kind = kind_of(recipe.kind)
-    tag = recipe.tag or f"edgekit/{kind.name}:{__version__}"
+    version = str(importlib.import_module("edgekit").__version__)
+    tag = recipe.tag or f"edgekit/{kind.name}:{version}"
     if not TAG.fullmatch(tag):
         raise InputError(f"--tag {tag!r}: no image name; write it like registry.example.com/team/{kind.name}:1.0")
-    arguments = {"VERSION": __version__, **(recipe.arguments or {})} | ({"BASE": recipe.base} if recipe.base else {})
+    arguments = {"VERSION": version, **(recipe.arguments or {})} | ({"BASE": recipe.base} if recipe.base else {})
     with context(kind, recipe.bundle, recipe.wheels) as made, connected() as client:
         stream = client.api.build(
             fileobj=made.stream,
