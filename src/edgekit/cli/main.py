@@ -34,7 +34,6 @@ COMMANDS = (
     "replay",
     "ros2",
     "hil",
-    "image",
     "schema",
 )
 

@@ -94,7 +94,7 @@ def _regression(one: _Search, finding: Finding, boards: tuple[str, ...]) -> Regr
     suspects = one.candidates[found.first : found.last + 1]
     task = one.red.asked.task
     return Regression(
-        key=f"{task.bundle}-{_slug(finding.title)}",
+        key=_slug(f"{task.bundle}-{finding.title}-{finding.kind}"),
         bundle=task.bundle,
         boards=boards,
         findings=(finding,),
