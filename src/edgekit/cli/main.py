@@ -34,6 +34,7 @@ COMMANDS = (
     "replay",
     "ros2",
     "hil",
+    "image",
     "schema",
 )
 
