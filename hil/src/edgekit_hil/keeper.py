@@ -51,7 +51,7 @@ def user_name(owner: str) -> str:
 
 def is_left_over(holder: str, host: str) -> bool:
     """Whether a keeper of this machine has this name and is gone."""
-    match = re.fullmatch(r"(.*)/[\w-]+\.(\d+)\.(\d+)\.(\d+)", holder)
+    match = re.fullmatch(r"(.*)/[\w.@-]+\.(\d+)\.(\d+)\.(\d+)", holder)
     if match is None or match[1] != host or match[2] != _namespace():
         return False
     return _process(match[3]) != match[4]

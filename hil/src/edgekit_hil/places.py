@@ -151,7 +151,7 @@ def held(
     Args:
         place: its name or an alias; empty: any that has the tags.
         tags: labgrid's tags that it must have.
-        owner: who ``labgrid-client who`` shows; letters, digits, ``_`` and ``-``.
+        owner: who ``labgrid-client who`` shows; letters, digits and ``_ . @ -``.
         timeout: seconds to wait for it in the queue.
         coordinator: ``HOST:PORT``; empty: LG_COORDINATOR, else labgrid's default.
         tell: called with a line on whatever happens, also from another thread.
@@ -162,8 +162,8 @@ def held(
     """
     if not place and not tags:
         raise InputError("name a place, or tags that it must have: --place NAME")
-    if re.fullmatch(r"[\w-]+", owner) is None:
-        raise InputError(f"owner {owner!r}: expected letters, digits, _ and -")
+    if re.fullmatch(r"[\w.@-]+", owner) is None:
+        raise InputError(f"owner {owner!r}: expected letters, digits, and _ . @ -")
     wanted = Wanted(
         place,
         dict(tags or {}),

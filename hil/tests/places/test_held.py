@@ -67,7 +67,7 @@ class Run(threading.Thread):
 
 
 def test_two_places_at_once_and_the_third_waits(free: Lab) -> None:
-    first = Run(free.address, "orin-a", "first")
+    first = Run(free.address, "orin-a", "first@desk.lab")
     assert first.place() == "orin-a"
     second = Run(free.address, owner="second", kind="orin")
     assert second.place() == "orin-b"
