@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from labgrid.exceptions import NoDriverFoundError
+
+from edgekit_hil.drivers.clocks import ClocksProtocol
 from edgekit_hil.steps.context import Context
 
 _LOOK = """
@@ -19,5 +22,14 @@ def step(context: Context) -> str:
     """Ask the board; nothing is changed there."""
     said = context.agent.link.shell(["sh", "-c", _LOOK]).decode(errors="replace")
     facts = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
-    context.found.facts |= facts
+    context.found.facts |= facts | _clocks(context)
     return ", ".join(facts[key] for key in ("model", "system", "architecture") if key in facts)
+
+
+def _clocks(context: Context) -> dict[str, str]:
+    """What the driver of clocks and power mode says, on a board that has one."""
+    try:
+        clocks: ClocksProtocol = context.agent.target.get_driver(ClocksProtocol)
+    except NoDriverFoundError:
+        return {}
+    return clocks.facts()
