@@ -19,7 +19,7 @@ from labgrid.factory import target_factory
 from labgrid.protocol import CommandProtocol
 
 from edgekit.core.errors import EnvironmentFault
-from edgekit.sensors import tegrastats
+from edgekit.sensors import Reading, tegrastats
 from edgekit_hil.drivers import jetson_text as text
 from edgekit_hil.drivers.clocks import ClocksProtocol
 
@@ -60,27 +60,22 @@ class JetsonDriver(Driver, ClocksProtocol):
     sys: str = attr.ib(default="/sys", validator=attr.validators.instance_of(str))
     release: str = attr.ib(default="/etc/nv_tegra_release", validator=attr.validators.instance_of(str))
 
-    @Driver.check_active  # type: ignore[untyped-decorator]
     def power_mode(self) -> text.PowerMode:
         """The mode that the board is in."""
         return text.power_mode(self._run(f"{self.sudo} nvpmodel -q"))
 
-    @Driver.check_active  # type: ignore[untyped-decorator]
     def power_modes(self) -> tuple[text.PowerMode, ...]:
         """Every mode that the board has."""
         return text.power_modes(self._run(f"{self.sudo} nvpmodel -p --verbose 2>&1"))
 
-    @Driver.check_active  # type: ignore[untyped-decorator]
     def clocks(self) -> text.Clocks:
         """What the clocks of CPUs, GPU and memory may be, and are."""
         return text.clocks(self._run(f"{self.sudo} jetson_clocks --show"))
 
-    @Driver.check_active  # type: ignore[untyped-decorator]
     def thermal(self) -> text.Thermal:
         """Temperatures, what is held back now, and how often the power supply was too weak."""
         return text.thermal(self._run(text.THERMAL.format(sys=self.sys)))
 
-    @Driver.check_active  # type: ignore[untyped-decorator]
     def versions(self) -> dict[str, str]:
         """Of L4T, and of JetPack and TensorRT where their packages are installed."""
         # dpkg-query ends with 1 when one of them is not installed.
@@ -172,13 +167,13 @@ class JetsonDriver(Driver, ClocksProtocol):
         self._guard("restore")
 
     @contextmanager
-    def monitored(self, interval_ms: int = 500, most_s: int = 7200) -> Iterator[list[tegrastats.Reading]]:
+    def monitored(self, interval_ms: int = 500, most_s: int = 7200) -> Iterator[list[Reading]]:
         """tegrastats beside what runs inside; the list is filled at the end.  It ends by itself after ``most_s``."""
         log = shlex.quote(f"{self.folder}/tegrastats.log")
         pid = shlex.quote(f"{self.folder}/tegrastats.pid")
         starts = f"timeout {most_s} tegrastats --interval {interval_ms} >{log} 2>&1 </dev/null & echo $! >{pid}"
         self._run(f"mkdir -p {shlex.quote(self.folder)} && {{ {starts}; }}")
-        readings: list[tegrastats.Reading] = []
+        readings: list[Reading] = []
         try:
             yield readings
         finally:
