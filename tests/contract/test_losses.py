@@ -212,12 +212,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-loss\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edgekit.training.losses]\noutputs = toy_loss\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugins.names.cache_clear()
-    plugins.load.cache_clear()
+    plugins.forget()
     yield
     sys.modules.pop("toy_loss", None)
-    plugins.names.cache_clear()
-    plugins.load.cache_clear()
+    plugins.forget()
 
 
 @pytest.mark.usefixtures("toy")

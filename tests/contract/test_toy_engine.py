@@ -133,8 +133,7 @@ def test_another_form_is_refused_in_one_line(
 def _found_anew() -> Iterator[None]:
     """Plugins are looked for when it begins, and again when it has ended."""
     for at in ("begin", "end"):
-        for cached in (plugins.names, plugins.load):
-            cached.cache_clear()
+        plugins.forget()
         if at == "begin":
             yield
 

@@ -55,12 +55,10 @@ def user_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-frames\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edgekit.data]\nblank = acme_frames\n")
     monkeypatch.syspath_prepend(str(site))
-    plugins.names.cache_clear()
-    plugins.load.cache_clear()
+    plugins.forget()
     yield
     sys.modules.pop("acme_frames", None)
-    plugins.names.cache_clear()
-    plugins.load.cache_clear()
+    plugins.forget()
 
 
 @pytest.mark.parametrize(

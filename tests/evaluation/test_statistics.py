@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, false_discovery_control, ttest_1samp
 from scipy.stats import bootstrap as scipy_bootstrap
 
 from edgekit import evaluation
@@ -201,6 +201,12 @@ class TestDifferences:
             assert p_value is not None
             alarms += p_value < 0.05
         assert alarms <= 22
+
+    @given(st.lists(st.floats(0, 1), max_size=30))
+    def test_correction_equals_scipy(self, p_values: list[float]) -> None:
+        given_values = np.array(p_values)
+        found = bootstrap.benjamini_hochberg(given_values)
+        assert found.tolist() == pytest.approx(false_discovery_control(given_values).tolist() if p_values else [])
 
     def test_correction_is_over_all_of_the_report(self) -> None:
         rng = np.random.default_rng(1)

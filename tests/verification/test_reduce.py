@@ -60,11 +60,9 @@ def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install_engine(tmp_path / "site", monkeypatch, "wrong", WRONG)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.delitem(sys.modules, "acme_engine", raising=False)
-    for cached in (plugins.names, plugins.load):
-        cached.cache_clear()
+    plugins.forget()
     yield plugins.load("engine", "wrong")
-    for cached in (plugins.names, plugins.load):
-        cached.cache_clear()
+    plugins.forget()
 
 
 def reduced(config: Any, folder: Path) -> Reduction | None:

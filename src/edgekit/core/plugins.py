@@ -12,7 +12,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -25,11 +25,17 @@ KINDS = ("tasks", "data", "inputs", "prune", "distill", "quantize", "engine", "s
 
 
 @cache
+def _entry_points() -> EntryPoints:
+    """Those of every installed package, whose metadata are read once for all kinds."""
+    return entry_points()
+
+
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """Names of all plugins of ``kind``, sorted; nothing is imported but the package."""
     package = importlib.import_module(f"edgekit.{kind}")
     builtin = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return tuple(sorted(builtin | {e.name for e in entry_points(group=f"edgekit.{kind}")}))
+    return tuple(sorted(builtin | {e.name for e in _entry_points().select(group=f"edgekit.{kind}")}))
 
 
 @cache
@@ -42,11 +48,17 @@ def load(kind: str, name: str) -> ModuleType:
     known = names(kind)
     if name not in known:
         raise InputError(f"{kind}: no plugin named {name!r}; {allowed(name, known)}")
-    for entry in entry_points(group=f"edgekit.{kind}"):
+    for entry in _entry_points().select(group=f"edgekit.{kind}"):
         if entry.name == name:
             module: ModuleType = entry.load()
             return module
     return importlib.import_module(f"edgekit.{kind}.{name}")
+
+
+def forget() -> None:
+    """Look for installed plugins anew, after ``sys.path`` changed."""
+    for cached in (_entry_points, names, load):
+        cached.cache_clear()
 
 
 def code(kind: str, name: str) -> str:

@@ -29,6 +29,7 @@ from edgekit.core.errors import InputError
 from edgekit.core.reports import Bootstrap, Difference, Interval
 from edgekit.core.tensors import Array
 from edgekit.evaluation.measurement import Measurement, Score
+from edgekit.stats.openings import student
 
 METHOD = "standard error, logit of shares, Student's t"
 RESAMPLES = {2000: 1000, 1 << 62: 200}
@@ -183,7 +184,7 @@ def intervals(
 
 def differences(candidate: Spread, control: Spread, count: int, confidence: float) -> dict[str, Difference]:
     """Candidate minus control for every metric that both have, tested on the same resamples."""
-    from scipy.stats import t
+    from scipy.special import stdtr  # scipy.stats would take three times as long to import
 
     found = {}
     for name, value in candidate.metrics.items():
@@ -194,7 +195,7 @@ def differences(candidate: Spread, control: Spread, count: int, confidence: floa
         low, high = _ends(gap, error, count, confidence)
         p_value = None
         if error is not None:
-            p_value = float(2 * t.sf(abs(gap) / error, count - 1)) if error > 0 else float(gap == 0)
+            p_value = float(2 * stdtr(count - 1, -abs(gap) / error)) if error > 0 else float(gap == 0)
         found[name] = Difference(gap, low, high, p_value)
     return found
 
@@ -206,17 +207,26 @@ def adjusted(groups: Sequence[Mapping[str, Difference]]) -> list[dict[str, Diffe
     1995), which also holds for metrics that rise and fall together (Benjamini and Yekutieli, Annals of Statistics 29,
     2001).
     """
-    from scipy.stats import false_discovery_control
-
     tested = [
         (i, name, d.p_value) for i, group in enumerate(groups) for name, d in group.items() if d.p_value is not None
     ]
     made = [dict(group) for group in groups]
-    if tested:
-        corrected = false_discovery_control([p_value for _, _, p_value in tested], method="bh")
-        for (i, name, _), p_value in zip(tested, corrected.tolist(), strict=True):
-            made[i][name] = replace(made[i][name], p_adjusted=p_value)
+    corrected = benjamini_hochberg(np.array([p_value for _, _, p_value in tested]))
+    for (i, name, _), p_value in zip(tested, corrected.tolist(), strict=True):
+        made[i][name] = replace(made[i][name], p_adjusted=p_value)
     return made
+
+
+def benjamini_hochberg(p_values: Array) -> NDArray[np.float64]:
+    """Adjusted p-values ``(N,)``: for each the lowest of ``p N / rank`` over those that are no smaller, at most 1.
+
+    Equal to ``scipy.stats.false_discovery_control``, without the second that ``scipy.stats`` takes to import.
+    """
+    order = np.argsort(p_values, kind="stable")
+    scaled = p_values[order] * (len(p_values) / np.arange(1, len(p_values) + 1))
+    adjusted_values = np.empty(len(p_values))
+    adjusted_values[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return np.minimum(adjusted_values, 1.0)
 
 
 def _error(replicates: Array, count: int) -> float | None:
@@ -230,9 +240,7 @@ def _error(replicates: Array, count: int) -> float | None:
 
 
 def _ends(value: float, error: float | None, count: int, confidence: float) -> tuple[float | None, float | None]:
-    from scipy.stats import t
-
     if error is None:
         return None, None
-    reach = error * float(t.ppf((1 + confidence) / 2, count - 1))
+    reach = error * student(confidence, count)
     return value - reach, value + reach

@@ -39,6 +39,7 @@ _PASSING = ("os.py", "<frozen os>", "_collections_abc.py", "<frozen _collections
 """Files of Python's that only hand a question on."""
 _OBSERVERS = frozenset(("coverage", "debugpy", "pydevd", "_pydevd_bundle", "_pydevd_frame_eval"))
 """Installed packages that watch the user's code from its own frames: their questions are not its."""
+_USER, _OBSERVER, _OTHER = "user", "observer", "other"
 _KERNEL = ("/proc/", "/sys/", "/dev/")
 _IMPORTLIB = "<frozen importlib"
 
@@ -52,7 +53,7 @@ class Recorder:
         self._unseen: dict[str, None] = {}
         self._written: set[str] = set()
         self._asked: set[str] = set()
-        self._users: dict[str, bool] = {}
+        self._owners: dict[str, str] = {}
         self._busy = threading.local()
         self._active = False
         stdlib = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")}
@@ -220,9 +221,15 @@ class Recorder:
 
     def _of_user(self) -> bool:
         """Whether the user's code asked, itself or through a library, and not one that watches it."""
-        files = (frame.f_code.co_filename for frame in _frames())
-        first = next((file for file in files if self._is_observer(file) or self._is_user(file)), None)
-        return first is not None and not self._is_observer(first)
+        frame: FrameType | None = sys._getframe(1)
+        owners = self._owners
+        while frame is not None:
+            file = frame.f_code.co_filename
+            owner = owners.get(file) or self._owner(file)
+            if owner != _OTHER:
+                return owner == _USER
+            frame = frame.f_back
+        return False
 
     def _direct(self) -> bool:
         """Whether the user's code asked, through nothing but the module ``os``."""
@@ -236,15 +243,21 @@ class Recorder:
     def _imports() -> bool:
         return any(_is_importing(frame) for frame, _ in zip(_frames(), range(3), strict=False))
 
-    def _is_user(self, file: str) -> bool:
-        known = self._users.get(file)
-        if known is None:  # stacks are deep, and their files are few
-            foreign = not file.startswith("<") and not self._is_stdlib(file) and self._is_foreign(os.path.abspath(file))
-            known = self._users[file] = foreign
+    def _owner(self, file: str) -> str:
+        """Whose a source file is; kept, because stacks are deep and their files are few."""
+        known = self._owners.get(file)
+        if known is None:
+            if self._is_site(file) and _top(file, self._sites) in _OBSERVERS:
+                known = _OBSERVER
+            elif file.startswith("<") or self._is_stdlib(file) or not self._is_foreign(os.path.abspath(file)):
+                known = _OTHER
+            else:
+                known = _USER
+            self._owners[file] = known
         return known
 
-    def _is_observer(self, file: str) -> bool:
-        return self._is_site(file) and _top(file, self._sites) in _OBSERVERS
+    def _is_user(self, file: str) -> bool:
+        return self._owner(file) == _USER
 
     def _is_foreign(self, whole: str) -> bool:
         """Whether a path is the user's: not of Python, edgekit, the kernel or a package that its version covers."""
