@@ -25,9 +25,10 @@ KINDS = ("tasks", "data", "inputs", "prune", "distill", "quantize", "engine", "s
 
 
 @cache
-def _entry_points() -> EntryPoints:
-    """Those of every installed package, whose metadata are read once for all kinds."""
-    return entry_points()
+def _installed() -> dict[str, EntryPoints]:
+    """Users' plugins by kind; the metadata of every installed package are read once for all of them."""
+    found = entry_points()
+    return {kind: found.select(group=f"edgekit.{kind}") for kind in KINDS}
 
 
 @cache
@@ -35,7 +36,7 @@ def names(kind: str) -> tuple[str, ...]:
     """Names of all plugins of ``kind``, sorted; nothing is imported but the package."""
     package = importlib.import_module(f"edgekit.{kind}")
     builtin = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return tuple(sorted(builtin | {e.name for e in _entry_points().select(group=f"edgekit.{kind}")}))
+    return tuple(sorted(builtin | {e.name for e in _installed()[kind]}))
 
 
 @cache
@@ -48,7 +49,7 @@ def load(kind: str, name: str) -> ModuleType:
     known = names(kind)
     if name not in known:
         raise InputError(f"{kind}: no plugin named {name!r}; {allowed(name, known)}")
-    for entry in _entry_points().select(group=f"edgekit.{kind}"):
+    for entry in _installed()[kind]:
         if entry.name == name:
             module: ModuleType = entry.load()
             return module
@@ -57,7 +58,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 def forget() -> None:
     """Look for installed plugins anew, after ``sys.path`` changed."""
-    for cached in (_entry_points, names, load):
+    for cached in (_installed, names, load):
         cached.cache_clear()
 
 

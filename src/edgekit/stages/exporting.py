@@ -80,7 +80,7 @@ def _recorder(config: ModelConfig, out: Path) -> Recorder | None:
     """A recorder that runs; None: there is no code of the user's to record."""
     if config.factory is None:
         return None
-    for needed in ("onnx", "onnxscript"):  # of the export itself, so no part of the list
+    for needed in ("onnx", "onnxscript", "torch._dynamo"):  # of the export itself, so no part of the list
         with contextlib.suppress(ImportError):  # the export says so
             importlib.import_module(needed)
     recorder = Recorder(config.base.resolve(), out)
