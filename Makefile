@@ -20,7 +20,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test hil hil-loopback dist mutants lint dockerfiles format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test hil hil-loopback dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -77,6 +77,9 @@ lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflo
 
 dockerfiles: $(VENV)/.hadolint ## docker/ by hadolint, which is GPL and a tool of CI only
 	$(BIN)/hadolint docker/*.Dockerfile
+
+images: $(VENV)/.dev demo ## build, run and measure runtime-cpu and ros2 with podman on a debootstrapped base (root; 15 minutes)
+	$(BIN)/python benchmarks/images.py edgekit-demo/artifacts/demo-seg-cpu --json benchmarks/results/images.json
 
 format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix

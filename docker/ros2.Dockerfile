@@ -42,7 +42,7 @@ COPY fastdds.xml /opt/edgekit/share/fastdds.xml
 # Owned by root: who runs can read the bundle and cannot change it.
 COPY bundle/ /bundle/
 ENV PATH=/opt/edgekit/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    AMENT_PREFIX_PATH=/opt/edgekit ROS_LOG_DIR=/tmp/ros FASTRTPS_DEFAULT_PROFILES_FILE=/opt/edgekit/share/fastdds.xml
+    AMENT_PREFIX_PATH=/opt/edgekit ROS_LOG_DIR=/tmp/ros FASTDDS_DEFAULT_PROFILES_FILE=/opt/edgekit/share/fastdds.xml
 USER 10001:10001
 WORKDIR /tmp
 # The bundle's golden frames through the whole chain: the cheapest thing that shows that this image computes here.
