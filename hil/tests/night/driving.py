@@ -95,7 +95,7 @@ def network(channels: int, sure: float = SURE) -> bytes:
     return content
 
 
-def build(folder: Path, data: Path, channels: int = 32, sure: float = SURE, ratio: float = 1.3) -> Path:
+def build(folder: Path, data: Path, channels: int = 32, sure: float = SURE, ratio: float = 3.0) -> Path:
     """The bundle of such a network; ``ratio`` is how many times last-good's latency it may have."""
     folder.mkdir(parents=True)
     (folder / "net.onnx").write_bytes(network(channels, sure))

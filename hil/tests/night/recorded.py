@@ -80,5 +80,5 @@ def asked(folder: Path, now: int = 16, good: int | None = 0, board: str = "one",
     kept = ware(good) if good is not None else None
     known = Good(kept.path, kept.digest, kept.known) if kept is not None else None
     out = folder / "runs" / board / "drive"
-    request = Request(Path(__file__), ware(now).path, out, against=kept.path if kept is not None else None)
+    request = Request(Path(__file__), ware(now).path, out, against=(kept or ware(now)).path)
     return Asked(task(board, must_pass), ware(now), known, request)

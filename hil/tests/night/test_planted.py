@@ -21,7 +21,8 @@ boards: {this: {environment: this.yaml, must_pass: true}}
 bundles: {drive: {path: now, between: between}}
 queries: 120
 """
-"""120 queries are 6 openings: enough for an interval of a ratio, with which a latency that doubles is clear."""
+"""120 queries are 6 openings, enough for an interval of a ratio.  On a busy machine that is as wide as the limit of the
+driving project, 3 times, and the planted network is slower than that; benchmarks/hil_night.py plants less."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_planted_regressions_are_named_with_kpi_slice_and_amount(
 ) -> None:
     first = night(rack, built.good, 0)
     assert (first.report.exit_code, first.report.results[0].moved) == (0, True)
-    slow = driving.build(tmp_path / "slow", driving_data, channels=96)
+    slow = driving.build(tmp_path / "slow", driving_data, channels=128)
     found = night(rack, slow, 1)
     assert found.report.exit_code == 1
     latency = found.report.regressions[0].findings[0]

@@ -27,7 +27,10 @@ class Good:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to judge: ``request`` runs ``bundle`` in turn with ``good``; None: the board has no last-good yet."""
+    """What to judge: ``request`` runs ``bundle`` in turn with ``good``.
+
+    ``good`` is None where the board has no last-good yet; then the request is for the bundle against itself.
+    """
 
     task: Task
     bundle: Ware
@@ -55,40 +58,41 @@ def judge(asked: Asked, runner: Runner, policy: AaPolicy) -> Judged:
     """Run a bundle, and where ``policy`` asks for it run what is known to be good against itself.
 
     The A/A run is of last-good, which held when it became that: when it does not hold against itself today, the board
-    is not what it was, and what it says of another bundle is worth nothing.  Without a last-good it is the bundle
-    itself, and only its limits against the baseline, which is itself, tell of the board.  A bundle that is last-good
-    already is its own A/A run.
+    is not what it was, and what it says of another bundle is worth nothing.  A bundle that is last-good already is its
+    own A/A run.  So is the first one of a board, which has no last-good yet: it runs against itself, and only its
+    limits against the baseline, which is itself, tell of the board.
 
     Raises:
         InputError: the request is wrong, or the bundle's file was replaced during the night.
         EnvironmentFault: this machine lacks what a run needs.
     """
     good, bundle = asked.good, asked.bundle
-    report = measure(asked.request, bundle.digest, good.digest if good is not None else None, runner)
+    report = measure(asked.request, bundle.digest, (good or bundle).digest, runner)
     _require_same(asked, report)
     if report.verdict == "infrastructure":
         return Judged(asked, report, None, "infrastructure", report.why)
-    if good is not None and good.digest == bundle.digest:
+    if good is None or good.digest == bundle.digest:
         return _against_itself(asked, report)
     if policy == "never" or (policy == "when-red" and report.verdict == "pass"):
         return Judged(asked, report, None, report.verdict, report.why)
-    path, digest = (good.path, good.digest) if good is not None else (asked.request.bundle, bundle.digest)
-    again = replace(asked.request, bundle=path, against=path, out=asked.request.out / "aa", soak_minutes=0)
-    aa = measure(again, digest, digest, runner)
+    again = replace(asked.request, bundle=good.path, against=good.path, out=asked.request.out / "aa", soak_minutes=0)
+    aa = measure(again, good.digest, good.digest, runner)
     if aa.verdict == "infrastructure":
         why = f"the bundle was {report.verdict}, and the A/A run after it failed as a board: {aa.why}"
         return Judged(asked, report, aa, "infrastructure", why)
-    shaky = _shaky(aa, known_good=good is not None)
+    shaky = _shaky(aa, known_good=True)
     if shaky:
-        why = f"{good.known if good is not None else 'the bundle'} did not hold against itself on this board: {shaky}"
+        why = f"{good.known} did not hold against itself on this board: {shaky}"
         return Judged(asked, report, aa, "flaky", why)
     return Judged(asked, report, aa, report.verdict, report.why)
 
 
 def _against_itself(asked: Asked, report: RunReport) -> Judged:
-    shaky = _shaky(report, known_good=True)
+    known_good = asked.good is not None
+    shaky = _shaky(report, known_good)
     if shaky:
-        why = f"it is last-good, and did not hold against itself on this board: {shaky}"
+        what = "it is last-good" if known_good else "it is the first bundle"
+        why = f"{what}, and did not hold against itself on this board: {shaky}"
         return Judged(asked, report, report, "flaky", why)
     return Judged(asked, report, report, report.verdict, report.why)
 

@@ -139,7 +139,7 @@ def _asked(plan: Plan, here: Path, task: Task, bundle: Ware, goods: dict[str, Go
         bundle=task.path,
         out=here / "runs" / task.board / task.bundle,
         place=task.place,
-        against=good.path if good is not None else None,
+        against=good.path if good is not None else task.path,
         data=task.data,
         queries=plan.queries,
         bag=task.bag,
