@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hil.tests.conftest import LOOPBACK, ROOT, TestBoard
+from hil.tests.night.documents import LATENCY, write_night
 
+from edgekit_hil.night.github import LABEL
 from tests.support.github_server import TOKEN, github
 
 SCRIPT = ROOT / "hil" / "nightly.sh"
@@ -43,17 +46,43 @@ def test_a_run_on_the_loopback(path: Path, board: TestBoard, bundle: Path, tmp_p
     assert (tmp_path / "out dir" / report["run"] / "run.json").is_file()
 
 
-def write_night(folder: Path, night: str, regressions: list[dict[str, object]]) -> None:
-    folder.mkdir(parents=True)
-    results = [{"board": folder.parent.name, "bundle": "seg", "standing": "fail" if regressions else "pass"}]
-    document = {"night": night, "results": results, "regressions": regressions}
-    (folder / "night.json").write_text(json.dumps(document))
+PLAN = """
+boards: {{this-machine: {{environment: {environment}, must_pass: true}}}}
+bundles: {{tiny: {bundle}}}
+queries: 120
+aa: never
+"""
+
+
+def test_the_steps_of_the_workflow_on_the_loopback(
+    path: Path, board: TestBoard, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night, then its issues: the commands in the order of nightly-hil.yml."""
+    (tmp_path / "plan.yaml").write_text(PLAN.format(environment=LOOPBACK, bundle=bundle))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    night = nightly(path, "night", tmp_path / "plan.yaml", tmp_path / "state", tmp_path / "nights")
+    assert night.returncode == 0, night.stderr
+    (folder,) = (tmp_path / "nights").iterdir()
+    assert {"night.json", "junit.xml", "index.html"} <= {one.name for one in folder.iterdir()}
+    assert "tiny" in (tmp_path / "step.md").read_text()
+    with github() as server:
+        marker = "<!-- edgekit-regression: tiny-miou this-machine/tiny -->"
+        server.add_issue({"title": "of last night", "body": marker, "labels": [LABEL]})
+        monkeypatch.setenv("GITHUB_API_URL", server.address)
+        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "example/perception")
+        found = nightly(path, "issues", tmp_path / "nights")
+        assert (found.returncode, found.stdout) == (0, f"{folder.name}: closed #1\n"), found.stderr
+    written = [night.stdout, night.stderr, found.stdout, found.stderr]
+    written += [one.read_text(errors="replace") for one in tmp_path.rglob("*") if one.is_file()]
+    assert TOKEN not in "".join(written)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
 def test_a_night_gathers_this_nights_folder_only(path: Path, tmp_path: Path, code: int) -> None:
     state = tmp_path / "state" / "orin"
-    write_night(state / "old", "old", [])
+    (state / "old").mkdir(parents=True)
+    (state / "old" / "night.json").touch()
     os.utime(state / "old" / "night.json", (1, 1))
     asked = '[ "$1 $2 $4" = "hil night --out" ] || exit 9'
     (path / "edgekit").write_text(f'#!/bin/sh\n{asked}\nmkdir "$5/new"; touch "$5/new/night.json"\nexit {code}\n')
@@ -63,9 +92,6 @@ def test_a_night_gathers_this_nights_folder_only(path: Path, tmp_path: Path, cod
 
 
 def test_boards_of_one_night_share_an_issue(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def regression(board: str) -> list[dict[str, object]]:
-        return [{"key": "seg/p99", "bundle": "seg", "boards": [board], "title": "seg: p99", "issue": f"on {board}"}]
-
     with github() as server:
         monkeypatch.setenv("GITHUB_API_URL", server.address)
         monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
@@ -73,14 +99,16 @@ def test_boards_of_one_night_share_an_issue(path: Path, tmp_path: Path, monkeypa
         nights = tmp_path / "nights"
         assert nightly(path, "issues", tmp_path).returncode == 3
         for board in ("orin", "nx"):
-            write_night(nights / board / "n1", "n1", regression(board))
+            found = replace(LATENCY, boards=(board,), issue=f"on {board}")
+            write_night(nights / board / "n1" / "night.json", {board: "fail"}, (found,), "n1")
         first = nightly(path, "issues", nights)
         assert (first.returncode, first.stdout) == (0, "n1: opened #1\n"), first.stderr
         assert "on nx\n\n---\n\non orin" in server.issues[0]["body"]
-        write_night(tmp_path / "second" / "orin" / "n2", "n2", [])
-        assert nightly(path, "issues", tmp_path / "second").stdout == "n2: no issue to change\n"
-        write_night(tmp_path / "second" / "nx" / "n2", "n2", [])
-        assert nightly(path, "issues", tmp_path / "second").stdout == "n2: closed #1\n"
+        second = tmp_path / "second"
+        write_night(second / "orin" / "n2" / "night.json", {"orin": "pass"}, night="n2")
+        assert nightly(path, "issues", second).stdout == "n2: no issue to change\n"
+        write_night(second / "nx" / "n2" / "night.json", {"nx": "pass"}, night="n2")
+        assert nightly(path, "issues", second).stdout == "n2: closed #1\n"
 
 
 @pytest.mark.parametrize("words", [(), ("run", "a", "b"), ("night", "a", "b"), ("issues",), ("other", "a", "b", "c")])

@@ -44,12 +44,12 @@ def test_opened_once_updated_while_it_lasts_closed_when_green(server: GitHub) ->
     assert server.open() == {}
 
 
-def test_what_was_not_judged_stays_open(server: GitHub) -> None:
+def test_what_is_not_green_stays_open(server: GitHub) -> None:
     both = Issue("seg: miou", "on two boards", "seg/miou", ("orin 1/seg", "nx/seg"))
     tracker(server).sync([both, SLOW])
-    assert tracker(server).sync([SLOW], judged={"nx/seg"}) == Synced()
-    assert tracker(server).sync([], judged={"orin 1/seg"}) == Synced(closed=(2,))
-    assert tracker(server).sync([], judged={"nx/seg", "orin 1/seg", "more/seg"}) == Synced(closed=(1,))
+    assert tracker(server).sync([SLOW], green={"nx/seg"}) == Synced()
+    assert tracker(server).sync([], green={"orin 1/seg"}) == Synced(closed=(2,))
+    assert tracker(server).sync([], green={"nx/seg", "orin 1/seg", "more/seg"}) == Synced(closed=(1,))
 
 
 def test_other_issues_are_left_alone(server: GitHub) -> None:

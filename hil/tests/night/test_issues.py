@@ -9,15 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hil.tests.night.documents import LATENCY, write_night
 
 from edgekit.cli.main import main
+from edgekit_hil.night.report import Regression, Standing
 from tests.support.github_server import TOKEN, Fault, GitHub, github
-
-KEY = "seg/latency_p99_ms"
 
 
 @pytest.fixture
@@ -26,16 +26,11 @@ def server() -> Iterator[GitHub]:
         yield state
 
 
-def night(folder: Path, standing: str = "fail", regressions: int = 1) -> Path:
-    """A night's document, with what issues do not need left in."""
-    one = {
-        "key": KEY, "bundle": "seg", "boards": ["orin", "nx"], "title": "seg: latency_p99_ms, 10 % slower",
-        "issue": f"Suspect: seg-orin@9. A log held {TOKEN}.", "suspects": [], "candidates": 16,
-    }  # fmt: skip
-    boards = [{"board": b, "bundle": "seg", "standing": s, "why": ""} for b, s in (("orin", standing), ("nx", "pass"))]
-    path = folder / "night.json"
-    path.write_text(json.dumps({"night": "2026-11-29", "results": boards, "regressions": [one] * regressions}))
-    return path
+LEAKS = replace(LATENCY, issue=f"{LATENCY.issue} A log held {TOKEN}.")
+
+
+def night(folder: Path, standing: Standing = "fail", *regressions: Regression) -> Path:
+    return write_night(folder / "night.json", {"orin": standing, "nx": "pass"}, regressions)
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,17 @@ def issues(server: GitHub, *words: object, **environment: str) -> Said:
 
 
 def test_a_regression_from_the_first_night_to_the_green_one(server: GitHub, tmp_path: Path) -> None:
-    first = issues(server, night(tmp_path))
+    first = issues(server, night(tmp_path, "fail", LEAKS))
     assert (first.returncode, first.stdout) == (0, "2026-11-29: opened #1\n"), first.stderr
-    again = issues(server, night(tmp_path))
+    again = issues(server, night(tmp_path, "fail", LEAKS))
     assert again.stdout == "2026-11-29: no issue to change\n"
-    unplugged = issues(server, night(tmp_path, "infrastructure", 0))
-    assert unplugged.stdout == "2026-11-29: no issue to change\n"
-    assert list(server.open()) == ["seg: latency_p99_ms, 10 % slower"]
-    green = issues(server, night(tmp_path, "pass", 0))
+    others: tuple[Standing, ...] = ("infrastructure", "flaky", "undecided", "fail")
+    kept = [issues(server, night(tmp_path, standing)) for standing in others]
+    assert [one.stdout for one in kept] == ["2026-11-29: no issue to change\n"] * 4
+    assert list(server.open()) == [LATENCY.title]
+    green = issues(server, night(tmp_path, "pass"))
     assert green.stdout == "2026-11-29: closed #1\n"
-    written = [run.stdout + run.stderr for run in (first, again, unplugged, green)]
+    written = [run.stdout + run.stderr for run in (first, again, *kept, green)]
     written += [path.read_text() for path in tmp_path.rglob("*") if path.name != "night.json"]
     assert TOKEN not in "".join([*written, json.dumps(server.issues), json.dumps(server.comments)])
     assert "A log held ***." in server.issues[0]["body"]
@@ -105,7 +101,7 @@ def test_a_token_is_needed_and_a_document(server: GitHub, tmp_path: Path) -> Non
 
 
 def test_one_document_on_stdout(server: GitHub, tmp_path: Path) -> None:
-    words = ["hil", "issues", str(night(tmp_path)), "--repo", "example/perception", "--json"]
+    words = ["hil", "issues", str(night(tmp_path, "fail", LEAKS)), "--repo", "example/perception", "--json"]
     found = subprocess.run(
         [sys.executable, "-m", "edgekit", *words],
         env={**os.environ, "GITHUB_API_URL": server.address, "GITHUB_TOKEN": TOKEN},

@@ -14,7 +14,7 @@ LABEL = "edgekit-regression"
 """Which issues are the night's.  Only who may triage sets labels, so nobody else makes one of them."""
 _MARKER = re.compile(r"<!-- edgekit-regression: (\S+)((?: \S+)*) -->")
 _TITLE = 256  # characters, GitHub's own limit
-_GREEN = "Green again: the KPI holds in this night."
+_GREEN = "Green again: the bundle passes on every board that this issue is about."
 _TWICE = "Another open issue is about the same regression: #{}."
 
 
@@ -22,7 +22,7 @@ _TWICE = "Another open issue is about the same regression: #{}."
 class Issue:
     """A regression as people read it; ``body`` is Markdown, ``key`` the same from night to night.
 
-    ``concerns`` is what has to be judged before the issue may be closed, such as ``board/bundle`` of each board.
+    ``concerns`` is what has to be green before the issue may be closed, such as ``board/bundle`` of each board.
     """
 
     title: str
@@ -59,11 +59,11 @@ class Tracker:
         self._client = client
         self._label = label
 
-    def sync(self, regressions: Sequence[Issue], judged: Collection[str] | None = None) -> Synced:
+    def sync(self, regressions: Sequence[Issue], green: Collection[str] | None = None) -> Synced:
         """Open, change and close issues until they say what the night found.
 
-        An open issue whose key is not among ``regressions`` is closed if all that it concerns is among ``judged``
-        (None: everything is): of a board that was unplugged, or a KPI that could not be decided, nothing is known.
+        An open issue whose key is not among ``regressions`` is closed if all that it concerns is among ``green`` (None:
+        everything is): of a board that was unplugged, or a KPI that could not be decided, nothing is known.
 
         Raises:
             InputError: two regressions have one key.
@@ -84,7 +84,7 @@ class Tracker:
             for other in others:
                 self._close(other.number, _TWICE.format(first.number), "not_planned")
                 closed.append(other.number)
-            if key not in wanted and (judged is None or first.concerns <= set(judged)):
+            if key not in wanted and (green is None or first.concerns <= set(green)):
                 self._close(first.number, _GREEN, "completed")
                 closed.append(first.number)
         return Synced(tuple(opened), tuple(updated), tuple(closed))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgekit.cli.console import JsonOption, print_json
 from edgekit.core.errors import InputError, os_reason
 from edgekit.core.mistakes import words
 from edgekit.core.textfile import read_text
 from edgekit_hil.night.github import Issue, Synced, Tracker
+from edgekit_hil.night.report import NightReport, Regression
 
 NightArgument = Annotated[
     list[Path], typer.Argument(help="The night.json that edgekit hil night wrote; several: of one night's boards.")
@@ -21,58 +22,31 @@ NightArgument = Annotated[
 RepoOption = Annotated[
     str, typer.Option("--repo", envvar="GITHUB_REPOSITORY", help="owner/name; default: GITHUB_REPOSITORY.")
 ]
-_DECIDED = ("pass", "fail")
-_SAYS_NOTHING_ELSE = ConfigDict(extra="ignore")  # the night's document holds much more
-
-
-class _Regression(BaseModel):
-    model_config = _SAYS_NOTHING_ELSE
-
-    key: str = Field(description="The same from night to night.")
-    bundle: str = Field(description="Name of the bundle in the plan.")
-    boards: tuple[str, ...] = Field(description="Where it regressed.")
-    title: str = Field(description="Of the issue.")
-    issue: str = Field(description="Text of the issue, Markdown.")
-
-
-class _Result(BaseModel):
-    model_config = _SAYS_NOTHING_ELSE
-
-    board: str = Field(description="Name of the board.")
-    bundle: str = Field(description="Name of the bundle in the plan.")
-    standing: str = Field(description="pass, fail, or that nothing is known.")
-
-
-class _Night(BaseModel):
-    model_config = _SAYS_NOTHING_ELSE
-
-    night: str = Field(description="Which night it was.")
-    results: tuple[_Result, ...] = Field(description="One a board and bundle.")
-    regressions: tuple[_Regression, ...] = Field(description="What held before and does not now.")
 
 
 def issues(night: NightArgument, repo: RepoOption, as_json: JsonOption = False) -> None:
-    """Open one issue for each regression of a night, keep it up to date, close it when the KPI holds again.
+    """Open one issue for each regression of a night, keep it up to date, close it when the bundle passes again.
 
-    The token comes from GITHUB_TOKEN and may write issues; GITHUB_API_URL names another server. Issues of boards that
-    this night could not judge stay as they are.
+    The token comes from GITHUB_TOKEN and may write issues; GITHUB_API_URL names another server. An issue stays open
+    until the bundle passes on every board that it is about; a board that could not judge it closes nothing.
     """
     from edgekit.reporting.github import Client, Token
 
     documents = [_read(path) for path in night]
     found = _issues([one for document in documents for one in document.regressions])
     results = [one for document in documents for one in document.results]
-    judged = {f"{one.board}/{one.bundle}" for one in results if one.standing in _DECIDED}
-    synced = Tracker(Client(repo, Token.of_environment())).sync(found, judged)
+    # Of a bundle that fails still it is not known by which of its limits: the night names one of several together.
+    green = {f"{one.board}/{one.bundle}" for one in results if one.standing == "pass"}
+    synced = Tracker(Client(repo, Token.of_environment())).sync(found, green)
     if as_json:
         print_json({"opened": synced.opened, "updated": synced.updated, "closed": synced.closed})
     else:
         print(f"{', '.join(dict.fromkeys(one.night for one in documents))}: {_said(synced)}")
 
 
-def _issues(regressions: Sequence[_Regression]) -> list[Issue]:
+def _issues(regressions: Sequence[Regression]) -> list[Issue]:
     """One issue a key: what several boards found in nights of their own is one regression."""
-    by_key: dict[str, list[_Regression]] = {}
+    by_key: dict[str, list[Regression]] = {}
     for one in regressions:
         by_key.setdefault(one.key, []).append(one)
     return [
@@ -86,14 +60,14 @@ def _issues(regressions: Sequence[_Regression]) -> list[Issue]:
     ]
 
 
-def _read(path: Path) -> _Night:
-    """The part of a night's document that issues are made of.
+def _read(path: Path) -> NightReport:
+    """A night's document.
 
     Raises:
         InputError: there is no such file, or it is none of a night.
     """
     try:
-        return _Night.model_validate_json(read_text(path))
+        return TypeAdapter(NightReport).validate_json(read_text(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; write it with: edgekit hil night PLAN") from None
     except OSError as error:
