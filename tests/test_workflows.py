@@ -15,6 +15,7 @@ import typer
 from ruamel.yaml import YAML
 
 from edgekit.cli.main import app
+from edgekit.images import KINDS
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -22,7 +23,7 @@ ACTION = ROOT / "action.yml"
 GITLAB = ROOT / "templates" / "edgekit-gate.gitlab-ci.yml"
 PRIVILEGED = [path for path in WORKFLOWS if path.name != "ci.yml"]
 WRITES = {"nightly-hil.yml": {"issues": ["issues"]}, "release.yml": {
-    "attest": ["attestations", "id-token"], "publish": ["id-token"]},
+    "attest": ["attestations", "id-token"], "images": ["packages"], "publish": ["id-token"]},
 }  # fmt: skip
 
 
@@ -98,6 +99,15 @@ def test_github_and_gitlab_run_the_same_commands() -> None:
     ours, theirs = commands(runs(ACTION)), commands(read(GITLAB)[".edgekit-gate"]["script"])
     assert [line for line in ours if not line.startswith("edgekit comment")] == theirs
     assert [line.split()[1] for line in ours] == ["verify", "gate", "comment"]
+
+
+def test_a_release_pushes_images_whose_bases_are_free() -> None:
+    job = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]["images"]
+    assert job["strategy"]["matrix"]["kind"] == ["runtime-cpu", "ros2"]
+    assert set(job["strategy"]["matrix"]["kind"]) < KINDS.keys()
+    (command,) = [step["run"] for step in job["steps"] if "edgekit" in step.get("run", "")]
+    assert command.startswith('edgekit image build "$KIND" --tag ')
+    assert command.endswith(" --push")
 
 
 def words_of(line: str, folder: Path, **variables: str) -> list[str]:
