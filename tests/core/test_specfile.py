@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.core.errors import SpecError
-from edgekit.core.specfile import read_spec
+from edgekit.core.spec import Section, SpecPath
+from edgekit.core.specfile import read_model, read_spec
 from tests.support.projects import SPEC
 
 
@@ -351,3 +352,30 @@ MISFITS = {
 def test_parts_that_do_not_fit_together(case: str, tmp_path: Path) -> None:
     old, new, line, expected = MISFITS[case]
     assert str(_read(tmp_path, _change(old, new))).startswith(f"{tmp_path}/edgekit.yaml:{line}: {expected}")
+
+
+class _Plan(Section):
+    """Another file of a user's."""
+
+    board: str
+    folder: SpecPath
+
+
+def test_other_files_are_read_with_the_same_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOARD", "orin")
+    path = tmp_path / "plan.yaml"
+    path.write_text("board: $BOARD\nfolder: here\n")
+    assert read_model(path, _Plan) == _Plan(board="orin", folder=tmp_path / "here")
+    path.write_text("board: 1\nfoldr: here\n")
+    with pytest.raises(SpecError) as caught:
+        read_model(path, _Plan)
+    assert caught.value.problems == (
+        f"{path}:1: board: expected a text, in quotes: '1'",
+        f"{path}:1: folder: this key is missing",
+        f"{path}:2: foldr: unknown key 'foldr'; did you mean 'folder'? allowed: board, folder",
+    )
+    path.write_text("- a\n")
+    with pytest.raises(SpecError, match=r"plan\.yaml:1: expected a mapping with the keys board, folder"):
+        read_model(path, _Plan)
+    with pytest.raises(SpecError, match=r"gone\.yaml: cannot be read as UTF-8 text: .*; name a YAML file"):
+        read_model(tmp_path / "gone.yaml", _Plan)

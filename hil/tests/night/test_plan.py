@@ -55,6 +55,11 @@ def test_a_history_file_lies_beside_the_plan(folder: Path) -> None:
     assert read_plan(plan(folder, text + "history: h.db\n")).book == str(folder / "h.db")
 
 
+def test_an_environment_that_comes_along_is_named(folder: Path) -> None:
+    read = read_plan(plan(folder, WHOLE.replace("a.yaml", "loopback.yaml")))
+    assert read.boards["a"].environment.is_file()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

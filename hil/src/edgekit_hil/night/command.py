@@ -42,7 +42,8 @@ def night(
         runner.stop()
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)  # the boards are given back on the way out
+    for number in (signal.SIGTERM, signal.SIGINT):  # the boards are given back on the way out
+        signal.signal(number, leave)
     found = run_night(read, runner, Bars(verbose))
     report = write_files(found)
     step = os.environ.get("GITHUB_STEP_SUMMARY")

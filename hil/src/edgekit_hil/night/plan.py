@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from edgekit.core.errors import InputError
 from edgekit.core.spec import NAME, Section, SpecPath
 from edgekit.core.specfile import read_model
 from edgekit.core.suggest import allowed
@@ -24,12 +25,23 @@ def _there(path: Path) -> Path:
     return path
 
 
+def _environment(path: Path) -> Path:
+    from edgekit_hil.environment import find
+
+    try:
+        return find(path)
+    except InputError as error:
+        raise ValueError(_absent(path)) from error
+
+
 def _absent(path: Path) -> str:
     return f"no such file or folder: {path}; correct the path, or make it first"
 
 
 Existing = Annotated[SpecPath, AfterValidator(_there)]
 """A path, relative to the plan's folder, of what is there."""
+Environment = Annotated[SpecPath, AfterValidator(_environment)]
+"""The same of an environment file, or the name of one that comes along."""
 
 
 def _misfit(message: str, *at: str) -> PydanticCustomError:
@@ -40,7 +52,9 @@ def _misfit(message: str, *at: str) -> PydanticCustomError:
 class BoardPlan(Section):
     """One board of the fleet."""
 
-    environment: Existing = Field(description="labgrid environment file, as `edgekit hil run --env` takes it")
+    environment: Environment = Field(
+        description="labgrid environment file, or the name of one that comes along, as `edgekit hil run --env` takes it"
+    )
     place: str = Field("", description="place at labgrid's coordinator; default: the environment's own target")
     must_pass: bool = Field(False, description="the night is red when this board does not pass; others count by share")
     labels: dict[str, str] = Field(
