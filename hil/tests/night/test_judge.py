@@ -80,6 +80,19 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     assert (out / ASKED).exists()
 
 
+def test_a_run_that_was_killed_leaves_none_of_another_bundle_in_its_place(tmp_path: Path) -> None:
+    judge(asked(tmp_path, now=15), Recorded(lambda *_: SAME), "never")
+
+    def killed(_: Request) -> RunReport:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge(asked(tmp_path), killed, "never")
+    runner = Recorded(lambda *_: SAME)
+    judge(asked(tmp_path), runner, "never")
+    assert runner.asked == [(16, 0)]
+
+
 def test_a_board_that_failed_is_tried_again(tmp_path: Path) -> None:
     runner = Recorded(lambda _, __, before: SAME if before else "infrastructure")
     assert judge(asked(tmp_path), runner, "when-red").standing == "infrastructure"
