@@ -55,8 +55,10 @@ dist: ## wheels, source archives and SBOMs (CycloneDX) of both distributions in 
 	build/sbom/edgekit-hil/bin/$(DIST_INSTALL) -c constraints.txt -c hil/constraints.txt --find-links build/dist/edgekit build/dist/edgekit-hil/*.whl
 	mkdir build/dist/sbom
 	for name in edgekit edgekit-hil; do \
+	  project=pyproject.toml; test "$$name" = edgekit || project=hil/pyproject.toml; \
 	  "build/sbom/$$name/bin/python" -m pip uninstall --quiet --yes pip setuptools; \
-	  build/sbom/tool/bin/cyclonedx-py environment "build/sbom/$$name" --output-format JSON --output-file "build/dist/sbom/$$name.cdx.json"; \
+	  build/sbom/tool/bin/cyclonedx-py environment "build/sbom/$$name" --pyproject "$$project" --mc-type library --output-reproducible \
+	    --output-format JSON --output-file "build/dist/sbom/$$name.cdx.json"; \
 	done
 
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took

@@ -110,13 +110,13 @@ def test_a_release_pushes_images_whose_bases_are_free() -> None:
     assert command.endswith(" --push")
 
 
-def words_of(line: str, folder: Path, **variables: str) -> list[str]:
+def words_of(line: str, folder: Path, shell: str = "sh", **variables: str) -> list[str]:
     """What a shell makes of a command line, read by a stand-in for ``edgekit``."""
     stand_in = folder / "edgekit"
     stand_in.write_text("#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done\n")
     stand_in.chmod(0o755)
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
-    made = subprocess.run(["sh", "-euc", line], env=environment, capture_output=True, text=True, check=True)
+    made = subprocess.run([shell, "-euc", line], env=environment, capture_output=True, text=True, check=True)
     return made.stdout.split("\0")[:-1]
 
 
@@ -155,6 +155,14 @@ def test_every_command_is_one_of_edgekit(full: bool, tmp_path: Path) -> None:
     assert found == (expected if full else (None,) * 5)
     told = parse([*words_of(comment, tmp_path, **given), "--repo", "a/b"])
     assert (told["file"], told["number"], told["topic"]) == (Path("out/gate.md"), 7, "cpu")
+
+
+def test_a_release_pushes_images_of_its_version(tmp_path: Path) -> None:
+    (line,) = commands(runs(ROOT / ".github" / "workflows" / "release.yml"))
+    given = {"KIND": "runtime-cpu", "GITHUB_REPOSITORY": "Example/Perception", "GITHUB_REF_NAME": "v1.2.3"}
+    asked = parse(words_of(line, tmp_path, "bash", **given))
+    assert (asked["kind"], asked["push"]) == ("runtime-cpu", True)
+    assert asked["tag"] == "ghcr.io/example/perception/runtime-cpu:1.2.3"
 
 
 def test_what_the_action_takes_is_what_its_steps_use() -> None:
