@@ -69,7 +69,7 @@ def compress(
         progress: shows steps.
         fresh: trust no earlier result.
     """
-    spec = _judgeable(spec)
+    spec = _checked_spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     workspace = _workspace(spec, out, fresh)
     made = _compress(spec, target, workspace, progress)
@@ -154,7 +154,7 @@ def build(
     """
     from edgekit.stages import export
 
-    spec = _judgeable(spec)
+    spec = _checked_spec(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
     backend = remote.backend(spec.targets[_target(spec, target)], progress)
@@ -310,7 +310,7 @@ def _spec(spec: Spec | Path) -> Spec:
     return spec if isinstance(spec, Spec) else read_spec(Path(spec))
 
 
-def _judgeable(given: Spec | Path) -> Spec:
+def _checked_spec(given: Spec | Path) -> Spec:
     """The spec, whose KPIs a gate can judge: asked before any work."""
     spec = _spec(given)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,19 +25,26 @@ QUICK = ProfileOptions(Load(700, 1, 10))
 
 @pytest.fixture
 def built(tiny_project: Path) -> Path:
-    """A bundle whose evaluation data may be changed."""
+    """A bundle whose evaluation data may be changed; those of calibration, which decide the export, are others."""
+    shutil.copytree(tiny_project / "data", tiny_project / "test")
+    spec = tiny_project / "edgekit.yaml"
+    old, new = (
+        f"evaluation: {{format: image_mask, images: {at}/images, masks: {at}/masks}}" for at in ("data", "test")
+    )
+    assert spec.read_text().count(old) == 1
+    spec.write_text(spec.read_text().replace(old, new))
     edgekit.build(tiny_project, "cpu")
     return tiny_project
 
 
 def shorten(project: Path) -> None:
     for folder in ("images", "masks"):
-        (project / "data" / folder / "f7.png").unlink()
+        (project / "test" / folder / "f7.png").unlink()
 
 
 def repaint(project: Path) -> None:
     """A mask that says something else, under the same name."""
-    (project / "data" / "masks" / "f0.png").write_bytes((project / "data" / "masks" / "f1.png").read_bytes())
+    (project / "test" / "masks" / "f0.png").write_bytes((project / "test" / "masks" / "f1.png").read_bytes())
 
 
 CHANGED = {"shortened": (shorten, "7 instead of 8"), "repainted": (repaint, "their content or names differ")}
@@ -71,7 +79,7 @@ def test_a_changed_test_set_warns_and_is_not_judged(case: str, built: Path, tmp_
 def test_the_data_may_move(built: Path, tmp_path: Path) -> None:
     """Their fingerprint is of names and contents below the root."""
     bundle = open_bundle(built / "artifacts" / "tiny-cpu")
-    (built / "data").rename(tmp_path / "elsewhere")
+    (built / "test").rename(tmp_path / "elsewhere")
     config = bundle.contents.evaluation.model_copy(
         update={"images": tmp_path / "elsewhere" / "images", "masks": tmp_path / "elsewhere" / "masks"}
     )

@@ -12,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 import edgekit
+from edgekit.bundle import open_bundle
 from edgekit.core.errors import DataError, SpecError
 from edgekit.core.predictions import Objects
 from edgekit.core.reports import CompressReport
@@ -107,12 +108,16 @@ def test_an_unknown_profile_is_named(tiny_project: Path) -> None:
         edgekit.compress(change(tiny_project, "{method: ptq, profiles: [tensorrtx]}", validation=False))
 
 
-def test_noise_is_asked_for_by_name_and_recorded(tiny_project: Path) -> None:
+def test_noise_is_asked_for_by_name_and_a_large_reduction_is_told_once(tiny_project: Path, tiny_bundle: Path) -> None:
+    assert open_bundle(tiny_bundle).manifest["calibration"] == {"format": "image_mask", "real": True}
     file = tiny_project / "edgekit.yaml"
-    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "image_mask", "real": True}
     real = "{format: image_mask, images: data/images, masks: data/masks, limit: 6}"
-    file.write_text(file.read_text().replace(real, "{format: noise, count: 2, size: [32, 48]}", 1))
-    assert edgekit.build(tiny_project, "cpu").manifest["calibration"] == {"format": "noise", "real": False}
+    file.write_text(file.read_text().replace(real, "{format: noise, count: 3, size: [97, 48]}", 1))
+    built = shell.edgekit("build", tiny_project, "--target", "cpu")
+    line = "warning: preprocess.image: frames of 97x48 become 3.0 times smaller, and bilinear skips pixels then"
+    assert built.stderr.count(line) == 1
+    bundle = open_bundle(tiny_project / "artifacts" / "tiny-cpu")
+    assert bundle.manifest["calibration"] == {"format": "noise", "real": False}
 
 
 def test_half_precision_builds_and_holds_parity(tiny_project: Path) -> None:
@@ -188,14 +193,6 @@ class TestCommandLine:
         refused = shell.edgekit("compress", tiny_project, "--target", "cpus")
         assert refused.returncode == 2
         assert "no target 'cpus' in the spec; did you mean 'cpu'?" in refused.stderr
-
-
-def test_a_large_reduction_is_told_once(tiny_project: Path) -> None:
-    file = tiny_project / "edgekit.yaml"
-    real = "{format: image_mask, images: data/images, masks: data/masks, limit: 6}"
-    file.write_text(file.read_text().replace(real, "{format: noise, count: 3, size: [97, 48]}", 1))
-    line = "warning: preprocess.image: frames of 97x48 become 3.0 times smaller, and bilinear skips pixels then"
-    assert shell.edgekit("compress", tiny_project).stderr.count(line) == 1
 
 
 def test_frames_that_do_not_fit_are_told_before_the_model_is_loaded(tiny_project: Path) -> None:

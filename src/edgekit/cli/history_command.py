@@ -74,12 +74,12 @@ def _charts(opened: History, name: str, target: str, metrics: list[str] | None, 
     """Charts of the metrics; of one run there is nothing to draw yet."""
     from edgekit.history import control_chart
 
-    names = metrics or _judged(opened, name, target)
+    names = metrics or _kpi_metrics(opened, name, target)
     series = [opened.series(metric, target, limit, name) for metric in names]
     return [control_chart(one) for one in series if len(one) > 1]
 
 
-def _judged(opened: History, name: str, target: str) -> list[str]:
+def _kpi_metrics(opened: History, name: str, target: str) -> list[str]:
     """What the gate judged in the newest run, or what stands for accuracy and latency when it was not asked."""
     from edgekit.history import key
 

@@ -63,7 +63,7 @@ def agreed(config: DataConfig, task: Task) -> Agreed:
     _check_targets(config, tasks)
     tables = {name: _Table.of(config, dataset, many.truths[name] if many else "", one) for name, one in tasks.items()}
     notes = tuple(dict.fromkeys(note for table in tables.values() for note in table.notes))
-    judges = {name: one.judged_on(tables[name].unlabelled, tables[name].counted) for name, one in tasks.items()}
+    judges = {name: one.without_labels_of(tables[name].unlabelled, tables[name].counted) for name, one in tasks.items()}
     keys = config.label_keys
     same = not keys and not dataset.one_class and all(table.changes_nothing for table in tables.values())
     made = dataset if same else _Joined(dataset, tables, keys, many)

@@ -119,7 +119,7 @@ def _sentences(report: VerifyReport) -> Iterator[str]:
     layers, judge = report.layers, report.agreement
     if layers is not None and layers.mode == "outputs only":
         yield f"No layer was compared: {layers.reason}."
-    yield _judged(judge) if judge is not None else "What the task makes of the engine was not asked."
+    yield _agreement_sentence(judge) if judge is not None else "What the task makes of the engine was not asked."
     if report.verdict == "pass" and any(output.verdict == "fail" for output in report.outputs):
         yield (
             "An output is over its limit although no layer is: roundings add up, and the KPIs on accuracy have "
@@ -127,7 +127,7 @@ def _sentences(report: VerifyReport) -> Iterator[str]:
         )
 
 
-def _judged(found: Agreement) -> str:
+def _agreement_sentence(found: Agreement) -> str:
     more = "; these frames are too few to say more" if found.verdict == "undecided" else ""
     if found.empty == found.frames:
         more = "; the task finds nothing on any of them, so nothing was compared"

@@ -162,7 +162,7 @@ def publish_bundle(
     final: Path,
     compressed: Compressed,
     built: Stage,
-    judged_on: EvaluationData | None,
+    evaluation_data: EvaluationData | None,
     origins: Mapping[str, Any],
 ) -> Bundle:
     """Write the bundle of one target.
@@ -174,7 +174,7 @@ def publish_bundle(
         final: the folder.
         compressed: the typed models.
         built: the engines.
-        judged_on: the evaluation data.
+        evaluation_data: the evaluation data.
         origins: what the manifest says of the model's and the calibration's origin.
 
     Raises:
@@ -198,7 +198,7 @@ def publish_bundle(
     facts = {
         **origins,
         PLACEMENT: wanted.placement,
-        EVALUATION: judged_on and asdict(judged_on),
+        EVALUATION: evaluation_data and asdict(evaluation_data),
         "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
         "device": backend.fingerprint(),

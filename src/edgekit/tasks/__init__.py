@@ -144,7 +144,7 @@ class Task(ABC):
         What can only be seen beside a prediction, such as another size, is left to the accumulator.
         """
 
-    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Task:
+    def without_labels_of(self, unlabelled: Collection[int], counted: bool) -> Task:
         """This task on data without labels of the classes ``unlabelled``.
 
         Predictions of such a class are no mistake of that class, which has no part in a mean; when they are

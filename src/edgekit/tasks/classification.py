@@ -78,7 +78,7 @@ class Classification(Task):
     def check_truth(self, truth: Any, sample_id: str) -> None:
         class_id(truth, self.classes, sample_id)
 
-    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Classification:
+    def without_labels_of(self, unlabelled: Collection[int], counted: bool) -> Classification:
         made = copy.copy(self)
         made.unlabelled = () if counted else tuple(unlabelled)
         return made

@@ -118,7 +118,7 @@ class Segmentation(Task):
         pixels = np.bincount(mask.reshape(-1), minlength=256)
         check_ids(pixels, len(self.classes), self.ignore_index, sample_id)
 
-    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Segmentation:
+    def without_labels_of(self, unlabelled: Collection[int], counted: bool) -> Segmentation:
         made = copy.copy(self)
         made.unlabelled = () if counted else tuple(unlabelled)
         return made

@@ -110,7 +110,7 @@ def compare(
             found.setdefault(output, []).append(_Compared(kept, typed, fp32))
     ordered = frozenset() if model is None else ordered_outputs(model)
     shaken = _Shaken(model, golden) if precision == FP32 and model is not None else None
-    outputs = tuple(_judged(output, compared, ordered, limits, shaken) for output, compared in found.items())
+    outputs = tuple(_output_parity(output, compared, ordered, limits, shaken) for output, compared in found.items())
     verdict = _verdict(all(o.verdict == "pass" for o in outputs))
     return VerifyReport(bundle, name or precision, frames, outputs, verdict)
 
@@ -200,7 +200,7 @@ def _moved(array: Array, random: np.random.Generator) -> Array:
     return (array * (1 + _ROUNDING * random.standard_normal(array.shape))).astype(array.dtype)
 
 
-def _judged(
+def _output_parity(
     output: str, frames: Collection[_Compared], ordered: Collection[str], limits: Limits, shaken: _Shaken | None
 ) -> OutputParity:
     kind = kind_of(output, [(each.result, each.typed) for each in frames], ordered)

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,20 +71,26 @@ def convert(
     definitions = Definitions()
     kind = RAW if how.raw else COMPRESSED
     topic = how.topic if how.raw or how.topic.endswith("/compressed") else f"{how.topic}/compressed"
-    writer = BagWriter(folder, limits, {"edgekit.source": source.name})
-    try:
+    with _whole_or_nothing(BagWriter(folder, limits, {"edgekit.source": source.name})) as writer:
         names = _written(
             writer, TopicEntry(topic, definitions[kind]), _Frames(dataset, how, definitions), progress or Silent()
         )
-        writer.close()
-    except BaseException:
-        writer.abort()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("stamp", "name"), *names])
     write_bytes(folder / NAMES, table.getvalue().encode())
     return len(names)
+
+
+@contextmanager
+def _whole_or_nothing(writer: BagWriter) -> Iterator[BagWriter]:
+    """The writer, closed when the block ends; its folder is gone when the block, or closing, failed."""
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        writer.abort()
+        shutil.rmtree(writer.folder, ignore_errors=True)
+        raise
 
 
 def _written(writer: BagWriter, topic: TopicEntry, frames: _Frames, progress: Progress) -> list[tuple[str, str]]:
@@ -114,22 +121,15 @@ def copy(source: Path, folder: Path, limits: Limits | None = None, progress: Pro
     Raises:
         DataError, InputError, MissingRequirement: as :func:`convert`.
     """
-    with Bag(source) as bag:
-        writer = BagWriter(folder, limits, bag.custom)
-        try:
-            for topic in bag.topics.values():
-                writer.add(TopicEntry(topic.name, Definition(topic.type, *bag.schema(topic.type)), topic.qos))
-            total = sum(topic.count for topic in bag.topics.values())
-            with (progress or Silent()).track("messages", total) as advance:
-                for message in bag.messages():
-                    if not writer.write(message.topic, message.time_ns, message.data):
-                        raise InputError(f"{folder}: is full after {writer.messages} messages; allow more bytes")
-                    advance()
-            writer.close()
-        except BaseException:
-            writer.abort()
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+    with Bag(source) as bag, _whole_or_nothing(BagWriter(folder, limits, bag.custom)) as writer:
+        for topic in bag.topics.values():
+            writer.add(TopicEntry(topic.name, Definition(topic.type, *bag.schema(topic.type)), topic.qos))
+        total = sum(topic.count for topic in bag.topics.values())
+        with (progress or Silent()).track("messages", total) as advance:
+            for message in bag.messages():
+                if not writer.write(message.topic, message.time_ns, message.data):
+                    raise InputError(f"{folder}: is full after {writer.messages} messages; allow more bytes")
+                advance()
     names = source / NAMES
     if names.is_file():
         write_bytes(folder / NAMES, names.read_bytes())

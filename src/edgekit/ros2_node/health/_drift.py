@@ -31,11 +31,11 @@ class Drift:
         self._reference = reference
         self._rows: Recent[Array] = Recent(1024)
         self._drifts = Lasting()
-        self._judged: tuple[float, Limits, _Verdict] | None = None
+        self._last_verdict: tuple[float, Limits, _Verdict] | None = None
 
     def begin(self) -> None:
         """No frame yet."""
-        self._judged = None
+        self._last_verdict = None
         self._rows.clear()
         self._drifts.clear()
 
@@ -62,10 +62,10 @@ class Drift:
     def _verdict(self, reference: InputStatistics, recent: list[tuple[float, Array]], limits: Limits) -> _Verdict:
         """Made once a frame: statuses are asked for more often."""
         newest_s = recent[-1][0]
-        if self._judged is None or self._judged[:2] != (newest_s, limits):
+        if self._last_verdict is None or self._last_verdict[:2] != (newest_s, limits):
             rows = np.array([row for _, row in recent])
-            self._judged = (newest_s, limits, _judge(rows, reference, limits))
-        return self._judged[2]
+            self._last_verdict = (newest_s, limits, _judge(rows, reference, limits))
+        return self._last_verdict[2]
 
 
 @dataclass(frozen=True)

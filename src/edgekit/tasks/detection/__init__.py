@@ -294,8 +294,8 @@ class Detection(Task):
     def check_truth(self, truth: Any, sample_id: str) -> None:
         check_objects(truth, len(self.classes), sample_id)
 
-    def judged_on(self, unlabelled: Collection[int], counted: bool) -> Detection:
-        """As :meth:`Task.judged_on`: a class without objects has no average precision anyway."""
+    def without_labels_of(self, unlabelled: Collection[int], counted: bool) -> Detection:
+        """As :meth:`Task.without_labels_of`: a class without objects has no average precision anyway."""
         made = copy.copy(self)
         made.mistaken = frozenset(unlabelled) if counted else frozenset()
         return made
