@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import edgekit
+from edgekit import pipeline
 from edgekit.bundle import Bundle, EvaluationData, open_bundle
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, InputError, SpecError
@@ -137,6 +138,28 @@ def test_kpis_of_traffic_are_judged_from_a_further_profile(tiny_bundle: Path, mo
     late, speedup = gated.kpis
     assert (late.value, late.limit.under) == (alone.traffic.late_share, "constant-stream at 100 Hz")
     assert speedup.value == turns.speedup_p50
+
+
+@pytest.mark.parametrize(
+    ("kpis", "options", "expected"),
+    [
+        ({"miou": Kpi(min=0.0)}, {}, (True, False)),
+        ({"latency_p50_ms": Kpi(max=1000)}, {}, (False, True)),
+        ({"miou": Kpi(min=0.0), "other": Kpi(max=1, metric="latency_p50_ms", target="orin")}, {}, (True, False)),
+        ({"miou": Kpi(min=0.0), "quick": Kpi(max=1000, metric="latency_p50_ms")}, {}, (True, True)),
+        ({"miou": Kpi(min=0.0)}, {"documents": "documents"}, (True, True)),
+        ({"miou": Kpi(min=0.0)}, {"history": "history.db"}, (True, True)),
+    ],
+)
+def test_only_what_the_kpis_are_about_is_measured(
+    kpis: dict[str, Kpi], options: dict[str, str], expected: tuple[bool, bool], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """A run that is recorded, or kept as documents, is measured whole."""
+    bundle = with_kpis(open_bundle(tiny_bundle), **kpis)
+    kept = {name: tmp_path / value for name, value in options.items()}
+    found = pipeline.gated(bundle, options=GateOptions(load=QUICK.load, **kept))
+    assert (found.evaluation is not None, found.profile is not None) == expected
+    assert found.gate.verdict == "pass"
 
 
 def test_nothing_is_measured_for_a_kpi_that_cannot_be(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure
 from edgekit.stages.baseline import Other
-from edgekit.stages.gate_budget import Timely
+from edgekit.stages.gate_budget import Part, Timely
 from edgekit.stages.measure import EvaluateOptions, ProfileOptions
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class GateOptions:
 
 @dataclass(frozen=True)
 class Gated:
-    """The verdict, the measurements behind it (None: no time was left), and the id of the run that was recorded."""
+    """The verdict, the measurements behind it, and the id of the run that was recorded.
+
+    A measurement is None when no time was left for it, or when no KPI is about it and nothing keeps the whole run.
+    """
 
     gate: GateReport
     evaluation: EvaluateReport | None
@@ -149,13 +152,25 @@ def _measure(
             return None, None, None
         mine, before = (both.evaluation, both.profile), (both.baseline_evaluation, both.baseline_profile)
         return *mine, against(other.name, before, mine, metrics, paired=both.paired, same_run=True)
-    evaluated = given[0] or timely.take(("accuracy",), lambda: measure.evaluate(bundle, accuracy, progress))
-    profiled = given[1] or timely.take(("timing",), lambda: measure.profile(bundle, timing, progress))
+    parts, (evaluated, profiled) = _needed(bundle, options), given
+    if evaluated is None and "accuracy" in parts:
+        evaluated = timely.take(("accuracy",), lambda: measure.evaluate(bundle, accuracy, progress))
+    if profiled is None and "timing" in parts:
+        profiled = timely.take(("timing",), lambda: measure.profile(bundle, timing, progress))
     if other is None or other.documents is None or evaluated is None or profiled is None:
         return evaluated, profiled, None
     return evaluated, profiled, against(
         other.name, other.documents, (evaluated, profiled), metrics, history=other.earlier
     )  # fmt: skip
+
+
+def _needed(bundle: Bundle, options: GateOptions) -> frozenset[Part]:
+    """The parts that the KPIs are about; both where a run, a document or a comparison wants the whole, or no KPI is."""
+    kpis = {name: kpi for name, kpi in bundle.contents.kpis.items() if kpi.target in (None, bundle.contents.target)}
+    if not kpis or not (options.history is options.documents is options.against is None):
+        return frozenset(("accuracy", "timing"))
+    of_task = {metric.name for metric in _metrics(bundle)}
+    return frozenset("accuracy" if (kpi.metric or name) in of_task else "timing" for name, kpi in kpis.items())
 
 
 def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tuple[str, ...]]:
