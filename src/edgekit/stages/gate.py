@@ -167,7 +167,8 @@ def _measure(
 def _needed(bundle: Bundle, options: GateOptions) -> frozenset[Part]:
     """The parts that the KPIs are about; both where a run, a document or a comparison wants the whole, or no KPI is."""
     kpis = {name: kpi for name, kpi in bundle.contents.kpis.items() if kpi.target in (None, bundle.contents.target)}
-    if not kpis or not (options.history is options.documents is options.against is None):
+    whole = any(wish is not None for wish in (options.history, options.documents, options.against))
+    if whole or not kpis:
         return frozenset(("accuracy", "timing"))
     of_task = {metric.name for metric in _metrics(bundle)}
     return frozenset("accuracy" if (kpi.metric or name) in of_task else "timing" for name, kpi in kpis.items())
