@@ -29,7 +29,7 @@ from edgekit.images.wheel import write_wheel  # noqa: E402
 
 KINDS = ("runtime-cpu", "ros2")
 PULLED_MB, DISK_MB, FIRST_S, STARTS = 250.0, 650.0, 5.0, 5
-BASE = "localhost/edgekit-base:bookworm"
+BASE = "localhost/edgekit-bookworm:latest"
 
 
 def main() -> int:
@@ -105,6 +105,7 @@ def _promises(figures: dict[str, Any]) -> list[tuple[str, bool]]:
     for kind, one in images.items():
         found += [
             (f"{kind}: runs without root", one["uid"] != 0),
+            (f"{kind}: the root file system is read-only", one["read_only"]),
             (f"{kind}: nothing but /tmp is writable", one["writable"] == ["/tmp"]),
             (f"{kind}: no torch", not one["torch"]),
             (f"{kind}: the health check is kept", bool(one["health_check"])),

@@ -27,11 +27,14 @@ def size(path):
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
     return sum(p.lstat().st_size for p in files)
 site = pathlib.Path(sysconfig.get_paths()["purelib"])
+inside = size(site)
 print(json.dumps({
     "uid": os.getuid(),
+    "read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
     "writable": [f for f in ("/", "/opt/edgekit", "/bundle", "/usr", "/var", "/tmp") if writable(f)],
     "torch": importlib.util.find_spec("torch") is not None,
     "packages": {p.name: size(p) for p in site.iterdir()},
+    "beside": size(site.parents[2]) - inside,
     "bundle": size(pathlib.Path("/bundle")),
 }))
 """
@@ -100,12 +103,13 @@ def sizes(client: Any, tag: str) -> dict[str, Any]:
     facts = looked_inside(client, tag)
     packages: dict[str, float] = {}
     for name, size in facts["packages"].items():
-        kept = TOGETHER.get(name, name)
+        kept = "ROS 2's wheels" if name.startswith("ros_") else TOGETHER.get(name, name)
         packages[kept] = packages.get(kept, 0.0) + size / MB
     large = {name: round(size, 1) for name, size in sorted(packages.items(), key=lambda one: -one[1]) if size >= 4}
     layers = [one["Size"] / MB for one in reversed(image.history()) if one["Size"] > 1e5]
     whole = image.attrs["Size"] / MB
     takes = {"base": round(layers[0], 1), "Debian's Python": round(layers[1], 1), **large}
+    takes["beside the packages"] = round(facts["beside"] / MB, 1)
     takes["bundle"] = round(facts["bundle"] / MB, 1)
     takes["all else"] = round(whole - sum(takes.values()), 1)
     return {"disk_mb": round(whole, 1), "pulled_mb": round(compressed_bytes(image) / MB, 1), "takes_mb": takes}
@@ -135,6 +139,7 @@ def properties(client: Any, tag: str) -> dict[str, Any]:
             seconds = time.monotonic() - begin
     return {
         "uid": facts["uid"],
+        "read_only": facts["read_only"],
         "writable": facts["writable"],
         "torch": facts["torch"],
         "health_check": words,
