@@ -26,6 +26,7 @@ def _statement(file: Path) -> dict[str, Any]:
     return statement
 
 
+@pytest.mark.slow
 def test_a_gate_that_passed_is_signed_and_checked(tiny_bundle: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
     secret, public = keys
     with_kpis(tiny_bundle, {"latency_p50_ms": {"max": 1e6}, "miou": {"min": 0.0}})
@@ -62,6 +63,7 @@ def documents(tiny_bundle: Path, tmp_path: Path) -> tuple[str, ...]:
     return ("--evaluation", str(tmp_path / "evaluate.json"), "--profile", str(tmp_path / "profile.json"))
 
 
+@pytest.mark.slow
 def test_a_gate_that_failed_is_signed_too(
     tiny_bundle: Path, tmp_path: Path, keys: tuple[Path, Path], documents: tuple[str, ...]
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_gate_that_failed_is_signed_too(
     assert (predicate["warnedTests"], predicate["passedTests"]) == (["latency_p99_ms"], ["latency_p50_ms"])
 
 
+@pytest.mark.slow
 def test_a_result_of_somebody_else_or_about_another_bundle(
     tiny_bundle: Path, tmp_path: Path, keys: tuple[Path, Path], documents: tuple[str, ...]
 ) -> None:

@@ -94,7 +94,7 @@ def gate(
     from edgekit.core.artifacts import require_writable, write_bytes
     from edgekit.core.budget import seconds_of
     from edgekit.core.reports import EvaluateReport, ProfileReport
-    from edgekit.kpis import require_junit, words
+    from edgekit.kpis import require_junit
     from edgekit.stages.gate import GateOptions, load_of
     from edgekit.stages.result import result, signed
 
@@ -118,6 +118,18 @@ def gate(
         given = (("evaluation", evaluated), ("profile", profiled), ("traffic", beside or None))
         kept = result(opened, gated, how, tuple(name for name, document in given if document is not None))
         write_bytes(signed_result, signed(opened, kept, signer))
+    _show(report, as_json)
+    if report.race is not None and (advice := report.race.advice()):
+        print(advice, file=sys.stderr)
+    if report.run is not None:
+        print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)
+    if report.verdict != "pass":
+        raise SystemExit(1)
+
+
+def _show(report: GateReport, as_json: bool) -> None:
+    from edgekit.kpis import words
+
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -131,12 +143,6 @@ def gate(
             print(f"{name}: undecided: {reason}")
         for name in report.not_applicable:
             print(f"{name}: for another target, not judged")
-    if report.race is not None and (advice := report.race.advice()):
-        print(advice, file=sys.stderr)
-    if report.run is not None:
-        print(f"recorded as run {report.run[:8]} in {book}", file=sys.stderr)
-    if report.verdict != "pass":
-        raise SystemExit(1)
 
 
 def _signer(file: Path | None, key: str | None) -> Ed25519PrivateKey | None:
