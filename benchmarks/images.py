@@ -24,7 +24,7 @@ from benchmarks.image_parts import measuring, podman  # noqa: E402
 
 from edgekit.core.errors import EdgekitError  # noqa: E402
 from edgekit.images.building import Recipe, build  # noqa: E402
-from edgekit.images.files import content_of  # noqa: E402
+from edgekit.images.files import content_of, kind_of  # noqa: E402
 from edgekit.images.wheel import write_wheel  # noqa: E402
 
 KINDS = ("runtime-cpu", "ros2")
@@ -90,7 +90,7 @@ def _wheels(folder: Path) -> Path:
     partial.mkdir()
     for name in ("constraints.txt", "ros-constraints.txt", "ros2-requirements.txt", "ros2-generators.txt"):
         (folder / name).write_bytes(content_of(name))
-    own = write_wheel(folder)
+    own = write_wheel(folder, kind_of("ros2").extras)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(partial)]
     subprocess.run([*pip, "-c", str(folder / "constraints.txt"), str(own)], check=True)
     lists = [word for name in ("ros2-requirements.txt", "ros2-generators.txt") for word in ("-r", str(folder / name))]

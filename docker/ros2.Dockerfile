@@ -19,6 +19,7 @@ RUN python3 -m venv /opt/edgekit \
  && own="$(echo /build/wheels/edgekit-*.whl)" \
  && /opt/edgekit/bin/pip install --no-cache-dir --find-links /build/wheels -c /build/ros-constraints.txt \
       -r /build/ros2-requirements.txt -r /build/ros2-generators.txt "${own}[bags,metrics]" \
+ && /opt/edgekit/bin/python -c 'import prometheus_client, rosbags' \
  && /opt/edgekit/bin/edgekit ros2 interfaces \
  && /opt/edgekit/bin/pip uninstall -y -r /build/ros2-generators.txt \
  && /opt/edgekit/bin/pip uninstall -y pip \

@@ -96,6 +96,13 @@ def test_installs_pinned_versions_and_nothing_recommended(kind: Kind) -> None:
     assert not re.search(r"\b(?:curl|wget)\b", " ".join(runs)), "nothing unchecked is fetched"
 
 
+@EACH
+def test_asks_for_the_extras_of_its_kind(kind: Kind) -> None:
+    runs = " ".join(arguments for word, arguments in instructions(kind) if word == "RUN")
+    found = re.findall(r'"\$\{own\}\[([\w,]+)\]"', runs)
+    assert found == ([",".join(kind.extras)] if kind.extras else [])
+
+
 def test_pins_of_orin_replace_only_pins_that_there_are() -> None:
     pins = content_of("constraints.txt").decode()
     orin = [line for line in content_of("orin-constraints.txt").decode().splitlines() if not line.startswith("#")]

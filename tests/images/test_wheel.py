@@ -7,7 +7,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import edgekit
+from edgekit.core.errors import MissingRequirement
 from edgekit.images.wheel import write_wheel
 
 
@@ -29,6 +32,12 @@ def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
     )
     assert found.stdout.strip() == str(place / "edgekit" / "images" / "smoke.py")
     assert (place / "bin" / "edgekit").is_file()
+
+
+def test_an_extra_that_the_metadata_do_not_name_is_an_error(tmp_path: Path) -> None:
+    write_wheel(tmp_path, ("report",))
+    with pytest.raises(MissingRequirement, match=r"the extra nobodys of the installed edgekit.*pip install -e \."):
+        write_wheel(tmp_path, ("report", "nobodys"))
 
 
 def test_it_has_every_file_of_the_package_and_no_bytecode(tmp_path: Path) -> None:

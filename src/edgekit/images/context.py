@@ -37,6 +37,7 @@ def context(kind: Kind, bundle: Path | None, wheels: Path | None) -> Iterator[Co
     Raises:
         InputError: this kind holds no bundle, or ``wheels`` is no folder of wheels.
         BundleError: the bundle is damaged.
+        MissingRequirement: see :func:`edgekit.images.wheel.write_wheel`.
     """
     if bundle is not None and not kind.holds_bundle:
         raise InputError(f"--bundle {bundle}: a {kind.name} image makes bundles and holds none; leave it out")
@@ -44,7 +45,7 @@ def context(kind: Kind, bundle: Path | None, wheels: Path | None) -> Iterator[Co
         folder = Path(scratch)
         for name in (kind.dockerfile, ".dockerignore", *kind.files):
             (folder / name).write_bytes(content_of(name))
-        _wheels(folder / "wheels", wheels)
+        _wheels(folder / "wheels", kind.extras, wheels)
         labels = _bundle(folder / "bundle", bundle) if kind.holds_bundle else {}
         with tempfile.TemporaryFile() as stream:
             _pack(folder, stream)
@@ -52,9 +53,9 @@ def context(kind: Kind, bundle: Path | None, wheels: Path | None) -> Iterator[Co
             yield Context(stream, labels)
 
 
-def _wheels(folder: Path, given: Path | None) -> None:
+def _wheels(folder: Path, extras: tuple[str, ...], given: Path | None) -> None:
     folder.mkdir()
-    write_wheel(folder)
+    write_wheel(folder, extras)
     if given is None:
         return
     found = sorted(given.glob("*.whl")) if given.is_dir() else []

@@ -16,11 +16,13 @@ _HERE = Path(__file__).parents[1]
 class Kind:
     """What one Dockerfile makes.
 
-    ``files`` are copied into the context beside the Dockerfile; ``holds_bundle``: whether a bundle can be put in.
+    ``files`` are copied into the context beside the Dockerfile, ``extras`` are those of edgekit that it installs;
+    ``holds_bundle``: whether a bundle can be put in.
     """
 
     name: str
     files: tuple[str, ...]
+    extras: tuple[str, ...] = ()
     holds_bundle: bool = True
 
     @property
@@ -29,13 +31,15 @@ class Kind:
         return f"{self.name}.Dockerfile"
 
 
+COMPRESS = ("compress", "history", "nvidia", "prune", "qat", "report", "tensorboard", "trt")
+ROS2 = ("ros-constraints.txt", "ros2-requirements.txt", "ros2-generators.txt", "fastdds.xml")
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("compress", ("constraints.txt",), holds_bundle=False),
+        Kind("compress", ("constraints.txt",), COMPRESS, holds_bundle=False),
         Kind("runtime-cpu", ("constraints.txt",)),
-        Kind("runtime-orin", ("constraints.txt", "orin-constraints.txt")),
-        Kind("ros2", ("ros-constraints.txt", "ros2-requirements.txt", "ros2-generators.txt", "fastdds.xml")),
+        Kind("runtime-orin", ("constraints.txt", "orin-constraints.txt"), ("trt",)),
+        Kind("ros2", ROS2, ("bags", "metrics")),
     )
 }
 

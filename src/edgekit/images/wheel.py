@@ -5,25 +5,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 from edgekit.core.errors import MissingRequirement
 
 _FIXED = (1980, 1, 1, 0, 0, 0)
+_AGAIN = "pip install -e . in the checkout"
 _KEPT = ("METADATA", "WHEEL", "entry_points.txt")
 
 
-def write_wheel(folder: Path) -> Path:
+def write_wheel(folder: Path, extras: Sequence[str] = ()) -> Path:
     """Write ``edgekit-<version>-py3-none-any.whl``; the same code gives the same bytes.
+
+    ``extras`` are those that will be asked of it: pip only warns of one that the wheel does not name.
 
     The format is that of the binary distributions of the Python Packaging User Guide.  What only a checkout has,
     tests and examples, is not in it.
 
     Raises:
-        MissingRequirement: edgekit runs from a folder that was never installed, so its metadata are unknown.
+        MissingRequirement: edgekit was never installed here, or its metadata are older than the code.
     """
     found = _distribution()
+    unknown = set(extras) - set(found.metadata.get_all("Provides-Extra") or ())
+    if unknown:
+        raise MissingRequirement(f"the extra {', '.join(sorted(unknown))} of the installed edgekit", _AGAIN)
     stem = f"edgekit-{found.version}"
     members = _package() | _metadata(found, f"{stem}.dist-info")
     record = "".join(f"{name},{_digest(content)},{len(content)}\n" for name, content in members.items())
@@ -41,7 +48,7 @@ def _distribution() -> Distribution:
     try:
         return distribution("edgekit")
     except ModuleNotFoundError as error:
-        raise MissingRequirement("edgekit's own metadata", "pip install -e . in the checkout") from error
+        raise MissingRequirement("edgekit's own metadata", _AGAIN) from error
 
 
 def _package() -> dict[str, bytes]:
