@@ -108,3 +108,22 @@ def test_a_network_in_sixteen_bits(project: Path) -> None:
     model = ONNX.replace("onnx: model.onnx", "factory: half.py:build")
     with pytest.raises(ModelError, match="computes in fp16 already: give the float32 model, or leave out compress"):
         edgekit.compress(write(project, step=True, model=model))
+
+
+def test_outputs_in_64_bits_are_refused_before_calibration(project: Path) -> None:
+    """Engines keep the type, which no task reads; the golden outputs, all in float32, do not show it."""
+    weight = numpy_helper.from_array(np.ones((3, 3, 1, 1), np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["y"], name="conv"),
+        helper.make_node("Cast", ["y"], ["logits"], name="cast", to=TensorProto.DOUBLE),
+    ]
+    kinds = {"image": TensorProto.FLOAT, "logits": TensorProto.DOUBLE}
+    (given,), (made,) = (
+        [helper.make_tensor_value_info(name, kinds[name], [1, 3, HEIGHT, WIDTH])] for name in ("image", "logits")
+    )
+    graph = helper.make_graph(nodes, "net", [given], [made], [weight])
+    file = project / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    with pytest.raises(SpecError, match=r"logits: float64\[1, 3, 32, 48\]: cast the output to float32"):
+        edgekit.compress(write(project, step=True))
+    assert list((project / ".edgekit").glob("quantize-*")) == []

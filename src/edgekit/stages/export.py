@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edgekit.core.sources import Sources
 from edgekit.core.spec import Spec
 from edgekit.core.workspace import Stage, Traced, Workspace
 from edgekit.data import Dataset, Sample
+from edgekit.onnxfile.interface import read_interface
 from edgekit.preprocess import Preprocess
 from edgekit.stages import child, keys
 from edgekit.stages.compressed import Compressed
@@ -99,8 +101,13 @@ def _check_frame(spec: Spec, frame: Sample) -> None:
 
 
 def check_task(spec: Spec, exported: Stage) -> None:
-    """Raise :class:`SpecError` unless the task can read what the model gives, before time goes into calibration."""
-    spec.task.create().check_outputs(Golden.read(exported.path / "golden.npz").interface("output"))
+    """Raise :class:`SpecError` unless the task can read what the model gives, before time goes into calibration.
+
+    Shapes are those of the golden outputs; dtypes those of the file, which engines keep: golden floats are all float32.
+    """
+    shaped = Golden.read(exported.path / "golden.npz").interface("output")
+    dtypes = {output.name: output.dtype for output in read_interface(exported.path / "fp32.onnx")[1]}
+    spec.task.create().check_outputs([replace(output, dtype=dtypes[output.name]) for output in shaped])
 
 
 def preprocess_of(spec: Spec) -> dict[str, Any]:
