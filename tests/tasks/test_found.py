@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.core.predictions import ClassScores, Detections, Embedding, Geometry, LabelMap, Tensors, Values
+from edgekit.core.predictions import ClassScores, Detections, Embedding, Geometry, LabelMap, Objects, Tensors, Values
 from edgekit.tasks import Found, Task
 from edgekit.tasks.antispoofing import Config as AntiSpoofing
 from edgekit.tasks.detection import Config as Detection
@@ -41,6 +41,23 @@ def test_boxes_that_are_drawn_are_counted(
 ) -> None:
     task = Detection.model_validate(DETECTION).create()
     assert task.found(detections(scores, labels)) == Found("boxes", text, numbers)
+
+
+def test_a_detector_notes_from_which_scores_its_metrics_count() -> None:
+    task = Detection.model_validate(DETECTION | {"score_threshold": 0.05, "max_detections": 30}).create()
+    (note,) = task.notes
+    assert "at least 0.05 (score_threshold), at most 30 a frame; confidence 0.3 decides which boxes are drawn" in note
+    several = MultiTask.model_validate({"kind": "multitask", "tasks": {"a": SEGMENTATION, "b": DETECTION}}).create()
+    assert [line.partition(":")[0] for line in several.notes] == ["b"]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.95])
+def test_confidence_moves_no_metric_of_a_detector(confidence: float) -> None:
+    task = Detection.model_validate(DETECTION | {"confidence": confidence}).create()
+    found, made = detections([0.9, 0.4], [1, 1]), task.accumulator()
+    truth = Objects(found.boxes[:1], found.labels[:1], np.zeros(1, bool), np.full(1, 16, np.float32))
+    made.update(found, truth, "f")
+    assert made.compute()["map"] == pytest.approx(1.0)
 
 
 def test_pixels_by_class() -> None:

@@ -169,7 +169,8 @@ def _reported(
         most_worst=options.worst,
     )
     control = next((name for name in found.scores if name != report.engine), "")
-    return replace(report, warnings=_warnings(bundle, report), notes=judged.notes, control_engine=control)
+    notes = (*judged.notes, *judged.task.notes)
+    return replace(report, warnings=_warnings(bundle, report), notes=notes, control_engine=control)
 
 
 def _warnings(bundle: Bundle, report: EvaluateReport) -> tuple[str, ...]:

@@ -108,6 +108,11 @@ class Task(ABC):
     def accumulator(self) -> Accumulator:
         """An empty accumulator of this task's metrics."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the metrics has to know of the task's settings, such as a threshold that they count from."""
+        return ()
+
     labelled: bool = True
     """Whether frames need a truth from the dataset."""
 

@@ -176,6 +176,11 @@ class MultiTask(Task):
         legends = [found for task in self.tasks.values() if (found := task.legend(width, scale)) is not None]
         return stacked(legends) if legends else None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of every task, after its name."""
+        return tuple(f"{name}: {note}" for name, task in self.tasks.items() for note in task.notes)
+
     disagreement_of = "of what one of the tasks finds differs"
 
     def found(self, prediction: Predictions) -> Found:

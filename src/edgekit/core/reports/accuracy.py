@@ -66,7 +66,7 @@ class EvaluateReport(Document):
     ``control_engine`` is the control's file, empty in documents from before it was kept.  ``intervals`` and
     ``differences`` are by metric; ``dataset_hash`` and ``preprocess_hash`` are what two reports must share to be
     compared.  ``warnings`` say why the numbers are not what the bundle was built to show, ``notes`` how the labels were
-    taken: class names that one side lacks, classes whose predictions were ignored.
+    taken: class names that one side lacks, classes whose predictions were ignored, scores from which boxes count.
     """
 
     bundle: str

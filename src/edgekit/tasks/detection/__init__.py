@@ -255,6 +255,16 @@ class Detection(Task):
         by_class = (f"ap/{name}" for name in self.classes)
         return tuple(Metric(name, higher=True) for name in (*NAMES, *by_class))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """From which scores on boxes count in the metrics, and what ``confidence`` decides."""
+        note = (
+            f"precision and recall are COCO's, over all boxes with a score of at least {self.score_threshold:g} "
+            f"(score_threshold), at most {self.max_detections} a frame; confidence {self.confidence:g} decides which "
+            "boxes are drawn, and count for flicker and agreement, and moves none of them"
+        )
+        return (note,)
+
     def check_outputs(self, outputs: Sequence[TensorSpec]) -> None:
         """Raise :class:`~edgekit.core.errors.SpecError` unless the outputs have the family's shapes and dtypes.
 
