@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hil.tests.night import driving
 
+from edgekit.history import store
+from edgekit.history.location import Location
 from edgekit_hil.night.shelf import ware
 
 
@@ -39,3 +41,12 @@ def built(driving_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Built
         driving.variant(good, folder / "all" / f"{number}-{number:02}abcde", number)
     numbers = {ware(path).digest: int(path.name.split("-")[0]) for path in (folder / "all").iterdir()}
     return Built(good, folder / "all", numbers)
+
+
+@pytest.fixture(scope="session")
+def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history without a run: making one takes more than a second."""
+    store.require()
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    store.create(Location.parse(path))
+    return path

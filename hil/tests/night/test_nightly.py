@@ -13,6 +13,7 @@ from hil.tests.night.recorded import dusk, latency, run
 
 from edgekit.core.progress import Silent
 from edgekit.core.reports import KpiResult
+from edgekit.history import History
 from edgekit_hil.night.nightly import NIGHT, Night, run_night
 from edgekit_hil.night.plan import read_plan
 from edgekit_hil.night.runner import Request
@@ -80,7 +81,9 @@ rest_pass_share: 0
 
 
 @pytest.fixture
-def rack(built: Built, tmp_path: Path) -> Rack:
+def rack(built: Built, empty_history: Path, tmp_path: Path) -> Rack:
+    (tmp_path / "nights").mkdir()
+    shutil.copyfile(empty_history, tmp_path / "nights" / "history.db")
     (tmp_path / "plan.yaml").write_text(PLAN)
     for name in ("lead.yaml", "spare.yaml"):
         (tmp_path / name).write_text("targets: {}\n")
@@ -172,6 +175,18 @@ def test_an_unplugged_board_says_nothing_of_the_bundle(rack: Rack, board: str, c
     found = rack.night(boards, 1)
     assert found.report.exit_code == code
     assert found.report.regressions == ()
+
+
+def test_a_flaky_board_is_no_red_night_and_leaves_no_run(rack: Rack) -> None:
+    boards = Boards(rack.built, lambda board, now, _: SLOW if board == "lead" and rack.now_s > flaky_from else GOOD)
+    flaky_from = rack.now_s + 1.5 * DAY_S
+    rack.night(boards, 1)
+    found = rack.night(boards, 2)
+    assert [one.standing for one in found.report.results] == ["flaky", "pass"]
+    assert (found.report.exit_code, found.report.regressions) == (3, ())
+    history = History.open(rack.folder / "nights" / "history.db")
+    assert len(history.entries("cpu.lead")) == 1, "what it measured is in no series"
+    assert len(history.entries("cpu.spare")) == 2
 
 
 def test_trends_show_a_change_over_the_nights(rack: Rack) -> None:
