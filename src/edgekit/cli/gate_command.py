@@ -96,7 +96,7 @@ def gate(
     from edgekit.core.reports import EvaluateReport, ProfileReport
     from edgekit.kpis import require_junit
     from edgekit.stages.gate import GateOptions, load_of
-    from edgekit.stages.result import result, signed
+    from edgekit.stages.result import device_facts, result, signed
 
     if junit is not None:
         require_junit()
@@ -105,6 +105,7 @@ def gate(
             require_writable(path.parent)
     signer = _signer(signed_result, key)
     opened = open_bundle(bundle)
+    device = {} if signer is None else device_facts(opened)  # before the work: without the runtime nothing is signed
     evaluated = read_document(evaluation, EvaluateReport, opened.identity)
     profiled, *beside = [read_document(path, ProfileReport, opened.identity) for path in profile or ()] or [None]
     book = _book(history)
@@ -116,7 +117,7 @@ def gate(
     _write(report, junit, markdown)
     if signed_result is not None and signer is not None:
         given = (("evaluation", evaluated), ("profile", profiled), ("traffic", beside or None))
-        kept = result(opened, gated, how, tuple(name for name, document in given if document is not None))
+        kept = result(opened, gated, how, device, tuple(name for name, document in given if document is not None))
         write_bytes(signed_result, signed(opened, kept, signer))
     _show(report, as_json)
     if report.race is not None and (advice := report.race.advice()):

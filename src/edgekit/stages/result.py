@@ -39,15 +39,26 @@ class Checked:
     manifest: str
 
 
-def result(bundle: Bundle, gated: Gated, options: GateOptions, given: tuple[str, ...] = ()) -> ResultReport:
-    """All that a gate was reached by, with the facts of this machine; ``given``: documents that were handed in."""
+def device_facts(bundle: Bundle) -> dict[str, str]:
+    """What this machine is to the bundle's engines, such as processor and runtime.
+
+    Raises:
+        MissingRequirement: the runtime of its engines is not here.
+    """
+    return {key: str(value) for key, value in bundle.backend().fingerprint().items()}
+
+
+def result(
+    bundle: Bundle, gated: Gated, options: GateOptions, device: dict[str, str], given: tuple[str, ...] = ()
+) -> ResultReport:
+    """All that a gate was reached by, on the machine ``device``; ``given``: documents that were handed in."""
     return ResultReport(
         bundle.identity,
         bundle.digest,
         gated.gate,
         gated.evaluation,
         gated.profile,
-        {key: str(value) for key, value in bundle.backend().fingerprint().items()},
+        device,
         tool_versions(),
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
         revision() or "",
