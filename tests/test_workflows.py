@@ -101,6 +101,13 @@ def test_github_and_gitlab_run_the_same_commands() -> None:
     assert [line.split()[1] for line in ours] == ["verify", "gate", "comment"]
 
 
+def test_gitlab_keeps_what_the_gate_writes() -> None:
+    job = read(GITLAB)[".edgekit-gate"]
+    out, kept = job["variables"]["EDGEKIT_OUT"], job["artifacts"]
+    assert (kept["when"], kept["paths"], kept["reports"]) == ("always", [f"{out}/"], {"junit": f"{out}/gate.xml"})
+    assert read(ACTION)["inputs"]["out"]["default"] == out
+
+
 def test_a_release_pushes_images_whose_bases_are_free() -> None:
     job = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]["images"]
     assert job["strategy"]["matrix"]["kind"] == ["runtime-cpu", "ros2"]
