@@ -84,6 +84,7 @@ def test_what_the_board_says(board: Board) -> None:
         "tensorrt": "10.3.0.30-1+cuda12.5",
         "power_mode": "MODE_30W (2)",
         "clocks": "free",
+        "throttled": "devfreq-17000000.gpu",
     }
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attr
+from labgrid.binding import StateError
 from labgrid.driver import Driver, ExecutionError
 from labgrid.factory import target_factory
 from labgrid.protocol import CommandProtocol
@@ -90,8 +91,12 @@ class JetsonDriver(Driver, ClocksProtocol):
     def facts(self) -> dict[str, str]:
         """What a run's report says of the board."""
         mode = self.power_mode()
-        locked = "locked" if self.clocks().locked else "free"
-        return self.versions() | {"power_mode": f"{mode.name} ({mode.number})", "clocks": locked}
+        said = {
+            "power_mode": f"{mode.name} ({mode.number})",
+            "clocks": "locked" if self.clocks().locked else "free",
+            "throttled": ", ".join(self.thermal().throttled) or "nothing",
+        }
+        return self.versions() | said
 
     def check_jetpack(self, wanted: str) -> None:
         """That the board has this JetPack; ``6.2`` is any 6.2.
@@ -207,7 +212,8 @@ class JetsonDriver(Driver, ClocksProtocol):
     def _ask(self, command: str, timeout_s: float = ANSWER_S) -> tuple[list[str], list[str], int]:
         try:
             lines, errors, status = self.command.run(command, timeout=timeout_s)
-        except ExecutionError as error:
+        except (ExecutionError, StateError) as error:
+            # A driver whose connection was lost and not made again is inactive.
             raise EnvironmentFault(f"{self.target.name}: the board does not answer: {error.msg}") from error
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFault(f"{self.target.name}: no answer in {timeout_s:g} s: {command[:60]}") from error
