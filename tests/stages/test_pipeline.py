@@ -296,7 +296,6 @@ def test_a_change_redoes_what_depends_on_it(case: str, project: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["export", "quantize", "engine-cpu"])
 def test_a_damaged_stage_is_made_again_and_the_result_is_the_same(stage: str, project: Path) -> None:
-    shutil.rmtree(project / ".edgekit")
     bundle = edgekit.build(project, "cpu")
     result = timeless(bundle.path)
     (folder,) = (path for path in (project / ".edgekit").glob(f"{stage}-*") if path.is_dir())

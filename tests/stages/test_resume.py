@@ -44,6 +44,16 @@ def clean(project: Path, undisturbed: tuple[dict[str, str], float]) -> Path:
     return project
 
 
+@pytest.fixture
+def exported(project: Path, undisturbed: tuple[dict[str, str], float]) -> Path:
+    """The project with nothing built but the export."""
+    shutil.rmtree(project / "artifacts", ignore_errors=True)
+    for path in (project / ".edgekit").iterdir():
+        if path.is_dir() and not path.name.startswith("export-"):
+            shutil.rmtree(path)
+    return project
+
+
 def _run(project: Path) -> Result:
     result = edgekit("build", project / "edgekit.yaml", "--target", "cpu")
     assert result.returncode == 0, result.stderr
@@ -103,7 +113,11 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_in_a_stage(moment: str, clean: Path, undisturbed: tuple[dict[str, str], float]) -> None:
+def test_killed_in_a_stage(
+    moment: str, request: pytest.FixtureRequest, undisturbed: tuple[dict[str, str], float]
+) -> None:
+    """The export is in each run that is killed at a share of its time, and here in the first alone."""
+    clean: Path = request.getfixturevalue("clean" if moment == "in export" else "exported")
     reached = MOMENTS[moment]
     with _started(clean) as process:
         while not reached(clean):
