@@ -212,8 +212,10 @@ class JetsonDriver(Driver, ClocksProtocol):
     def _ask(self, command: str, timeout_s: float = ANSWER_S) -> tuple[list[str], list[str], int]:
         try:
             lines, errors, status = self.command.run(command, timeout=timeout_s)
-        except (ExecutionError, StateError) as error:
+        except StateError as error:
             # A driver whose connection was lost and not made again is inactive.
+            raise EnvironmentFault(f"{self.target.name}: the board does not answer: its connection was lost") from error
+        except ExecutionError as error:
             raise EnvironmentFault(f"{self.target.name}: the board does not answer: {error.msg}") from error
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFault(f"{self.target.name}: no answer in {timeout_s:g} s: {command[:60]}") from error
