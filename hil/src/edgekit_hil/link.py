@@ -80,7 +80,11 @@ class Link:
             said = self.run(_quoted(words), lambda: io.BytesIO(text.encode()))
         else:
             said = self.run(_quoted([*words, text]), feed)
-        answer: dict[str, Any] = json.loads(said)
+        try:
+            answer: dict[str, Any] = json.loads(said)
+        except ValueError as error:
+            words = said.decode(errors="replace").strip() or "nothing"
+            raise EnvironmentFault(f"{self.name}: {what}: the board answered {words[:200]!r}; run again") from error
         if "error" in answer:
             kind = OutputError if answer["kind"] == "disk" else EnvironmentFault
             fix = "; free space on the board" if kind is OutputError else ""
@@ -160,9 +164,11 @@ class Link:
             return
         if not self._folder.startswith(("/", "~/")) or "'" in self._folder:
             raise InputError(f"folder: {self._folder!r} is no folder on the board; expected /path or ~/path")
-        place = f"{self._folder}/.{threading.get_ident()}.partial"
-        script = f"mkdir -p {_path(self._folder)} && cat >{_path(place)} && mv {_path(place)} {_path(self._tool)}"
-        self.run(f"test -f {_path(self._tool)} && cat >/dev/null || {{ {script}; }}", lambda: io.BytesIO(self._archive))
+        place, tool = _path(f"{self._folder}/.{threading.get_ident()}.partial"), _path(self._tool)
+        # Its hash is compared, since a power cut can leave a file without its content; so is what is written here.
+        same = f'[ "$(sha256sum <{tool} 2>/dev/null | cut -c1-64)" = {hashlib.sha256(self._archive).hexdigest()} ]'
+        write = f"mkdir -p {_path(self._folder)} && cat >{place} && sync && mv {place} {tool} && sync"
+        self.run(f"{same} && cat >/dev/null || {{ {write}; }}", lambda: io.BytesIO(self._archive))
         self._installed = True
 
 

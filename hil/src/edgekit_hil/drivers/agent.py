@@ -34,6 +34,7 @@ set -e
 v=$1/venv-$2; [ -f "$v/.ready" ] && exit 0
 rm -rf "$v"; "$3" -m venv "$v"
 "$v/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$4" edgekit
+sync  # a power cut must not leave the mark without what it stands for
 touch "$v/.ready"
 """
 

@@ -13,7 +13,7 @@ echo "kernel $(uname -r)"
 echo "cores $(nproc)"
 [ -r /proc/device-tree/model ] && echo "model $(tr -d '\\0' </proc/device-tree/model)"
 [ -r /etc/nv_tegra_release ] && echo "l4t $(head -n 1 /etc/nv_tegra_release)"
-. /etc/os-release 2>/dev/null && echo "system $PRETTY_NAME"
+[ -r /etc/os-release ] && . /etc/os-release && echo "system $PRETTY_NAME"
 true
 """
 
