@@ -61,6 +61,9 @@ dist: ## wheels, source archives and SBOMs (CycloneDX) of both distributions in 
 	    --output-format JSON --output-file "build/dist/sbom/$$name.cdx.json"; \
 	done
 
+hil-qemu: $(VENV)/.dev ## the same on an emulated aarch64 board, and a power cut; needs root, mmdebstrap, QEMU
+	$(BIN)/python benchmarks/hil_qemu.py
+
 check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on two cores; says what each took
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
 	$(BIN)/python -m pytest --fast --numprocesses $(WORKERS) --dist loadfile
