@@ -14,7 +14,7 @@ from edgekit.core.artifacts import sha256_file
 from edgekit.core.errors import InputError
 from edgekit_hil.link import Link
 
-Kind = Literal["bundles", "data", "bags"]
+Kind = Literal["bundles", "data", "bags", "sites"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.history import History
 from edgekit.kpis import markdown
 from edgekit.pipeline import report as html_report
+from edgekit_hil.night.book import board_target
 from edgekit_hil.options import RunOptions
 from edgekit_hil.report import RunReport
 
@@ -75,8 +76,3 @@ def _record(report: RunReport, bundle: Bundle, where: str | Path) -> None:
         metrics=(*task.metrics, *task.sequence_metrics),
         parameters={"board": report.board.name, "environment": report.environment, **report.board.facts},
     )
-
-
-def board_target(target: str, board: str) -> str:
-    """The target of a history that tells boards apart: each has its own baseline."""
-    return f"{target}-{board}"

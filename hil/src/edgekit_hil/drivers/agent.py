@@ -15,11 +15,12 @@ from labgrid.driver.common import Driver
 from labgrid.factory import target_factory
 
 from edgekit.core import errors
-from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError
+from edgekit.core.errors import EdgekitError, EnvironmentFault
 from edgekit.core.progress import Progress, Silent
 from edgekit_hil.deploy import deploy
 from edgekit_hil.lease import Lease
 from edgekit_hil.link import Link
+from edgekit_hil.site import site
 
 POLL_S = 2.0
 _REASONS = {
@@ -29,14 +30,6 @@ _REASONS = {
     "asked": "it was ended by a signal",
     "start": "it could not be started",
 }
-_VENV = """
-set -e
-v=$1/venv-$2; [ -f "$v/.ready" ] && exit 0
-rm -rf "$v"; "$3" -m venv "$v"
-"$v/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$4" edgekit
-sync  # a power cut must not leave the mark without what it stands for
-touch "$v/.ready"
-"""
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,8 @@ class AgentDriver(Driver):
     Args:
         folder: on the board: store, jobs, lease, environment.
         python: on the board: with edgekit installed, unless ``wheels`` are given.
-        wheels: a folder here with edgekit's wheels and those it needs, for the board's Python; no internet is needed
-            there.
+        wheels: a folder here with edgekit's wheels and those it needs, for the board's Python and machine: neither
+            internet nor pip is needed there.
         ros_python: on the board: a Python with rclpy and edgekit; empty: no node is run.
         environment: variables of every command there; ``ros_environment``: those of ROS 2, beside them.
         emulated: whether the board is an emulator: its times mean nothing.
@@ -78,26 +71,20 @@ class AgentDriver(Driver):
     def on_activate(self) -> None:
         """Nothing is asked of the board before the first command."""
         self.link = Link(self.ssh, self.folder, self.python, self.patience_s)
-        self._interpreter = self.python
+        self._paths: dict[str, str] = {}
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Make the environment from the wheels, once for each set of them.
+        """Bring the environment that the wheels make to the board; of what is there already nothing is sent.
 
         Raises:
-            InputError: the folder of wheels has none.
-            EnvironmentFault: they do not install there.
+            InputError: the folder of wheels has none of edgekit, or a damaged one.
         """
         if not self.wheels:
             return
         folder = Path(self.target.env.config.resolve_path(self.wheels)) if self.target.env else Path(self.wheels)
-        if not any(folder.glob("edgekit-*.whl")):
-            raise InputError(f"wheels: no edgekit-*.whl in {folder}; fill it with: pip download -d {folder} edgekit")
         with (progress or Silent()).track(f"environment on {self.link.name}"):
-            carried = deploy(self.link, folder, "data", thorough=False).path
-            name = carried.rpartition("/")[2]
-            words = ["sh", "-c", _VENV, "sh", self.link.home, name, self.python, carried]
-            self.link.shell(words)
-        self._interpreter = f"{self.link.home}/venv-{name}/bin/python"
+            carried = deploy(self.link, site(folder), "sites", thorough=False)
+        self._paths = {"PYTHONPATH": carried.path}
 
     def edgekit(
         self, lease: Lease, name: str, arguments: Sequence[str], seconds: float, progress: Progress | None = None
@@ -108,7 +95,7 @@ class AgentDriver(Driver):
             EdgekitError: the error of the board's edgekit, as it would be raised here.
             EnvironmentFault: the job was ended: its lease, its limit, or the power.
         """
-        self.start(lease, name, [self._interpreter, "-m", "edgekit", *arguments, "--json"], seconds)
+        self.start(lease, name, [self.python, "-m", "edgekit", *arguments, "--json"], seconds, self._paths)
         code, said = self.wait(lease, name, progress)
         if code not in (0, 1):
             raise self._raised(arguments, code, said)

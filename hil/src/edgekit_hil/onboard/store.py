@@ -76,7 +76,7 @@ def assemble(folder: Path, kind: str, name: str, entries: list[list[str]]) -> di
 def tidy(folder: Path, keep: int) -> dict[str, Any]:
     """Keep the newest ``keep`` trees of each kind, and no file that none of them has; half-written ones go too."""
     removed = 0
-    for kind in ("bundles", "data", "bags"):
+    for kind in ("bundles", "data", "bags", "sites"):
         trees = sorted((folder / kind).glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for tree in trees[keep:]:
             shutil.rmtree(tree, ignore_errors=True)
