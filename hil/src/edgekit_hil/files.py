@@ -9,8 +9,8 @@ from edgekit.core.artifacts import write_bytes, write_json
 from edgekit.history import History
 from edgekit.kpis import markdown
 from edgekit.pipeline import report as html_report
-from edgekit_hil.night.book import board_target
 from edgekit_hil.options import RunOptions
+from edgekit_hil.recording import record_run
 from edgekit_hil.report import RunReport
 
 RUN = "run.json"
@@ -22,8 +22,8 @@ def write_files(folder: Path, report: RunReport, bundle: Bundle, options: RunOpt
     write_bytes(folder / "summary.md", summary(report).encode())
     if report.evaluation is not None and report.profile is not None and report.gate is not None:
         html_report(bundle, folder / "report.html", report.evaluation, report.profile, report.gate, pictures=False)
-        if options.history is not None:
-            _record(report, bundle, options.history)
+        if options.history is not None and report.verdict != "infrastructure":
+            record_run(History.open(options.history, writing=True), report, bundle, report.board.name)
     write_json(folder / RUN, report.to_dict())
 
 
@@ -60,19 +60,3 @@ def summary(report: RunReport) -> str:
     lines += ["| step | outcome | seconds | |", "|---|---|---:|---|"]
     lines += [f"| {s.name} | {s.outcome} | {s.seconds:.1f} | {s.said.replace('|', '/')} |" for s in report.steps]
     return "\n".join(lines) + "\n\n" + (markdown(report.gate) if report.gate is not None else "")
-
-
-def _record(report: RunReport, bundle: Bundle, where: str | Path) -> None:
-    assert report.evaluation is not None
-    task, contents = bundle.task(), bundle.contents
-    History.open(where, writing=True).record(
-        report.evaluation,
-        report.profile,
-        report.gate,
-        contents.name,
-        board_target(contents.target, report.board.name),
-        bundle.digest,
-        None,
-        metrics=(*task.metrics, *task.sequence_metrics),
-        parameters={"board": report.board.name, "environment": report.environment, **report.board.facts},
-    )

@@ -59,7 +59,7 @@ def on(folder: FolderArgument, port: PortOption = PORT, memory: MemoryOption = 2
         "-append",
         "console=ttyAMA0 quiet panic=1",
     ]
-    command += ["-drive", f"file={folder / DISK},format=raw,if=none,id=disk,cache=writethrough"]
+    command += ["-drive", f"file={folder / DISK},format=raw,if=none,id=disk"]
     command += ["-device", "virtio-blk-device,drive=disk"]
     command += [
         "-netdev",

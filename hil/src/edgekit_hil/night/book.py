@@ -10,16 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgekit.bundle import open_bundle
-from edgekit.core.reports import GateReport
 from edgekit.history import LAST_GOOD, Entry, History, control_chart, key, worsenings
 from edgekit_hil.night.report import Trend
 from edgekit_hil.night.shelf import Ware
+from edgekit_hil.recording import board_target, record_run
 from edgekit_hil.report import RunReport
-
-
-def board_target(target: str, board: str) -> str:
-    """The target that a board's runs are recorded under."""
-    return f"{target}.{board}"
 
 
 class Book:
@@ -49,22 +44,9 @@ class Book:
         return tuple(run for run in reversed(runs) if run.time_ms > entry.time_ms)
 
     def record(self, board: str, bundle: Ware, report: RunReport) -> bool:
-        """Record a run once, with the run's verdict, and move last-good when it passed; whether last-good is now it.
-
-        A run that was ended before everything was measured is not recorded: there is nothing to follow.
-        """
-        if report.evaluation is None or report.profile is None or report.gate is None:
-            return False
-        gate = _judged(report.gate, report)
-        if self._history.recorded(report.evaluation, report.profile, gate.verdict) is None:
-            with open_bundle(bundle.path) as opened:
-                task = opened.task()
-                self._history.record(
-                    report.evaluation, report.profile, gate, bundle.name, board_target(bundle.target, board),
-                    bundle.digest, bundle.known.revision or None, metrics=(*task.metrics, *task.sequence_metrics),
-                    parameters={"board": report.board.facts},
-                )  # fmt: skip
-        return gate.verdict == "pass"
+        """Record a run once, and move last-good when it passed; whether last-good is now it."""
+        with open_bundle(bundle.path) as opened:
+            return record_run(self._history, report, opened, board, bundle.known.revision)
 
     def trends(self, board: str, plan_name: str, bundle: Ware, metrics: Iterable[str]) -> tuple[Trend, ...]:
         """Control charts of the metrics of which this board has two runs or more."""
@@ -74,11 +56,3 @@ class Book:
         series = [self._history.series(name, target, name=bundle.name) for name in known]
         charts = [control_chart(one) for one in series if len(one) > 1]
         return tuple(Trend(board, plan_name, chart, worsenings(chart)) for chart in charts)
-
-
-def _judged(gate: GateReport, report: RunReport) -> GateReport:
-    """The gate with the verdict of the whole run: what passed its KPIs and failed in the node is not good."""
-    from dataclasses import replace
-
-    assert report.verdict != "infrastructure", "a board's failure is not recorded"
-    return replace(gate, verdict=report.verdict)
