@@ -20,7 +20,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test hil hil-loopback dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -60,6 +60,9 @@ dist: ## wheels, source archives and SBOMs (CycloneDX) of both distributions in 
 	  build/sbom/tool/bin/cyclonedx-py environment "build/sbom/$$name" --pyproject "$$project" --mc-type library --output-reproducible \
 	    --output-format JSON --output-file "build/dist/sbom/$$name.cdx.json"; \
 	done
+
+hil-faults: $(VENV)/.dev $(ROS)/.ready ## every fault of a run ten times, on the loopback; resumable, REPEATS=
+	$(BIN)/python benchmarks/hil_faults.py --repeats $(or $(REPEATS),10) --out build/hil-faults.json
 
 hil-qemu: $(VENV)/.dev ## the same on an emulated aarch64 board, and a power cut; needs root, mmdebstrap, QEMU
 	$(BIN)/python benchmarks/hil_qemu.py

@@ -20,6 +20,8 @@ from labgrid.driver import ExecutionError, SSHDriver
 
 from edgekit.core.errors import EnvironmentFault, InputError, OutputError
 
+STALL_S = 900.0
+"""Of one request: a board that stands still without hanging up; the longest is the copy of a large bundle."""
 _SSH_FAILED = 255
 _log = logging.getLogger("edgekit.hil")
 _STARTER = "from edgekit_hil.onboard.main import main\nmain()\n"
@@ -141,7 +143,10 @@ class Link:
                 capture_output=True,
                 check=False,
                 start_new_session=True,
+                timeout=STALL_S,
             )
+        except subprocess.TimeoutExpired as error:
+            return subprocess.CompletedProcess(error.cmd, _SSH_FAILED, b"", f"no answer in {STALL_S:g} s".encode())
         finally:
             if stream is not None:
                 stream.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import socket
 import threading
 import time
@@ -27,6 +28,7 @@ from edgekit_hil.steps.context import Context, Found
 from edgekit_hil.strategies.board import BoardStrategy
 
 _SILENT = Silent()
+_log = logging.getLogger("edgekit.hil")
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,13 @@ def run(environment: Path, bundle: Path, options: RunOptions, progress: Progress
             stack.callback(_remove_empty, folder)
             try:
                 if options.place:
-                    stack.enter_context(held(options.place, owner=_owner(options)))
+                    with progress.track(f"wait for {options.place}"):
+                        stack.enter_context(held(options.place, owner=_owner(options), tell=_log.info))
                     strategy = environments.open_target(path)
                 assert strategy is not None
                 _on_board(strategy, _Run(name, folder, opened, options, progress), log)
             except EnvironmentFault as error:
-                log.fault = str(error)
+                log.faults.append(str(error))
             report = _report(log, _Run(name, folder, opened, options, progress), path, began)
             write_files(folder, report, opened, options)
     return report
@@ -95,12 +98,12 @@ class _Run:
 
 @dataclass
 class _Log:
-    """How the steps went; ``fault`` is what was wrong with board, link or lease."""
+    """How the steps went; ``faults`` are what was wrong with board, link or lease, and then with the way back."""
 
     options: RunOptions
     steps: list[StepReport] = field(default_factory=list)
     failure: str = ""
-    fault: str = ""
+    faults: list[str] = field(default_factory=list)
     decided: bool = False
     emulated: bool = False
     found: Found = field(default_factory=Found)
@@ -155,6 +158,8 @@ def _on_board(strategy: BoardStrategy, run: _Run, log: _Log) -> None:
             if not agent.link.lost:
                 log.decided = False
                 log.do(AFTER, context)
+    except EnvironmentFault as error:
+        log.faults.append(str(error))
     finally:
         strategy.transition("released")
 
@@ -185,8 +190,8 @@ def _report(log: _Log, run: _Run, environment: Path, began: datetime) -> RunRepo
 
 def _verdict(log: _Log) -> tuple[RunVerdict, str]:
     """A board that failed says nothing of the bundle; a failed check comes before the gate's own word."""
-    if log.fault:
-        return "infrastructure", log.fault
+    if log.faults:
+        return "infrastructure", "; ".join(log.faults)
     if log.failure:
         return "fail", log.failure
     assert log.found.gate is not None, "without a fault or a failure the gate was reached"
