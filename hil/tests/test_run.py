@@ -148,3 +148,19 @@ def test_an_environment_with_a_wrong_driver_is_refused(bundle: Path, tmp_path: P
 def _command(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgekit", "hil", "run", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_crash_of_python_says_nothing_of_the_bundle(
+    board: TestBoard, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with 1, as a check that failed does; but a library that does not load is the board's."""
+    broken = tmp_path / "broken-python"
+    broken.write_text(
+        f'#!/bin/sh\ncase "$*" in *" verify "*) exec {sys.executable} -c "import nowhere" ;; esac\n'
+        f'exec {board.variables["LG_HIL_PYTHON"]} "$@"\n'
+    )
+    broken.chmod(0o755)
+    monkeypatch.setenv("LG_HIL_PYTHON", str(broken))
+    report = run(LOOPBACK, bundle, RunOptions(tmp_path / "runs"))
+    assert report.verdict == "infrastructure"
+    assert "No module named 'nowhere'" in report.why

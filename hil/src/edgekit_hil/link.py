@@ -85,8 +85,8 @@ class Link:
         try:
             answer: dict[str, Any] = json.loads(said)
         except ValueError as error:
-            words = said.decode(errors="replace").strip() or "nothing"
-            raise EnvironmentFault(f"{self.name}: {what}: the board answered {words[:200]!r}; run again") from error
+            given = said.decode(errors="replace").strip()[:200]
+            raise EnvironmentFault(f"{self.name}: {what}: the board answered {given!r}; run again") from error
         if "error" in answer:
             kind = OutputError if answer["kind"] == "disk" else EnvironmentFault
             fix = "; free space on the board" if kind is OutputError else ""

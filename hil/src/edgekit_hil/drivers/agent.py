@@ -160,7 +160,9 @@ class AgentDriver(Driver):
         """The board's error here, of the class that its exit code stands for."""
         words = next((line for line in reversed(said.splitlines()) if line.startswith("error: ")), "")
         message = words.removeprefix("error: ") or f"exit status {code}{_last(said)}"
-        kind = {1: errors.CheckFailed, 2: errors.InputError}.get(code, errors.EnvironmentFault)
+        # A crash of Python ends with 1 too, and without an error line: it says nothing of the bundle.
+        kinds = {1: errors.CheckFailed, 2: errors.InputError} if words else {}
+        kind = kinds.get(code, errors.EnvironmentFault)
         return kind(f"{self.link.name}: edgekit {arguments[0]}: {message}")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 
 PACKAGES = (
-    "base-files", "busybox-static", "iproute2", "kmod", "libgomp1", "linux-image-arm64", "openssh-server", "procps",
-    "python3-minimal", "python3-venv",
+    "base-files", "busybox-static", "iproute2", "kmod", "libgomp1", "libstdc++6", "linux-image-arm64",
+    "openssh-server", "procps", "python3",
 )  # fmt: skip
 SUITE = "bookworm"
 SIZE = "3G"
