@@ -78,8 +78,10 @@ def test_tidy_keeps_the_newest_and_what_they_share(tmp_path: Path) -> None:
         entries = [["x", digest(content)], ["y", digest(b"shared")]]
         tree = Path(store.assemble(tmp_path, "bundles", name, entries)["path"])
         os.utime(tree, (1e9 - age, 1e9 - age))
-    half = tmp_path / "bundles" / ".gone.999999999.partial"
-    half.mkdir()
+    for half in ("bundles/.gone.999999999.partial", "built/.cut.a1b2.partial", "built/older", "built/newer"):
+        (tmp_path / half).mkdir(parents=True)
+    os.utime(tmp_path / "built" / "older", (1e9, 1e9))
     assert store.tidy(tmp_path, 1) == {"removed_bytes": 3}
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["after"]
+    assert [path.name for path in (tmp_path / "built").iterdir()] == ["newer"]
     assert store.missing(tmp_path, [[digest(b"shared"), 6], [digest(b"old"), 3]], True)["missing"] == [digest(b"old")]

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
+KEPT = {"bundles": 1, "data": 1, "bags": 1, "sites": 1, "built": 1, "documents": 1, "jobs": 10}
+"""Folders of trees, and how many of each stay for one that is to be kept: a run has several jobs."""
 
 
 def missing(folder: Path, wanted: list[list[Any]], thorough: bool) -> dict[str, Any]:
@@ -76,9 +78,9 @@ def assemble(folder: Path, kind: str, name: str, entries: list[list[str]]) -> di
 def tidy(folder: Path, keep: int) -> dict[str, Any]:
     """Keep the newest ``keep`` trees of each kind, and no file that none of them has; half-written ones go too."""
     removed = 0
-    for kind in ("bundles", "data", "bags", "sites"):
+    for kind, share in KEPT.items():
         trees = sorted((folder / kind).glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for tree in trees[keep:]:
+        for tree in trees[keep * share :]:
             shutil.rmtree(tree, ignore_errors=True)
     for rest in [*_blobs(folder).parent.glob(".incoming.*"), *folder.glob("*/.*.partial")]:
         if not Path(f"/proc/{rest.name.split('.')[-2 if rest.suffix == '.partial' else -1]}").exists():
