@@ -18,7 +18,7 @@ from edgekit.core.errors import InputError, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
 from edgekit.core.spec import KPI_LIMITS, Kpi
-from edgekit.kpis import Baseline, against, judge, measured, require_measured
+from edgekit.kpis import PROFILE_METRICS, Baseline, against, judge, measured, require_measured
 from edgekit.profiling import Load
 from edgekit.stages import baseline as baselines
 from edgekit.stages import measure
@@ -170,8 +170,11 @@ def _needed(bundle: Bundle, options: GateOptions) -> frozenset[Part]:
     whole = any(wish is not None for wish in (options.history, options.documents, options.against))
     if whole or not kpis:
         return frozenset(("accuracy", "timing"))
-    of_task = {metric.name for metric in _metrics(bundle)}
-    return frozenset("accuracy" if (kpi.metric or name) in of_task else "timing" for name, kpi in kpis.items())
+    of_task, of_profile = ({metric.name for metric in known} for known in (_metrics(bundle), PROFILE_METRICS))
+    wanted = {kpi.metric or name for name, kpi in kpis.items()}
+    # One that neither knows, of a single class for example, is looked for in all of it.
+    parts: dict[Part, bool] = {"accuracy": bool(wanted - of_profile), "timing": bool(wanted - of_task)}
+    return frozenset(part for part, needed in parts.items() if needed)
 
 
 def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tuple[str, ...]]:
