@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgekit.cli.main import app
-from edgekit.core.errors import EdgekitError, InputError, MissingRequirement
-from edgekit.images.daemon import ImageError
+from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, MissingRequirement
 from tests.support.docker_daemon import docker_daemon
 
 
@@ -63,17 +62,16 @@ def test_push() -> None:
 def test_a_push_that_is_refused_is_told() -> None:
     with docker_daemon(push=[{"error": "denied: not yours"}], images={"team/node:1"}) as daemon:
         result = edgekit(daemon.host, "build", "ros2", "--tag", "team/node:1", "--push")
-    assert error_of(result, ImageError) == "pushing team/node:1 failed: denied: not yours"
+    assert error_of(result, EnvironmentFault) == "pushing team/node:1 failed: denied: not yours"
 
 
 def test_a_line_that_fails_is_told_with_what_it_printed() -> None:
     lines = [{"stream": f"line {number}\n"} for number in range(20)]
     with docker_daemon(build=[*lines, {"error": "RUN: exit status 1"}]) as daemon:
         result = edgekit(daemon.host, "build", "ros2")
-    told = error_of(result, ImageError)
+    told = error_of(result, EnvironmentFault)
     assert told.startswith("building edgekit/ros2:0.1.0 failed: line 8 | ")
     assert told.endswith("line 19 | RUN: exit status 1")
-    assert ImageError.exit_code == 3
 
 
 @pytest.mark.parametrize("tag", ["Team/Node", "a b", "node:", "node:1:2", "-node", "node:1\n"])

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.errors import InputError
+from edgekit.core.errors import EnvironmentFault, InputError
 from edgekit.images.context import context
-from edgekit.images.daemon import ImageError, connected
+from edgekit.images.daemon import connected
 from edgekit.images.files import kind_of
 
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
@@ -68,7 +68,7 @@ def build(recipe: Recipe, told: Callable[[str], None]) -> Built:
         InputError: unknown kind, a tag that is none, a bundle where none belongs.
         BundleError: the bundle is damaged.
         MissingRequirement: no SDK or no daemon.
-        ImageError: a line of the Dockerfile failed; the message has the last lines that it printed.
+        EnvironmentFault: a line of the Dockerfile failed; the message has the last lines that it printed.
     """
     kind = kind_of(recipe.kind)
     version = str(importlib.import_module("edgekit").__version__)
@@ -102,7 +102,7 @@ def _follow(stream: Iterable[Mapping[str, Any]], told: Callable[[str], None], wh
     for part in stream:
         if "error" in part:
             lines = " | ".join([*last[-_LAST_LINES:], str(part["error"]).strip()])
-            raise ImageError(f"{what} failed: {lines}")
+            raise EnvironmentFault(f"{what} failed: {lines}")
         words = str(part.get("stream") or part.get("status") or "")
         for line in filter(None, map(str.rstrip, words.splitlines())):
             last = [*last[-_LAST_LINES:], line]

@@ -16,10 +16,6 @@ TIMEOUT_S = 600
 _START = "start it (systemctl start docker), or with podman: systemctl start podman.socket and export DOCKER_HOST=unix:///run/podman/podman.sock"
 
 
-class ImageError(EnvironmentFault):
-    """A build, a push or a container that the daemon could not do."""
-
-
 @contextmanager
 def connected() -> Iterator[Any]:
     """A client of the docker SDK, as ``DOCKER_HOST`` and the other variables of the docker command say.
@@ -27,7 +23,7 @@ def connected() -> Iterator[Any]:
     Raises:
         MissingRequirement: the SDK is not installed, or no daemon answers.
         InputError: the daemon knows no such image.
-        ImageError: anything else that the daemon refuses.
+        EnvironmentFault: anything else that the daemon refuses.
     """
     try:
         # By name: for type checkers a checkout's folder docker/ is in the way of the untyped SDK.
@@ -46,9 +42,9 @@ def connected() -> Iterator[Any]:
     except docker.errors.ImageNotFound as error:
         raise InputError(f"the daemon has no such image: {_told(error)}; edgekit image build makes one") from error
     except docker.errors.APIError as error:
-        raise ImageError(f"the container daemon at {where} refused: {_told(error)}") from error
+        raise EnvironmentFault(f"the container daemon at {where} refused: {_told(error)}") from error
     except (docker.errors.DockerException, RequestException) as error:
-        raise ImageError(f"the container daemon at {where}: {error}") from error
+        raise EnvironmentFault(f"the container daemon at {where}: {error}") from error
     finally:
         client.close()
 

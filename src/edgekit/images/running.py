@@ -95,7 +95,7 @@ def start(running: Running, heard: Callable[[bytes], None], detach: bool = False
     Raises:
         InputError: see :meth:`Running.options`; or there is no such image.
         MissingRequirement: no SDK or no daemon.
-        ImageError: the daemon refused.
+        EnvironmentFault: the daemon refused.
     """
     with connected() as client:
         container = client.containers.create(running.tag, **running.options())
