@@ -31,7 +31,7 @@ def test_a_good_bundle_passes_and_is_sent_once(board: TestBoard, bundle: Path, b
     assert {step.outcome for step in report.steps} == {"done"}
     assert report.node is not None
     assert report.node.frames == report.node.results == 8
-    assert report.node.levels["edgekit: inference"] == "OK"
+    assert {"OK"} <= set(report.node.levels.values()) <= {"OK", "WARN"}
     assert report.traffic[0].scenario == "constant-stream"
     assert report.moved_bytes == report.bundle_bytes
     folder = out / report.run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ NODE = "/edgekit"
 IMAGE = "~/input/image"
 LIMIT_S = 1800.0
 START_S = 120.0
+SETTLE_S = 2.5
+"""After the last frame: two periods of /diagnostics, so that what is judged was said after it."""
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
 
 
@@ -39,6 +42,7 @@ def step(context: Context) -> str:
         if not agent.heard(context.lease, "recorder", "recording /diagnostics", START_S):
             raise EnvironmentFault(f"{agent.link.name}: no /diagnostics within {START_S:g} s{_said(context, 'node')}")
         played = _replay(context, f"{run}/results")
+        time.sleep(SETTLE_S)
         agent.stop(context.lease, "recorder", signal.SIGINT)
         agent.wait(context.lease, "recorder", context.progress)
     finally:
