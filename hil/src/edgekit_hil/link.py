@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from labgrid.driver import ExecutionError, SSHDriver
+from labgrid.driver import SSHDriver
 
 from edgekit.core.errors import EnvironmentFault, InputError, OutputError
 
@@ -43,6 +43,17 @@ def archive() -> bytes:
         for name, content in sorted(files.items()):
             made.writestr(zipfile.ZipInfo(name), content)
     return stream.getvalue()
+
+
+def connect(ssh: SSHDriver, anew: bool = False) -> str:
+    """Make labgrid's shared connection, or make it ``anew``; empty, or why that failed."""
+    try:
+        if anew:
+            ssh.target.deactivate(ssh)
+        ssh.target.activate(ssh)
+    except Exception as error:  # noqa: BLE001 - labgrid raises Exception itself when the connection times out
+        return str(error)
+    return ""
 
 
 class Link:
@@ -155,13 +166,9 @@ class Link:
         """Make the shared connection anew; one thread does it, the others wait."""
         with self._lock:
             self.drops += 1
-            try:
-                self._ssh.target.deactivate(self._ssh)
-                self._ssh.target.activate(self._ssh)
-            except ExecutionError as error:
-                _log.info("%s: %s", self.name, error.msg)
-            except Exception as error:  # noqa: BLE001 - labgrid raises Exception itself when the connection times out
-                _log.info("%s: %s", self.name, error)
+            why = connect(self._ssh, anew=True)
+            if why:
+                _log.info("%s: %s", self.name, why)
 
     def _install(self) -> None:
         """Bring the archive to the board, once."""

@@ -157,7 +157,7 @@ def _reported(
     bundle: Bundle, found: Measurement, options: EvaluateOptions, candidate: str | None = None
 ) -> EvaluateReport:
     judged = bundle.agreed_data(options.root)
-    fingerprint = judged.dataset.fingerprint()
+    fingerprint, notes = judged.dataset.fingerprint(), (*judged.notes, *judged.task.notes)
     report = evaluation.report(
         found,
         candidate or _candidate(bundle),
@@ -169,7 +169,6 @@ def _reported(
         most_worst=options.worst,
     )
     control = next((name for name in found.scores if name != report.engine), "")
-    notes = (*judged.notes, *judged.task.notes)
     return replace(report, warnings=_warnings(bundle, report), notes=notes, control_engine=control)
 
 

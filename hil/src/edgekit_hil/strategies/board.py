@@ -17,7 +17,7 @@ from labgrid.strategy import Strategy, StrategyError
 from edgekit.core.errors import EnvironmentFault
 from edgekit_hil.drivers.agent import AgentDriver
 from edgekit_hil.drivers.clocks import ClocksProtocol
-from edgekit_hil.link import LinkLost
+from edgekit_hil.link import LinkLost, connect
 
 _log = logging.getLogger("edgekit.hil")
 
@@ -120,18 +120,12 @@ class BoardStrategy(Strategy):
 
     def _answers(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        while True:
-            try:
-                self.target.activate(self.ssh)
-            except ExecutionError as error:
-                _log.debug("%s: %s", self._address, error.msg)
-            except Exception as error:  # noqa: BLE001 - labgrid raises Exception itself when the connection times out
-                _log.debug("%s: %s", self._address, error)
-            else:
-                return True
+        while why := connect(self.ssh):
+            _log.debug("%s: %s", self._address, why)
             if time.monotonic() > end:
                 return False
             time.sleep(0.5)
+        return True
 
     def _lock(self) -> None:
         if self.clocks is None:
