@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit.bundle import Bundle
@@ -14,6 +15,7 @@ from edgekit_hil.recording import record_run
 from edgekit_hil.report import RunReport
 
 RUN = "run.json"
+EMULATED = "The board is emulated: its times mean nothing."
 
 
 def write_files(folder: Path, report: RunReport, bundle: Bundle, options: RunOptions) -> None:
@@ -21,7 +23,10 @@ def write_files(folder: Path, report: RunReport, bundle: Bundle, options: RunOpt
     write_bytes(folder / "junit.xml", junit(report))
     write_bytes(folder / "summary.md", summary(report).encode())
     if report.evaluation is not None and report.profile is not None and report.gate is not None:
-        html_report(bundle, folder / "report.html", report.evaluation, report.profile, report.gate, pictures=False)
+        evaluation = report.evaluation
+        if report.board.emulated:
+            evaluation = replace(evaluation, warnings=(EMULATED, *evaluation.warnings))
+        html_report(bundle, folder / "report.html", evaluation, report.profile, report.gate, pictures=False)
         if options.history is not None and report.verdict != "infrastructure":
             record_run(History.open(options.history, writing=True), report, bundle, report.board.name)
     write_json(folder / RUN, report.to_dict())
@@ -56,7 +61,7 @@ def summary(report: RunReport) -> str:
     """Verdict, steps and KPIs in Markdown."""
     lines = [f"### {report.verdict.upper()}: {report.bundle} on {report.board.name}", "", report.why, ""]
     if report.board.emulated:
-        lines += ["**The board is emulated: its times mean nothing.**", ""]
+        lines += [f"**{EMULATED}**", ""]
     lines += ["| step | outcome | seconds | |", "|---|---|---:|---|"]
     lines += [f"| {s.name} | {s.outcome} | {s.seconds:.1f} | {s.said.replace('|', '/')} |" for s in report.steps]
     return "\n".join(lines) + "\n\n" + (markdown(report.gate) if report.gate is not None else "")
