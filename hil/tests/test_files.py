@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from hil.tests.conftest import LOOPBACK, TestBoard
+
 from edgekit.bundle import open_bundle
 from edgekit_hil.files import EMULATED, write_files
 from edgekit_hil.options import RunOptions
 from edgekit_hil.run import run
-from hil.tests.conftest import LOOPBACK, TestBoard
 
 
 def test_an_emulated_board_is_told_in_every_page(board: TestBoard, bundle: Path, tmp_path: Path) -> None:
