@@ -1,0 +1,38 @@
+// What stands in bundle.json, parsed once: how to feed an engine, and how to read it.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "edgekit/engine.hpp"
+#include "edgekit/tensor.hpp"
+
+namespace edgekit {
+
+/// One engine of a bundle.
+struct EngineFile {
+  std::string file;
+  std::string precision;
+  std::string golden;                        ///< file of its golden arrays
+  std::optional<nlohmann::json> preprocess;  ///< of a control whose network a compress step changed
+};
+
+/// bundle.json. `preprocess` (by input name) and `task` stay as written: their rooms read them.
+struct Contents {
+  std::string name;
+  std::string target;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  nlohmann::json preprocess;
+  nlohmann::json task;
+  std::string backend;
+  EngineOptions engine;
+  EngineFile candidate;
+  std::optional<EngineFile> control;
+  nlohmann::json device;  ///< of the manifest
+};
+
+}  // namespace edgekit
