@@ -6,6 +6,10 @@
 
 namespace edgekit::test {
 
+/// Whether this build counts all allocations and can let them fail. Under ThreadSanitizer it is not: aligned memory
+/// goes uncounted, and operator new stays the sanitizer's. `if (!complete()) GTEST_SKIP();`
+bool complete() noexcept;
+
 /// Allocations that this thread has made so far: operator new, malloc and its relatives, in all libraries of the
 /// process. Take it before and after; a backend's share is what a wrapping Engine counts around infer().
 std::uint64_t allocations() noexcept;
@@ -14,7 +18,7 @@ std::uint64_t allocations_of_process() noexcept;
 
 /// While it lives, this thread's allocations fail (std::bad_alloc, a null pointer) once `after` of them went well.
 ///
-/// Under a sanitizer only operator new fails: malloc is the sanitizer's there.
+/// Under AddressSanitizer only operator new fails, since malloc is the sanitizer's; under ThreadSanitizer nothing does.
 class FailAllocations {
  public:
   explicit FailAllocations(std::uint64_t after) noexcept;
