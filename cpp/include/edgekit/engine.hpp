@@ -53,8 +53,12 @@ struct Backend {
   std::string_view name;
   /// Loads an engine file. Code::bundle: the runtime refuses it; missing_requirement: it cannot run here.
   Expected<std::unique_ptr<Engine>> (*open)(const std::filesystem::path& file, const EngineOptions& options);
-  /// What bundle.json's device has to say for an engine to run here, e.g. {"onnxruntime", "1.31.1"}.
-  std::vector<std::pair<std::string, std::string>> (*fingerprint)();
+  /// What an engine file depends on, as a JSON object: an engine runs here if `device` of its bundle's manifest is
+  /// this. Code::missing_requirement: the runtime is not here.
+  Expected<std::string> (*fingerprint)(const EngineOptions& options);
+  /// Whether an engine whose fingerprint has `built` under `key` may run where it is `here` (both JSON, "null" where
+  /// the key is missing); a null pointer: when they are equal.
+  bool (*same_fact)(std::string_view key, std::string_view built, std::string_view here) = nullptr;
 };
 
 /// The backends of this build, in the order of their names.
