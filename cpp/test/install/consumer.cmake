@@ -1,0 +1,52 @@
+# Install into a prefix, build the consumer against it by find_package and by pkg-config, run it.
+# Needs BUILD, WORK, CONSUMER, CXX, C, GENERATOR, LIBDIR, SHARED; takes FLAGS, TOOLCHAIN, EMULATOR, BUNDLE.
+set(prefix ${WORK}/prefix)
+set(moved ${WORK}/moved)
+file(REMOVE_RECURSE ${prefix} ${moved} ${WORK}/consumer)
+
+function(must)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: ${code}\n${output}")
+  endif()
+endfunction()
+
+# The consumer without a bundle, with one that is not there, and with a real one where there is one.
+function(check_consumer program)
+  execute_process(COMMAND ${EMULATOR} ${program} RESULT_VARIABLE code)
+  if(NOT code EQUAL 2)
+    message(FATAL_ERROR "${program} without a bundle: ${code}; expected 2")
+  endif()
+  execute_process(COMMAND ${EMULATOR} ${program} ${WORK}/no-bundle RESULT_VARIABLE code ERROR_VARIABLE said)
+  if(NOT code EQUAL 1 OR NOT said MATCHES "^bundle: .*no-bundle")
+    message(FATAL_ERROR "${program} no-bundle: ${code}: ${said}; expected 1 and an error that names it")
+  endif()
+  if(BUNDLE)
+    must(${EMULATOR} ${program} ${BUNDLE})
+  endif()
+endfunction()
+
+must(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
+file(RENAME ${prefix} ${moved})  # an installation can be moved
+
+set(how -DCMAKE_C_COMPILER=${C} -DCMAKE_CXX_COMPILER=${CXX})
+if(TOOLCHAIN)
+  set(how -DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN})
+endif()
+must(${CMAKE_COMMAND} -G ${GENERATOR} -S ${CONSUMER} -B ${WORK}/consumer -Dedgekit_DIR=${moved}/${LIBDIR}/cmake/edgekit ${how} "-DCMAKE_CXX_FLAGS=${FLAGS}")
+must(${CMAKE_COMMAND} --build ${WORK}/consumer)
+check_consumer(${WORK}/consumer/consumer)
+
+find_program(PKG_CONFIG pkg-config REQUIRED)
+if(NOT TOOLCHAIN)
+  set(ENV{PKG_CONFIG_PATH} ${moved}/${LIBDIR}/pkgconfig)
+  set(static "")
+  if(NOT SHARED)
+    set(static --static)
+  endif()
+  execute_process(COMMAND ${PKG_CONFIG} ${static} --cflags --libs edgekit OUTPUT_VARIABLE flags COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  separate_arguments(more UNIX_COMMAND "${FLAGS}")
+  must(${CXX} -std=c++20 ${more} ${CONSUMER}/main.cpp -o ${WORK}/by-pkg-config ${flags} -Wl,-rpath,${moved}/${LIBDIR})
+  check_consumer(${WORK}/by-pkg-config)
+endif()
