@@ -20,6 +20,7 @@ struct EngineOptions {
   bool spinning = false;
   std::vector<std::int32_t> pin;  ///< processors of the threads; empty: anywhere
   std::string provider = "cpu";
+  bool cuda_graph = true;  ///< TensorRT: replay the launches as one CUDA graph when all shapes are fixed
 };
 
 /// A loaded engine. One thread at a time may call infer(); different engines run side by side.
