@@ -14,13 +14,15 @@ ROS := .venv-ros$(if $(filter jazzy,$(DISTRO)),-jazzy)
 ROS_PINS := ros$(if $(filter jazzy,$(DISTRO)),-jazzy)
 # The first interpreter that runs; give your own with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
+# For the C++ runtime; the default is made of the wheel in .venv and of headers from Debian.
+ONNXRUNTIME_ROOT ?= $(CURDIR)/build/onnxruntime
 # Processes that share the tests, a file each.
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test cpp cpp-golden cpp-sanitizers hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -34,7 +36,29 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 
 test: lint dockerfiles $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
 	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
+	$(MAKE) --no-print-directory cpp
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
+
+cpp: $(VENV)/.dev cpp-cases ## the C++ runtime: configure, build and test, in 4 minutes; ONNXRUNTIME_ROOT= names another ONNX Runtime
+	@begin=$$SECONDS; cmake -S cpp --preset release -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" > build/cpp/configure.log; \
+	cmake --build build/cpp/release --parallel $(WORKERS); \
+	ctest --test-dir build/cpp/release --parallel $(WORKERS) --output-on-failure > build/cpp/ctest.log || { cat build/cpp/ctest.log; exit 1; }; \
+	tail -n 4 build/cpp/ctest.log; echo "make cpp took $$((SECONDS - begin)) s"
+
+cpp-cases: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so
+	PYTHONPATH=src $(BIN)/python cpp/test/cases build/cpp/cases
+
+$(CURDIR)/build/onnxruntime/lib/libonnxruntime.so: $(VENV)/.dev
+	cpp/tools/onnxruntime_root.sh build/onnxruntime $(BIN)/python
+
+cpp-golden: cpp ## golden frames of BUNDLES= (paths with spaces between) through the C++ pipeline
+	EDGEKIT_BUNDLES="$$(realpath $(BUNDLES) | paste -sd:)" build/cpp/release/test/pipeline/test_pipeline --gtest_filter='*GoldenParity*'
+
+cpp-sanitizers: cpp-cases ## all tests of the C++ runtime under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer (clang 19)
+	for preset in asan tsan; do \
+	  cmake -S cpp --preset $$preset -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" && cmake --build build/cpp/$$preset --parallel $(WORKERS) && \
+	  ctest --test-dir build/cpp/$$preset --output-on-failure || exit 1; \
+	done
 
 hil-loopback: $(VENV)/.dev $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile hil/tests
@@ -82,6 +106,7 @@ lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/actionlint
+	git ls-files 'cpp/*.[ch]pp' 'cpp/*.[ch]' 'cpp/*.cu' | xargs $(BIN)/clang-format --dry-run -Werror
 
 dockerfiles: $(VENV)/.hadolint ## docker/ by hadolint, which is GPL and a tool of CI only
 	$(BIN)/hadolint docker/*.Dockerfile
@@ -92,6 +117,7 @@ images: $(VENV)/.dev demo ## build, run and measure runtime-cpu and ros2 with po
 format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	git ls-files 'cpp/*.[ch]pp' 'cpp/*.[ch]' 'cpp/*.cu' | xargs $(BIN)/clang-format -i
 
 docs: $(VENV)/.dev ## the documentation as a site in build/docs/site; broken links and warnings fail (Python 3.11 or newer)
 	$(BIN)/python -m docs.site
