@@ -1,0 +1,136 @@
+#include "preprocess/kernels.hpp"
+
+#include <cstring>
+
+#include "preprocess/fixed_point.hpp"
+
+// What has no two-byte shuffles is too old, and what comes after AVX-512 brings nothing here: less to compile.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "preprocess/kernels.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace edgekit::preprocessing::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// One result of three channels, without a load beyond the row.
+inline void one_result(const std::uint8_t* at, std::int32_t weights, std::int16_t* out) {
+  const auto left = static_cast<std::int16_t>(weights & 0xFFFF);
+  const auto right = static_cast<std::int16_t>(weights >> 16);
+  for (int channel = 0; channel < 3; ++channel) {
+    out[channel] = static_cast<std::int16_t>(across(at[channel], at[channel + 3], left, right));
+  }
+  out[3] = 0;
+}
+
+HWY_ATTR void interpolate_columns(const std::uint8_t* HWY_RESTRICT row, std::size_t row_bytes,
+                                  const std::int32_t* HWY_RESTRICT offsets, const std::int32_t* HWY_RESTRICT weights,
+                                  std::size_t count, std::int16_t* HWY_RESTRICT out) {
+  std::size_t x = 0;
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  const hn::Full128<std::uint8_t> bytes;
+  const hn::Full64<std::uint8_t> half;
+  const hn::Full128<std::int16_t> words;
+  const hn::Full128<std::int32_t> sums;
+  // Left and right of each channel beside each other as 16-bit words: B0 B1 G0 G1 R0 R1 0 0.
+  alignas(16) static constexpr std::uint8_t order[16] = {0, 0x80, 3, 0x80, 1,    0x80, 4,    0x80,
+                                                         2, 0x80, 5, 0x80, 0x80, 0x80, 0x80, 0x80};
+  const auto spread = hn::Load(bytes, order);
+  const auto result = [&](std::size_t at) HWY_ATTR {
+    const auto eight = hn::ZeroExtendVector(bytes, hn::LoadU(half, row + offsets[at]));
+    const auto pairs = hn::BitCast(words, hn::TableLookupBytesOr0(eight, spread));
+    const auto weighed = hn::BitCast(words, hn::Set(sums, weights[at]));
+    auto other = hn::Zero(sums);
+    const auto sum = hn::ReorderWidenMulAccumulate(sums, pairs, weighed, hn::Zero(sums), other);
+    return hn::ShiftRight<4>(hn::RearrangeToOddPlusEven(sum, other));
+  };
+  const std::size_t safe = row_bytes >= 8 ? row_bytes - 8 : 0;
+  for (; x + 2 <= count && row_bytes >= 8 && static_cast<std::size_t>(offsets[x + 1]) <= safe; x += 2) {
+    hn::StoreU(hn::ReorderDemote2To(words, result(x), result(x + 1)), words, out + 4 * x);
+  }
+#else
+  (void)row_bytes;
+#endif
+  for (; x < count; ++x) one_result(row + offsets[x], weights[x], out + 4 * x);
+}
+
+HWY_ATTR void interpolate_rows(const std::int16_t* HWY_RESTRICT upper, const std::int16_t* HWY_RESTRICT lower,
+                               std::int32_t upper_weight, std::int32_t lower_weight, std::size_t count,
+                               std::uint8_t* HWY_RESTRICT out) {
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<std::int16_t> words;
+  const hn::Rebind<std::uint8_t, decltype(words)> bytes;
+  const auto first = hn::Set(words, static_cast<std::int16_t>(upper_weight));
+  const auto second = hn::Set(words, static_cast<std::int16_t>(lower_weight));
+  const auto two = hn::Set(words, 2);
+  for (std::size_t x = 0; x < count; x += hn::Lanes(words)) {
+    const auto high = hn::MulHigh(hn::LoadU(words, upper + x), first);
+    const auto low = hn::MulHigh(hn::LoadU(words, lower + x), second);
+    const auto sum = hn::ShiftRight<2>(hn::Add(hn::Add(high, low), two));
+    hn::StoreU(hn::DemoteTo(bytes, sum), bytes, out + x);
+  }
+#else
+  for (std::size_t x = 0; x < count; ++x) {
+    out[x] = static_cast<std::uint8_t>(down(upper[x], lower[x], upper_weight, lower_weight));
+  }
+#endif
+}
+
+HWY_ATTR void write_planes(const std::uint8_t* HWY_RESTRICT groups, std::size_t count, const Planes& planes) {
+  const hn::ScalableTag<float> floats;
+  const hn::RebindToSigned<decltype(floats)> ints;
+  const hn::RebindToUnsigned<decltype(floats)> unsigneds;
+  const std::size_t lanes = hn::Lanes(floats);
+  const auto mask = hn::Set(unsigneds, 255);
+  const auto* fours = reinterpret_cast<const std::uint32_t*>(groups);
+  for (std::size_t plane = 0; plane < 3; ++plane) {
+    const Affine affine = planes.affine[plane];
+    const auto factor = hn::Set(floats, affine.factor);
+    const auto offset = hn::Set(floats, affine.offset);
+    const int shift = static_cast<int>(planes.byte[plane] * 8);
+    float* HWY_RESTRICT out = planes.out[plane];
+    std::size_t x = 0;
+    for (; x + lanes <= count; x += lanes) {
+      const auto value = hn::And(hn::ShiftRightSame(hn::LoadU(unsigneds, fours + x), shift), mask);
+      hn::StoreU(hn::MulAdd(hn::ConvertTo(floats, hn::BitCast(ints, value)), factor, offset), floats, out + x);
+    }
+    for (; x < count; ++x) {
+      out[x] = static_cast<float>(groups[4 * x + planes.byte[plane]]) * affine.factor + affine.offset;
+    }
+  }
+}
+
+const char* instructions() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace edgekit::preprocessing::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgekit::preprocessing {
+
+HWY_EXPORT(interpolate_columns);
+HWY_EXPORT(interpolate_rows);
+HWY_EXPORT(write_planes);
+HWY_EXPORT(instructions);
+
+void interpolate_columns(const std::uint8_t* row, std::size_t row_bytes, const std::int32_t* offsets,
+                         const std::int32_t* weights, std::size_t count, std::int16_t* out) {
+  HWY_DYNAMIC_DISPATCH(interpolate_columns)(row, row_bytes, offsets, weights, count, out);
+}
+
+void interpolate_rows(const std::int16_t* upper, const std::int16_t* lower, std::int32_t upper_weight,
+                      std::int32_t lower_weight, std::size_t count, std::uint8_t* out) {
+  HWY_DYNAMIC_DISPATCH(interpolate_rows)(upper, lower, upper_weight, lower_weight, count, out);
+}
+
+void write_planes(const std::uint8_t* groups, std::size_t count, const Planes& planes) {
+  HWY_DYNAMIC_DISPATCH(write_planes)(groups, count, planes);
+}
+
+const char* instructions() noexcept { return HWY_DYNAMIC_DISPATCH(instructions)(); }
+
+}  // namespace edgekit::preprocessing
+#endif  // HWY_ONCE
