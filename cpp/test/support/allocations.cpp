@@ -62,6 +62,14 @@ bool complete() noexcept {
 #endif
 }
 
+bool malloc_fails() noexcept {
+#ifdef EDGEKIT_SANITIZED
+  return false;
+#else
+  return true;
+#endif
+}
+
 std::uint64_t allocations() noexcept { return made; }
 std::uint64_t allocations_of_process() noexcept { return made_by_all.load(std::memory_order_relaxed); }
 

@@ -10,6 +10,9 @@ namespace edgekit::test {
 /// goes uncounted, and operator new stays the sanitizer's. `if (!complete()) GTEST_SKIP();`
 bool complete() noexcept;
 
+/// Whether malloc and aligned_alloc can fail, too: without a sanitizer.
+bool malloc_fails() noexcept;
+
 /// Allocations that this thread has made so far: operator new, malloc and its relatives, in all libraries of the
 /// process. Take it before and after; a backend's share is what a wrapping Engine counts around infer().
 std::uint64_t allocations() noexcept;
