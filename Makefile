@@ -22,7 +22,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test cpp cpp-golden cpp-sanitizers hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test cpp cpp-python cpp-golden cpp-sanitizers hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -44,6 +44,13 @@ cpp: $(VENV)/.dev cpp-cases ## the C++ runtime: configure, build and test, in 4 
 	cmake --build build/cpp/release --parallel $(WORKERS); \
 	ctest --test-dir build/cpp/release --parallel $(WORKERS) --output-on-failure > build/cpp/ctest.log || { cat build/cpp/ctest.log; exit 1; }; \
 	tail -n 4 build/cpp/ctest.log; echo "make cpp took $$((SECONDS - begin)) s"
+
+cpp-python: $(VENV)/.dev cpp-cases ## edgekit-native over the library of `make cpp`, in build/cpp/native, and its tests
+	cmake -S cpp --preset release -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" > build/cpp/configure.log
+	cmake --build build/cpp/release --parallel $(WORKERS) --target edgekit
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-build-isolation --no-deps --upgrade --target build/cpp/native \
+	  -C cmake.define.EDGEKIT_BUILD="$(CURDIR)/build/cpp/release" cpp/python
+	PYTHONPATH=build/cpp/native $(BIN)/python -m pytest cpp/python/tests tests/contract/test_engines.py -k native
 
 cpp-cases: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so
 	PYTHONPATH=src $(BIN)/python cpp/test/cases build/cpp/cases

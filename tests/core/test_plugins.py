@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.core import plugins, suggest
-from edgekit.core.errors import InputError, SpecError
+from edgekit.core.errors import InputError, MissingRequirement, SpecError
 from edgekit.core.specfile import read_spec
 from tests.support.projects import SPEC
 
@@ -89,6 +89,20 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(InputError) as caught:
         plugins.load("engine", "ortt")
     assert str(caught.value).startswith("engine: no plugin named 'ortt'; did you mean 'ort'? allowed: ")
+
+
+@pytest.mark.skipif("native" in plugins.names("engine"), reason="edgekit-native is installed")
+def test_a_plugin_of_another_distribution_says_where_it_is() -> None:
+    with pytest.raises(MissingRequirement, match=r"engine 'native' is not available .* distribution edgekit-native, "):
+        plugins.load("engine", "native")
+
+
+@pytest.mark.skipif("native" in plugins.names("engine"), reason="edgekit-native is installed")
+def test_a_spec_that_names_it_is_right_but_for_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "edgekit.yaml"
+    path.write_text(SPEC.replace("engine: ort", "engine: native"))
+    with pytest.raises(MissingRequirement, match="edgekit-native"):
+        read_spec(path)
 
 
 def test_helpers_are_no_plugins() -> None:

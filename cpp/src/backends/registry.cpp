@@ -25,6 +25,8 @@ std::span<const Backend> backends() noexcept {
 }
 
 Expected<const Backend*> backend(std::string_view name) {
+  // edgekit's name of engines that its own C++ runtime runs: ONNX Runtime's, see cpp/python.
+  if (name == "native") name = "ort";
   std::string built;
   for (const Backend& one : backends()) {
     if (one.name == name) return &one;

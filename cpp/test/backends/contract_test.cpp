@@ -45,6 +45,15 @@ std::vector<std::string> names() {
 
 INSTANTIATE_TEST_SUITE_P(All, BackendContract, ::testing::ValuesIn(names()), [](const auto& one) { return one.param; });
 
+TEST(Backends, NativeIsOnnxRuntime) {
+  const auto found = backend("native");
+  ASSERT_TRUE(found);
+  EXPECT_EQ((*found)->name, "ort");
+  EXPECT_TRUE((*found)->same_fact("engine", R"("native")", R"("ort")"));
+  EXPECT_FALSE((*found)->same_fact("engine", R"("trt")", R"("ort")"));
+  EXPECT_FALSE((*found)->same_fact("onnxruntime", R"("1.30")", R"("1.31")"));
+}
+
 TEST(Backends, NameThoseThatThereAre) {
   const auto found = backend("abacus");
   ASSERT_FALSE(found);

@@ -17,11 +17,13 @@ from pathlib import Path
 from types import ModuleType
 
 from edgekit.core.artifacts import sha256_file, sha256_of
-from edgekit.core.errors import InputError
+from edgekit.core.errors import InputError, MissingRequirement
 from edgekit.core.sources import tree
 from edgekit.core.suggest import allowed
 
 KINDS = ("tasks", "data", "inputs", "prune", "distill", "quantize", "engine", "sensors", "training.losses")
+APART = {("engine", "native"): "edgekit-native, built from a checkout: pip wheel cpp/python (docs/cpp.md)"}
+"""Plugins of edgekit's own that are not part of it, and the distributions they are in."""
 
 
 @cache
@@ -45,15 +47,24 @@ def load(kind: str, name: str) -> ModuleType:
 
     Raises:
         InputError: there is no such plugin; the message names the nearest one.
+        MissingRequirement: it is in a distribution that is not installed.
     """
     known = names(kind)
     if name not in known:
+        require_apart(kind, name)
         raise InputError(f"{kind}: no plugin named {name!r}; {allowed(name, known)}")
     for entry in _installed()[kind]:
         if entry.name == name:
             module: ModuleType = entry.load()
             return module
     return importlib.import_module(f"edgekit.{kind}.{name}")
+
+
+def require_apart(kind: str, name: str) -> None:
+    """Raise :class:`MissingRequirement` if plugin ``name``, which is not installed, is one of :data:`APART`."""
+    where = APART.get((kind, name))
+    if where is not None:
+        raise MissingRequirement(f"{kind} {name!r}", note=f"it is in the distribution {where}")
 
 
 def forget() -> None:

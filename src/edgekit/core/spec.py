@@ -90,6 +90,7 @@ class PluginSection:
         if name is None:
             raise ValueError(f"the key {self.key!r} is missing; allowed values: {', '.join(known)}")
         if name not in known:
+            plugins.require_apart(self.kind, str(name))
             raise ValueError(f"{self.key}: {name!r} is unknown; {suggest.allowed(name, known)}")
         return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
 

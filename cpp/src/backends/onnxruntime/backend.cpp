@@ -69,9 +69,14 @@ Expected<std::unique_ptr<Engine>> open(const std::filesystem::path& file, const 
   }
 }
 
+/// An engine of the target `native` is one of `ort`.
+bool same_fact(std::string_view key, std::string_view built, std::string_view here) {
+  return built == here || (key == "engine" && built == R"("native")");
+}
+
 }  // namespace
 
 extern const Backend onnxruntime_backend;
-const Backend onnxruntime_backend{"ort", open, fingerprint, nullptr};
+const Backend onnxruntime_backend{"ort", open, fingerprint, same_fact};
 
 }  // namespace edgekit
