@@ -303,4 +303,6 @@ EDGEKIT_API const char* edgekit_pipeline_describe(const edgekit_pipeline* pipeli
 }
 #endif
 
+#include "edgekit/edgekit_scheduler.h"
+
 #endif  // EDGEKIT_EDGEKIT_H_

@@ -8,6 +8,7 @@
 #include "edgekit/edgekit.h"
 #include "edgekit/pipeline.hpp"
 #include "edgekit/result.hpp"
+#include "edgekit/scheduler.hpp"
 
 struct edgekit_bundle {
   edgekit::Bundle bundle;
@@ -22,6 +23,10 @@ struct edgekit_pipeline {
   bool done = false;  ///< whether `result` is of the last frame
 };
 
+struct edgekit_scheduler {
+  edgekit::Scheduler scheduler;
+};
+
 namespace edgekit::capi {
 
 /// A result as C sees it: the type is never defined, the pointer is that of the C++ object.
@@ -32,5 +37,8 @@ inline const Result* meant(const edgekit_result* result) noexcept { return reint
 
 /// The frame that a caller's struct describes, its pixels unchecked.
 Expected<Frame> frame_of(const edgekit_frame* given);
+
+/// What a callback of C is given; valid as long as the completion.
+edgekit_completion completion_of(const Completion& done) noexcept;
 
 }  // namespace edgekit::capi
