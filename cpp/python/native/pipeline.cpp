@@ -10,6 +10,7 @@
 #include <atomic>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -28,11 +29,15 @@ struct Given {
   std::vector<Source> sources;
 };
 
-bool is_image(const AnyArray& array) {
-  return array.ndim() == 3 && array.shape(2) == 3 && array.dtype() == nb::dtype<std::uint8_t>();
+/// Of three channels, in `kind` or, of uint16, in its form of 16 bits; none: an array that is no image.
+std::optional<Encoding> encoding_in(const AnyArray& array, Encoding kind) {
+  if (array.ndim() != 3 || array.shape(2) != 3) return std::nullopt;
+  if (array.dtype() == nb::dtype<std::uint8_t>()) return kind;
+  if (array.dtype() != nb::dtype<std::uint16_t>()) return std::nullopt;
+  return kind == Encoding::bgr8 ? Encoding::bgr16 : Encoding::rgb16;
 }
 
-/// One image of `encoding`, or {name: array} whose uint8 (H, W, 3) arrays are images of `encoding`.
+/// One image of `encoding`, or {name: array} whose uint8 and uint16 (H, W, 3) arrays are images of it.
 Given given(nb::handle images, const std::string& encoding) {
   Given made;
   const Encoding kind = taken(encoding_of(encoding));
@@ -47,8 +52,8 @@ Given given(nb::handle images, const std::string& encoding) {
     made.names.push_back(nb::cast<std::string>(name));
     const auto array = nb::cast<AnyArray>(value);
     Source source{.name = made.names.back(), .image = {}, .array = {}};
-    if (is_image(array)) {
-      source.image = taken(frame_of(array, kind));
+    if (const std::optional<Encoding> found = encoding_in(array, kind)) {
+      source.image = taken(frame_of(array, *found));
       made.images.push_back(array);
     } else {
       made.arrays.push_back(nb::cast<RowArray>(value));
@@ -230,7 +235,8 @@ void add_pipeline(nb::module_& module) {
   nb::class_<NativePipeline>(module, "Pipeline",
                              "Frame in, prediction out. Frames of several threads wait for one another.")
       .def("process", &NativePipeline::process, nb::arg("images"), nb::arg("encoding") = "rgb8",
-           "The prediction of an image, or of {name: array} whose uint8 (H, W, 3) arrays are images. Nothing is copied "
+           "The prediction of an image, or of {name: array} whose uint8 and uint16 (H, W, 3) arrays are images. "
+           "Nothing is copied "
            "on the way in; the arrays of the prediction belong to the caller.")
       .def("outputs", &NativePipeline::outputs, "The engine's outputs of the last frame.")
       .def("timing_ms", &NativePipeline::timing_ms, "Milliseconds of each stage of the last frame.")

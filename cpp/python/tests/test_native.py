@@ -274,3 +274,41 @@ class TestHalves:
         outputs = chain.engine.infer(prepared.feeds)
         decoder = edgekit_native.Decoder(json.dumps(document["task"]), opened.contents.outputs)
         assert_same(decoder.decode(outputs, prepared.geometry), chain.task.decode(outputs, prepared.geometry))
+
+
+class TestChain:
+    """The fast path of the ROS 2 node."""
+
+    def test_is_pythons_chain(self, path: Path, chain: Chain) -> None:
+        from edgekit_native.chain import opened
+
+        with bundles.open_bundle(path) as bundle, opened(bundle) as native:
+            for seed in range(2):
+                assert_same(native({"image": image(seed)}), chain({"image": image(seed)}))
+            passed = native.timed({"image": image()})
+            assert_same(passed.prediction, chain({"image": image()}))
+
+    def test_golden_frames_go_through_it(self, path: Path) -> None:
+        from edgekit.ros2_node.loading import loaded
+
+        with loaded(path, native="auto") as found:
+            assert found.runs == "C++"
+            assert found.identity["engine"] == "native"
+            assert found.smoke.frames > 0 or found.bundle.contents.task.kind == "outputs"
+
+    def test_frames_that_do_not_fit(self) -> None:
+        from edgekit_native.chain import opened
+
+        with bundles.open_bundle(bundle_of("segmentation")) as bundle, opened(bundle) as native:
+            with pytest.raises(DataError, match=r"frame 'f7': .*image"):
+                native.preprocess({"depth": np.zeros((4, 4), np.float32), "more": image()}, "f7")
+            assert native({"image": image().astype(np.uint16) * 257}).labels.shape == (101, 157)
+
+    def test_engines_of_another_runtime_are_pythons(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from edgekit.core.errors import EnvironmentFault
+        from edgekit_native import chain as chains
+
+        monkeypatch.setattr(chains, "ENGINES", ("other",))
+        bundle = bundles.open_bundle(bundle_of("segmentation"))
+        with pytest.raises(EnvironmentFault, match="engine 'ort' is run by Python here"), chains.opened(bundle):
+            pass

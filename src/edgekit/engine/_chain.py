@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.core.predictions import Geometry
 from edgekit.core.tensors import Array, Arrays
 from edgekit.engine._engine import Engine
 from edgekit.preprocess import Prepared, Preprocess
@@ -54,7 +55,12 @@ class Chain:
             TensorError: an array has another shape or dtype than the engine takes or the task reads.
             InputError: the engine is not open.
         """
-        return predict(self.engine, self.task, self.preprocess(images, frame))
+        prepared = self.preprocess(images, frame)
+        return self.decode(self.engine.infer(prepared.feeds), prepared.geometry)
+
+    def decode(self, outputs: Arrays, geometry: Geometry) -> Any:
+        """The prediction of an engine's outputs; ``geometry`` says how the frame went into the model's inputs."""
+        return self.task.decode(outputs, geometry)
 
     def timed(self, images: Mapping[str, Array]) -> Passed:
         """As calling it, with the clock read between the stages."""
@@ -70,7 +76,7 @@ class Chain:
         start = time.perf_counter()
         outputs = self.engine.infer(prepared.feeds)
         inferred = time.perf_counter()
-        prediction = self.task.decode(outputs, prepared.geometry) if usable(outputs) else None
+        prediction = self.decode(outputs, prepared.geometry) if usable(outputs) else None
         return Passed(prediction, outputs, pre_s, inferred - start, time.perf_counter() - inferred)
 
 

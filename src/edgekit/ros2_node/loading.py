@@ -14,6 +14,7 @@ from edgekit.bundle.signing import check
 from edgekit.core.decoded import OtherRecord, geometry_of, restored
 from edgekit.core.errors import CheckFailed
 from edgekit.engine import Chain
+from edgekit.ros2_node.native import opened
 from edgekit.verification.limits import limits_of
 
 
@@ -36,18 +37,20 @@ class Smoke:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A bundle whose engine is open."""
+    """A bundle whose engine is open; ``runs`` says which code its frames go through."""
 
     bundle: Bundle
     chain: Chain
     smoke: Smoke
+    runs: str = "Python"
 
     @property
     def identity(self) -> dict[str, str]:
         """What diagnostics say of the engine."""
         facts = {name: str(value) for name, value in self.chain.engine.describe().items()}
         candidate = self.bundle.contents.candidate
-        return {"bundle": self.bundle.identity, "digest": self.bundle.digest, "precision": candidate.precision} | facts
+        said = {"bundle": self.bundle.identity, "digest": self.bundle.digest, "precision": candidate.precision}
+        return said | facts | {"runs": self.runs}
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -58,22 +61,23 @@ class Loaded:
 
 
 @contextmanager
-def loaded(path: Path, public_key: Path | None = None) -> Iterator[Loaded]:
+def loaded(path: Path, public_key: Path | None = None, native: str = "off") -> Iterator[Loaded]:
     """The bundle, checked and opened; released at the end.
 
     Nothing is deserialised before manifest, hashes, device and, with ``public_key``, the signature are checked.
+    ``native`` as in :func:`edgekit.ros2_node.native.opened`; the golden frames go through what runs later.
 
     Raises:
         BundleError: it is damaged, unsigned, or for another machine.
         CheckFailed: its golden frames do not give its golden predictions here.
         MissingRequirement: its runtime is not here.
+        EnvironmentFault: ``native`` is ``on``, and the C++ runtime has not what the bundle asks for.
     """
     with open_bundle(path) as bundle:
         if public_key is not None:
             check(bundle, public_key)
-        with bundle.engine() as engine:
-            chain = bundle.chain(engine)
-            yield Loaded(bundle, chain, smoke_test(bundle, chain))
+        with opened(bundle, native) as found:
+            yield Loaded(bundle, found.chain, smoke_test(bundle, found.chain), found.runs)
 
 
 def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
@@ -95,7 +99,7 @@ def smoke_test(bundle: Bundle, chain: Chain) -> Smoke:
             slowest = max(slowest, passed.total_s)
             found = passed.prediction
         else:  # no raw frame is kept: people, licences
-            found = chain.task.decode(outputs, geometry_of(record.geometry))
+            found = chain.decode(outputs, geometry_of(record.geometry))
         if isinstance(record.prediction, OtherRecord):
             continue
         departs = chain.task.disagreement(restored(record.prediction, found), found)

@@ -94,6 +94,11 @@ class Settings:
 
     bundle: str = declared("", "the bundle to run: a folder, or a single .edgekit file")
     public_key: str = declared("", "PEM file of an Ed25519 public key: only bundles that its holder signed are run")
+    native: str = declared(
+        "auto",
+        "C++ runs the frames (edgekit-native): auto where it is installed and has what the bundle asks for, on, or off",
+        choices=("auto", "on", "off"),
+    )
     autostart: bool = declared(False, "configure and activate without being asked", when="start")
     cameras: tuple[str, ...] = declared(
         ("",), "names of the cameras, which become parts of topic names; one without a name: ~/input/image"

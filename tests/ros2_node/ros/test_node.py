@@ -59,6 +59,7 @@ def test_a_life(ros, bundle, tmp_path):
         facts = {one.key: one.value for one in engine.values}
         with open_bundle(bundle) as opened:
             assert facts["digest"] == opened.digest
+        assert facts["runs"] == "Python: edgekit-native is not installed"
         # A parameter that is read at configure time cannot be changed under a running bundle.
         ((good, reason),) = ros.set("/edgekit", bundle=str(tmp_path / "other"))
         assert not good

@@ -148,17 +148,17 @@ class PerceptionNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             raise SpecError("parameter bundle is empty; name a bundle that edgekit build wrote")
         key = Path(settings.public_key) if settings.public_key else None
         with ExitStack() as opened:
-            main = opened.enter_context(loaded(Path(settings.bundle), key))
-            light = (
-                opened.enter_context(loaded(Path(settings.lighter_bundle), key)) if settings.lighter_bundle else None
-            )
+            main = opened.enter_context(loaded(Path(settings.bundle), key, settings.native))
+            light = None
+            if settings.lighter_bundle:
+                light = opened.enter_context(loaded(Path(settings.lighter_bundle), key, settings.native))
             self._monitor = Monitor(
                 self._limits, settings.cameras, main.bundle.input_statistics, self._hardware, main.identity
             )
             self._perception = Perception(self, settings, main, light, self._monitor, self._metrics, self._heartbeat)
             opened.callback(self._perception.close)
             self._held = opened.pop_all()
-        self.get_logger().info(f"configured with {main.bundle.identity}: {main.smoke}")
+        self.get_logger().info(f"configured with {main.bundle.identity} in {main.runs}: {main.smoke}")
 
     def _release(self) -> None:
         """What a configured or active node holds; what hangs in its engine stays with it."""
