@@ -1,4 +1,4 @@
-// Bilinear of three interleaved channels of uint8: what nearly every camera and network need, and so in vectors.
+// Bilinear of uint8: what nearly every camera and network need, and so in vectors.
 #include <vector>
 
 #include "preprocess/fixed_point.hpp"
@@ -9,14 +9,14 @@ namespace edgekit::preprocessing {
 namespace {
 
 class BilinearOfBytes final : public Resizer<std::uint8_t> {
-  static constexpr std::int32_t stride = 4;  // a pixel is a group of four, so that one is a 32-bit lane
-
  public:
   explicit BilinearOfBytes(const ResizePlan& plan)
-      : row_bytes_(static_cast<std::size_t>(plan.columns.source) * 3),
+      : channels_(plan.channels),
+        stride_(plan.channels == 3 ? 4 : 1),  // three become a group of four, so that one is a 32-bit lane
+        row_bytes_(static_cast<std::size_t>(plan.columns.source) * static_cast<std::size_t>(channels_)),
         count_(plan.rows.count),
         rows_(filter_taps(plan.rows, plan.interpolation, Along::column)),
-        values_(static_cast<std::size_t>(plan.columns.count) * stride),
+        values_(static_cast<std::size_t>(plan.columns.count) * static_cast<std::size_t>(stride_)),
         made_(values_ + kernel_padding) {
     const Taps columns = filter_taps(plan.columns, plan.interpolation, Along::row);
     for (std::int32_t x = 0; x < plan.columns.count; ++x) add_column(columns, x, plan.columns.source);
@@ -30,7 +30,7 @@ class BilinearOfBytes final : public Resizer<std::uint8_t> {
       const std::int16_t* upper = line(rows_.index[at], source);
       const std::int16_t* lower = line(rows_.index[at + 1], source);
       interpolate_rows(upper, lower, rows_.fixed[at], rows_.fixed[at + 1], values_, made_.data());
-      sink.take(y, made_.data(), stride);
+      sink.take(y, made_.data(), stride_);
     }
   }
 
@@ -45,19 +45,22 @@ class BilinearOfBytes final : public Resizer<std::uint8_t> {
       left = source - 2;
       weights = static_cast<std::uint32_t>(weight_one) << 16;
     }
-    offsets_.push_back(3 * left);
+    offsets_.push_back(channels_ * left);
     weights_.push_back(static_cast<std::int32_t>(weights));
   }
 
   const std::int16_t* line(std::int32_t row, RowSource<std::uint8_t>& source) {
     auto& sums = lines_[row % 2];
     if (held_[row % 2] != row) {
-      interpolate_columns(source.row(row), row_bytes_, offsets_.data(), weights_.data(), offsets_.size(), sums.data());
+      const auto interpolate = channels_ == 3 ? interpolate_columns : interpolate_columns_of_one;
+      interpolate(source.row(row), row_bytes_, offsets_.data(), weights_.data(), offsets_.size(), sums.data());
       held_[row % 2] = row;
     }
     return sums.data();
   }
 
+  std::int32_t channels_;
+  std::int32_t stride_;
   std::size_t row_bytes_;
   std::int32_t count_;
   Taps rows_;

@@ -30,13 +30,30 @@ struct Rgb {
 
 EDGEKIT_BOTH inline int clipped(int value) { return value < 0 ? 0 : value > 255 ? 255 : value; }
 
-/// BT.601 in video range, in 20 fractional bits.
+// BT.601 in video range, in 20 fractional bits.
+inline constexpr int luma_factor = 1220542;
+inline constexpr int red_of_v = 1673527;
+inline constexpr int green_of_u = -409993;
+inline constexpr int green_of_v = -852492;
+inline constexpr int blue_of_u = 2116026;
+
+// Grey of BT.601, in 15 fractional bits.
+inline constexpr int grey_of_red = 9798;
+inline constexpr int grey_of_green = 19235;
+inline constexpr int grey_of_blue = 3735;
+
 EDGEKIT_BOTH inline Rgb rgb_of_yuv(int y, int u, int v) {
-  const int luma = (y > 16 ? y - 16 : 0) * 1220542 + (1 << 19);
+  const int luma = (y > 16 ? y - 16 : 0) * luma_factor + (1 << 19);
   u -= 128;
   v -= 128;
-  return {clipped((luma + 1673527 * v) >> 20), clipped((luma - 852492 * v - 409993 * u) >> 20),
-          clipped((luma + 2116026 * u) >> 20)};
+  return {clipped((luma + red_of_v * v) >> 20), clipped((luma + green_of_v * v + green_of_u * u) >> 20),
+          clipped((luma + blue_of_u * u) >> 20)};
+}
+
+EDGEKIT_BOTH inline void put(const Rgb& pixel, std::uint8_t* out) {
+  out[0] = static_cast<std::uint8_t>(pixel.r);
+  out[1] = static_cast<std::uint8_t>(pixel.g);
+  out[2] = static_cast<std::uint8_t>(pixel.b);
 }
 
 }  // namespace edgekit::preprocessing

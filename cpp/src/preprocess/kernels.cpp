@@ -57,6 +57,36 @@ HWY_ATTR void interpolate_columns(const std::uint8_t* HWY_RESTRICT row, std::siz
   for (; x < count; ++x) one_result(row + offsets[x], weights[x], out + 4 * x);
 }
 
+HWY_ATTR void interpolate_columns_of_one(const std::uint8_t* HWY_RESTRICT row, std::size_t row_bytes,
+                                         const std::int32_t* HWY_RESTRICT offsets,
+                                         const std::int32_t* HWY_RESTRICT weights, std::size_t count,
+                                         std::int16_t* HWY_RESTRICT out) {
+  std::size_t x = 0;
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  const hn::ScalableTag<std::int32_t> sums;
+  const hn::Repartition<std::int16_t, decltype(sums)> words;
+  const hn::Rebind<std::int16_t, decltype(sums)> narrow;
+  const std::size_t lanes = hn::Lanes(sums);
+  const auto low = hn::Set(sums, 0x000000FF);
+  const auto high = hn::Set(sums, 0x00FF0000);
+  for (; x + lanes <= count && static_cast<std::size_t>(offsets[x + lanes - 1]) + 4 <= row_bytes; x += lanes) {
+    const auto four = hn::GatherOffset(sums, reinterpret_cast<const std::int32_t*>(row), hn::LoadU(sums, offsets + x));
+    const auto pair = hn::Or(hn::And(four, low), hn::And(hn::ShiftLeft<8>(four), high));
+    auto other = hn::Zero(sums);
+    const auto sum = hn::ReorderWidenMulAccumulate(
+        sums, hn::BitCast(words, pair), hn::BitCast(words, hn::LoadU(sums, weights + x)), hn::Zero(sums), other);
+    hn::StoreU(hn::DemoteTo(narrow, hn::ShiftRight<4>(hn::RearrangeToOddPlusEven(sum, other))), narrow, out + x);
+  }
+#else
+  (void)row_bytes;
+#endif
+  for (; x < count; ++x) {
+    const std::uint8_t* at = row + offsets[x];
+    out[x] = static_cast<std::int16_t>(across(at[0], at[1], static_cast<std::int16_t>(weights[x] & 0xFFFF),
+                                              static_cast<std::int16_t>(weights[x] >> 16)));
+  }
+}
+
 HWY_ATTR void interpolate_rows(const std::int16_t* HWY_RESTRICT upper, const std::int16_t* HWY_RESTRICT lower,
                                std::int32_t upper_weight, std::int32_t lower_weight, std::size_t count,
                                std::uint8_t* HWY_RESTRICT out) {
@@ -103,6 +133,47 @@ HWY_ATTR void write_planes(const std::uint8_t* HWY_RESTRICT groups, std::size_t 
   }
 }
 
+HWY_ATTR void write_interleaved(const std::uint8_t* HWY_RESTRICT groups, std::size_t count, const Planes& planes) {
+  std::size_t x = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<float> floats;
+  const hn::RebindToSigned<decltype(floats)> ints;
+  const hn::RebindToUnsigned<decltype(floats)> unsigneds;
+  const auto mask = hn::Set(unsigneds, 255);
+  const auto* fours = reinterpret_cast<const std::uint32_t*>(groups);
+  for (; x + hn::Lanes(floats) <= count; x += hn::Lanes(floats)) {
+    const auto four = hn::LoadU(unsigneds, fours + x);
+    const auto channel = [&](std::size_t k) HWY_ATTR {
+      const auto value = hn::And(hn::ShiftRightSame(four, static_cast<int>(planes.byte[k] * 8)), mask);
+      return hn::MulAdd(hn::ConvertTo(floats, hn::BitCast(ints, value)), hn::Set(floats, planes.affine[k].factor),
+                        hn::Set(floats, planes.affine[k].offset));
+    };
+    hn::StoreInterleaved3(channel(0), channel(1), channel(2), floats, planes.out[0] + 3 * x);
+  }
+#endif
+  for (; x < count; ++x) {
+    for (std::size_t k = 0; k < 3; ++k) {
+      const Affine& affine = planes.affine[k];
+      planes.out[0][3 * x + k] = static_cast<float>(groups[4 * x + planes.byte[k]]) * affine.factor + affine.offset;
+    }
+  }
+}
+
+HWY_ATTR void write_plane(const std::uint8_t* HWY_RESTRICT values, std::size_t count, const Affine& affine,
+                          float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> floats;
+  const hn::RebindToSigned<decltype(floats)> ints;
+  const hn::Rebind<std::uint8_t, decltype(floats)> bytes;
+  const auto factor = hn::Set(floats, affine.factor);
+  const auto offset = hn::Set(floats, affine.offset);
+  std::size_t x = 0;
+  for (; x + hn::Lanes(floats) <= count; x += hn::Lanes(floats)) {
+    const auto value = hn::ConvertTo(floats, hn::PromoteTo(ints, hn::LoadU(bytes, values + x)));
+    hn::StoreU(hn::MulAdd(value, factor, offset), floats, out + x);
+  }
+  for (; x < count; ++x) out[x] = static_cast<float>(values[x]) * affine.factor + affine.offset;
+}
+
 const char* instructions() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace edgekit::preprocessing::HWY_NAMESPACE
@@ -115,6 +186,22 @@ HWY_EXPORT(interpolate_columns);
 HWY_EXPORT(interpolate_rows);
 HWY_EXPORT(write_planes);
 HWY_EXPORT(instructions);
+HWY_EXPORT(interpolate_columns_of_one);
+HWY_EXPORT(write_interleaved);
+HWY_EXPORT(write_plane);
+
+void interpolate_columns_of_one(const std::uint8_t* row, std::size_t row_bytes, const std::int32_t* offsets,
+                                const std::int32_t* weights, std::size_t count, std::int16_t* out) {
+  HWY_DYNAMIC_DISPATCH(interpolate_columns_of_one)(row, row_bytes, offsets, weights, count, out);
+}
+
+void write_interleaved(const std::uint8_t* groups, std::size_t count, const Planes& planes) {
+  HWY_DYNAMIC_DISPATCH(write_interleaved)(groups, count, planes);
+}
+
+void write_plane(const std::uint8_t* values, std::size_t count, const Affine& affine, float* out) {
+  HWY_DYNAMIC_DISPATCH(write_plane)(values, count, affine, out);
+}
 
 void interpolate_columns(const std::uint8_t* row, std::size_t row_bytes, const std::int32_t* offsets,
                          const std::int32_t* weights, std::size_t count, std::int16_t* out) {

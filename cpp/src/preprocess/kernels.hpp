@@ -15,6 +15,10 @@ inline constexpr std::size_t kernel_padding = 128;
 void interpolate_columns(const std::uint8_t* row, std::size_t row_bytes, const std::int32_t* offsets,
                          const std::int32_t* weights, std::size_t count, std::int16_t* out);
 
+/// As interpolate_columns() of a row of one channel, whose results follow each other.
+void interpolate_columns_of_one(const std::uint8_t* row, std::size_t row_bytes, const std::int32_t* offsets,
+                                const std::int32_t* weights, std::size_t count, std::int16_t* out);
+
 /// `count` sums of two rows to uint8.
 void interpolate_rows(const std::int16_t* upper, const std::int16_t* lower, std::int32_t upper_weight,
                       std::int32_t lower_weight, std::size_t count, std::uint8_t* out);
@@ -32,6 +36,10 @@ struct Planes {
   std::array<Affine, 3> affine;
 };
 void write_planes(const std::uint8_t* groups, std::size_t count, const Planes& planes);
+/// The same with the channels side by side: out[0] stands for the first of each three floats.
+void write_interleaved(const std::uint8_t* groups, std::size_t count, const Planes& planes);
+/// Bytes that follow each other to floats that do.
+void write_plane(const std::uint8_t* values, std::size_t count, const Affine& affine, float* out);
 
 /// The name of the instructions in use, such as "AVX2".
 const char* instructions() noexcept;

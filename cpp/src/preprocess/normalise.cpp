@@ -52,11 +52,8 @@ Normaliser<T>::Normaliser(const ImageSettings& settings, std::size_t part, DType
   mean_.assign(settings.mean.begin() + first_channel_, settings.mean.begin() + first_channel_ + own);
   std_.assign(settings.std.begin() + first_channel_, settings.std.begin() + first_channel_ + own);
   multiplies_ = std::is_same_v<T, std::uint8_t> && dtype == DType::float32 && !planes_ && all_channels_ == 3;
-  is_fast_ = std::is_same_v<T, std::uint8_t> && dtype == DType::float32 && planes_ && own == 3;
-  if (is_fast_) {
-    for (std::size_t k = 0; k < 3; ++k) {
-      fast_.affine[k] = {static_cast<float>(scale_ / std_[k]), static_cast<float>(-mean_[k] / std_[k])};
-    }
+  for (std::size_t k = 0; k < mean_.size(); ++k) {
+    fast_.affine[k] = {static_cast<float>(scale_ / std_[k]), static_cast<float>(-mean_[k] / std_[k])};
   }
   with_type(dtype, [this](auto type) { tabulate<decltype(type)>(); });
 }
@@ -125,16 +122,27 @@ void Normaliser<T>::fill(double value, std::int32_t channel) {
 template <class T>
 void Normaliser<T>::take(std::int32_t y, const T* pixels, std::int32_t stride) {
   if constexpr (std::is_same_v<T, std::uint8_t>) {
-    if (is_fast_ && stride == 4) {
-      float* first = reinterpret_cast<float*>(tensor_) + (top_ + y) * columns_ + left_;
-      for (std::int64_t k = 0; k < 3; ++k) {
-        fast_.out[static_cast<std::size_t>(k)] = first + (first_channel_ + k) * rows_ * columns_;
-        fast_.byte[static_cast<std::size_t>(k)] = static_cast<std::uint32_t>(from_[k]);
-      }
-      return write_planes(pixels, static_cast<std::size_t>(count_), fast_);
+    if (dtype_ == DType::float32 && (stride == 4 || (stride == 1 && planes_)) && (planes_ || all_channels_ == 3)) {
+      return write_fast(y, pixels, stride);
     }
   }
   with_type(dtype_, [&](auto type) { write<decltype(type)>(y, pixels, stride); });
+}
+
+template <class T>
+void Normaliser<T>::write_fast(std::int32_t y, const T* pixels, std::int32_t stride) {
+  if constexpr (std::is_same_v<T, std::uint8_t>) {
+    const std::int64_t channels = static_cast<std::int64_t>(mean_.size());
+    const auto count = static_cast<std::size_t>(count_);
+    float* first = reinterpret_cast<float*>(tensor_) + ((top_ + y) * columns_ + left_) * (planes_ ? 1 : channels);
+    for (std::int64_t k = 0; k < channels; ++k) {
+      const auto at = static_cast<std::size_t>(k);
+      fast_.out[at] = first + (first_channel_ + k) * (planes_ ? rows_ * columns_ : 1);
+      fast_.byte[at] = static_cast<std::uint32_t>(from_[k]);
+      if (stride == 1) write_plane(pixels, count, fast_.affine[at], fast_.out[at]);
+    }
+    if (stride == 4) (planes_ ? write_planes : write_interleaved)(pixels, count, fast_);
+  }
 }
 
 template <class T>

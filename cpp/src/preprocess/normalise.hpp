@@ -15,7 +15,7 @@ namespace edgekit::preprocessing {
 /// (value * scale - mean) / std of each channel of one image, rounded once to the type of the model input.
 ///
 /// Pixels of 8 and 16 bits have few values, so it is computed once for each value and channel. Where vectors multiply
-/// faster than a table is read (float32 by planes from bilinear bytes), the result is within 2^-22 of its range.
+/// faster than a table is read (float32 from bilinear bytes), the result is within 2^-22 of its range.
 template <class T>
 class Normaliser final : public RowSink<T> {
  public:
@@ -29,6 +29,7 @@ class Normaliser final : public RowSink<T> {
   void take(std::int32_t y, const T* pixels, std::int32_t stride) override;
 
  private:
+  void write_fast(std::int32_t y, const T* pixels, std::int32_t stride);
   template <class Out>
   void write(std::int32_t y, const T* pixels, std::int32_t stride);
   template <class Out>
@@ -52,7 +53,6 @@ class Normaliser final : public RowSink<T> {
   std::int64_t first_channel_;
   std::vector<std::uint8_t> table_;
   Planes fast_{};
-  bool is_fast_ = false;
 
   std::uint8_t* tensor_ = nullptr;
   std::int64_t top_ = 0;

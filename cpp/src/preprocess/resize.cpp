@@ -169,7 +169,7 @@ std::unique_ptr<Resizer<T>> make_resizer(const ResizePlan& plan) {
     case Interpolation::bilinear:
       if (is_half(plan)) return make_area<T>(plan);
       if constexpr (std::is_same_v<T, std::uint8_t>) {
-        if (plan.channels == 3 && plan.columns.source > 1) return make_bilinear_of_bytes(plan);
+        if (plan.columns.source > 1) return make_bilinear_of_bytes(plan);
       }
       break;
     default:
