@@ -16,6 +16,7 @@ namespace edgekit {
 
 struct Contents;  // src/bundle/contents.hpp
 
+/// How to open a bundle.
 struct BundleOptions {
   /// PEM file of the Ed25519 public key whose holder must have signed the bundle; none: signatures are not looked at.
   std::optional<std::filesystem::path> trusted_key;
@@ -39,14 +40,18 @@ class Bundle {
   const std::string& digest() const noexcept;          ///< its identity: SHA-256 over the manifest
   const std::string& precision() const noexcept;       ///< of the candidate
   const std::string& backend() const noexcept;         ///< "ort", "trt"
+  /// How the target wants it to run.
   const EngineOptions& engine_options() const noexcept;
+  /// Of the network.
   std::span<const TensorSpec> inputs() const noexcept;
+  /// Of the network.
   std::span<const TensorSpec> outputs() const noexcept;
   /// Names of the class ids; empty: the task has none.
   std::span<const std::string> classes() const noexcept;
   /// Kind of the task, "segmentation".
   const std::string& task() const noexcept;
 
+  /// The library's own.
   const Contents& contents() const noexcept;
 
   /// The engine of a role ("candidate" or "control"), loaded.

@@ -22,6 +22,7 @@
 /** The most dimensions of a tensor. */
 #define EDGEKIT_MOST_DIMENSIONS 8
 
+/** Marks what the library exports. */
 #if defined(__GNUC__)
 #define EDGEKIT_API __attribute__((visibility("default")))
 #else
@@ -29,7 +30,9 @@
 #endif
 
 #ifdef __cplusplus
+/** No function throws; C has no word for it. */
 #define EDGEKIT_NOEXCEPT noexcept
+/** A struct that is zero and says its size: edgekit_frame frame = EDGEKIT_INIT(edgekit_frame); */
 #define EDGEKIT_INIT(type)    \
   ([] {                       \
     type made{};              \
@@ -175,10 +178,10 @@ typedef struct edgekit_frame {
 
 /** One named source of a network that takes several: an image, or an array. Exactly one of the two is not null. */
 typedef struct edgekit_source {
-  size_t size; /**< sizeof(edgekit_source): the distance from one to the next, too */
-  const char* name;
-  const edgekit_frame* image;
-  const edgekit_tensor* array;
+  size_t size;                 /**< sizeof(edgekit_source): the distance from one to the next, too */
+  const char* name;            /**< of the input */
+  const edgekit_frame* image;  /**< or null */
+  const edgekit_tensor* array; /**< or null */
 } edgekit_source;
 
 /* ---- results ---- */
@@ -200,9 +203,9 @@ enum {
 
 /** A class id for each pixel. */
 typedef struct edgekit_label_map {
-  size_t size; /**< sizeof(edgekit_label_map) */
-  int32_t height;
-  int32_t width;
+  size_t size;           /**< sizeof(edgekit_label_map) */
+  int32_t height;        /**< pixels */
+  int32_t width;         /**< pixels */
   const uint8_t* labels; /**< height * width, row by row from the top left */
 } edgekit_label_map;
 
@@ -217,16 +220,16 @@ typedef struct edgekit_detections {
 
 /** The probabilities of classes, or the numbers of an embedding. */
 typedef struct edgekit_floats {
-  size_t size; /**< sizeof(edgekit_floats) */
-  size_t count;
-  const float* values;
+  size_t size;         /**< sizeof(edgekit_floats) */
+  size_t count;        /**< numbers */
+  const float* values; /**< count of them */
 } edgekit_floats;
 
 /** Numbers in the unit of the labels; their names: edgekit_result_name. */
 typedef struct edgekit_values {
-  size_t size; /**< sizeof(edgekit_values) */
-  size_t count;
-  const double* values;
+  size_t size;          /**< sizeof(edgekit_values) */
+  size_t count;         /**< numbers */
+  const double* values; /**< count of them */
 } edgekit_values;
 
 /** EDGEKIT_LABEL_MAP ...; EDGEKIT_NOTHING of a null pointer. */
@@ -258,18 +261,18 @@ typedef struct edgekit_pipeline edgekit_pipeline;
 
 /** How long the stages of the last frame took, in nanoseconds. */
 typedef struct edgekit_timing {
-  size_t size; /**< sizeof(edgekit_timing) */
-  int64_t preprocess_ns;
-  int64_t engine_ns;
-  int64_t postprocess_ns;
+  size_t size;            /**< sizeof(edgekit_timing) */
+  int64_t preprocess_ns;  /**< frame to the network's inputs */
+  int64_t engine_ns;      /**< inputs to outputs */
+  int64_t postprocess_ns; /**< outputs to the result */
 } edgekit_timing;
 
 /** Where the last frame's image went: (height, width) of both, and the (top, left, height, width) that it fills. */
 typedef struct edgekit_geometry {
-  size_t size; /**< sizeof(edgekit_geometry) */
-  int32_t original[2];
-  int32_t tensor[2];
-  int32_t content[4];
+  size_t size;         /**< sizeof(edgekit_geometry) */
+  int32_t original[2]; /**< of the frame */
+  int32_t tensor[2];   /**< of the network's input */
+  int32_t content[4];  /**< begins outside the tensor where the image was cropped */
 } edgekit_geometry;
 
 /** Load an engine of a bundle. `role`: "candidate" (also if null) or "control". After an error `*pipeline` is null. */

@@ -32,9 +32,9 @@ typedef struct edgekit_scheduler_options {
   int32_t threads;           /**< 1 or more */
   int32_t realtime_priority; /**< 1..98: SCHED_FIFO where it is allowed; 0: not */
   const int32_t* pin;        /**< thread i on processor pin[i % pin_count]; null: anywhere */
-  size_t pin_count;
-  int32_t lock_memory; /**< 1: mlockall where it is allowed */
-  int32_t reserved;    /**< 0 */
+  size_t pin_count;          /**< entries of pin */
+  int32_t lock_memory;       /**< 1: mlockall where it is allowed */
+  int32_t reserved;          /**< 0 */
   /** Called by the watchdog's thread, once a hang; may be null. */
   void (*on_hang)(void* context, const edgekit_hang* hang);
   void* context; /**< of on_hang */
@@ -63,13 +63,13 @@ typedef struct edgekit_completion {
   uint64_t sequence;            /**< number of the frame, from 1 */
   int64_t stamp_ns;             /**< the frame's own */
   int64_t submitted_ns;         /**< these three on the monotonic clock */
-  int64_t started_ns;
-  int64_t finished_ns;
-  int64_t preprocess_ns;
-  int64_t engine_ns;
-  int64_t postprocess_ns;
-  int32_t late;     /**< 1: finished after its deadline */
-  int32_t reserved; /**< 0 */
+  int64_t started_ns;           /**< taken from the mailbox */
+  int64_t finished_ns;          /**< the result is there */
+  int64_t preprocess_ns;        /**< frame to inputs */
+  int64_t engine_ns;            /**< inputs to outputs */
+  int64_t postprocess_ns;       /**< outputs to result */
+  int32_t late;                 /**< 1: finished after its deadline */
+  int32_t reserved;             /**< 0 */
 } edgekit_completion;
 
 /** Called by a thread of the pool, one at a time for each camera, before the camera's next frame starts. */
@@ -77,37 +77,37 @@ typedef void (*edgekit_on_result)(void* context, const edgekit_completion* done)
 
 /** Percentiles of the last frames, at most 1024 of them, in nanoseconds. */
 typedef struct edgekit_percentiles {
-  int64_t p50_ns;
-  int64_t p90_ns;
-  int64_t p99_ns;
-  int64_t p999_ns;
-  int64_t most_ns;
+  int64_t p50_ns;  /**< the median */
+  int64_t p90_ns;  /**< of ten, one is longer */
+  int64_t p99_ns;  /**< of a hundred */
+  int64_t p999_ns; /**< of a thousand */
+  int64_t most_ns; /**< the longest */
 } edgekit_percentiles;
 
 /** What became of a camera's frames; received = refused + dropped + answered + failed + waiting + running. */
 typedef struct edgekit_camera_statistics {
-  size_t size;                /**< sizeof(edgekit_camera_statistics) */
-  uint64_t received;          /**< frames submitted */
-  uint64_t refused;           /**< frames that were none */
-  uint64_t answered;          /**< results */
-  uint64_t late;              /**< results after their deadline */
-  uint64_t replaced;          /**< dropped: a newer one came before its turn */
-  uint64_t expired;           /**< dropped: its deadline passed before its turn */
-  uint64_t stopped;           /**< dropped: the scheduler was stopped before its turn */
-  uint64_t failed;            /**< processed in vain */
-  uint64_t hangs;             /**< times that the watchdog found it hanging */
-  uint32_t waiting;           /**< 0 or 1 */
-  uint32_t running;           /**< 0 or 1 */
-  int32_t hung;               /**< 1: the running one for longer than its limit */
-  int32_t reserved;           /**< 0 */
-  double rate_hz;             /**< results of the last five seconds */
-  int64_t last_result_age_ns; /**< -1: there was none */
-  uint64_t last_sequence;     /**< number of the frame of the last result */
-  edgekit_percentiles wait;   /**< in the mailbox */
-  edgekit_percentiles preprocess;
-  edgekit_percentiles engine;
-  edgekit_percentiles postprocess;
-  edgekit_percentiles total; /**< from submission to result */
+  size_t size;                     /**< sizeof(edgekit_camera_statistics) */
+  uint64_t received;               /**< frames submitted */
+  uint64_t refused;                /**< frames that were none */
+  uint64_t answered;               /**< results */
+  uint64_t late;                   /**< results after their deadline */
+  uint64_t replaced;               /**< dropped: a newer one came before its turn */
+  uint64_t expired;                /**< dropped: its deadline passed before its turn */
+  uint64_t stopped;                /**< dropped: the scheduler was stopped before its turn */
+  uint64_t failed;                 /**< processed in vain */
+  uint64_t hangs;                  /**< times that the watchdog found it hanging */
+  uint32_t waiting;                /**< 0 or 1 */
+  uint32_t running;                /**< 0 or 1 */
+  int32_t hung;                    /**< 1: the running one for longer than its limit */
+  int32_t reserved;                /**< 0 */
+  double rate_hz;                  /**< results of the last five seconds */
+  int64_t last_result_age_ns;      /**< -1: there was none */
+  uint64_t last_sequence;          /**< number of the frame of the last result */
+  edgekit_percentiles wait;        /**< in the mailbox */
+  edgekit_percentiles preprocess;  /**< frame to inputs */
+  edgekit_percentiles engine;      /**< inputs to outputs */
+  edgekit_percentiles postprocess; /**< outputs to result */
+  edgekit_percentiles total;       /**< from submission to result */
 } edgekit_camera_statistics;
 
 /** A scheduler without cameras. After an error `*scheduler` is null. */

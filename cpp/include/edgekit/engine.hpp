@@ -16,11 +16,11 @@ namespace edgekit {
 
 /// How a target wants its engine to run: the keys of `engine` in bundle.json that every backend knows.
 struct EngineOptions {
-  std::int32_t threads = 1;
-  bool spinning = false;
+  std::int32_t threads = 1;       ///< of one query
+  bool spinning = false;          ///< whether threads wait busily
   std::vector<std::int32_t> pin;  ///< processors of the threads; empty: anywhere
-  std::string provider = "cpu";
-  bool cuda_graph = true;  ///< TensorRT: replay the launches as one CUDA graph when all shapes are fixed
+  std::string provider = "cpu";   ///< of ONNX Runtime
+  bool cuda_graph = true;         ///< TensorRT: replay the launches as one CUDA graph when all shapes are fixed
 };
 
 /// A loaded engine. One thread at a time may call infer(); different engines run side by side.
@@ -30,7 +30,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  /// In the model's order.
   virtual std::span<const TensorSpec> inputs() const noexcept = 0;
+  /// In the model's order.
   virtual std::span<const TensorSpec> outputs() const noexcept = 0;
 
   /// Computes one query.
@@ -51,7 +53,7 @@ class Engine {
 
 /// One kind of engine, such as "ort" or "trt"; the name is that of `engine.engine` in bundle.json.
 struct Backend {
-  std::string_view name;
+  std::string_view name;  ///< "ort"
   /// Loads an engine file. Code::bundle: the runtime refuses it; missing_requirement: it cannot run here.
   Expected<std::unique_ptr<Engine>> (*open)(const std::filesystem::path& file, const EngineOptions& options);
   /// What an engine file depends on, as a JSON object: an engine runs here if `device` of its bundle's manifest is

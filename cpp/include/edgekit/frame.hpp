@@ -42,34 +42,36 @@ Expected<Encoding> encoding_of(std::string_view name);
 
 /// An image in somebody else's memory, which has to stay as it is until the call that takes it returns.
 struct Frame {
-  const std::uint8_t* data = nullptr;
-  std::size_t bytes = 0;    ///< of the whole buffer; the last row may come without its padding
-  std::int32_t height = 0;  ///< pixels; of nv12 without the rows of colour
-  std::int32_t width = 0;   ///< pixels
-  std::int64_t stride = 0;  ///< bytes from one row to the next; 0: rows follow one another without padding
-  Encoding encoding = Encoding::bgr8;
+  const std::uint8_t* data = nullptr;  ///< first row first
+  std::size_t bytes = 0;               ///< of the whole buffer; the last row may come without its padding
+  std::int32_t height = 0;             ///< pixels; of nv12 without the rows of colour
+  std::int32_t width = 0;              ///< pixels
+  std::int64_t stride = 0;             ///< bytes from one row to the next; 0: rows follow one another without padding
+  Encoding encoding = Encoding::bgr8;  ///< how pixels lie in it
   std::int64_t stamp_ns = 0;  ///< when it was taken, on the caller's clock; copied into the result's statistics
 
   /// Whether size, stride and buffer fit the encoding; the error names the value and what was expected.
   Status check() const;
   /// Bytes of a row without padding.
   std::int64_t row_bytes() const noexcept;
+  /// Bytes from one row to the next, whether stride says it or not.
   std::int64_t stride_or_row() const noexcept { return stride == 0 ? row_bytes() : stride; }
 };
 
 /// One named source of a frame: an image, or an array where `array.data` is not null.
 struct Source {
-  std::string_view name;
-  Frame image;
-  TensorView array;
+  std::string_view name;  ///< of the model's input, or of the part of it
+  Frame image;            ///< looked at where array.data is null
+  TensorView array;       ///< else this
 };
 
 /// How an image went into a tensor: (height, width) of both, and the part (top, left, height, width) of the tensor that
 /// the image fills. Of a crop, that part begins outside the tensor.
 struct Geometry {
-  std::array<std::int32_t, 2> original{};
-  std::array<std::int32_t, 2> tensor{};
-  std::array<std::int32_t, 4> content{};
+  std::array<std::int32_t, 2> original{};  ///< the frame, pixels
+  std::array<std::int32_t, 2> tensor{};    ///< the network's input
+  std::array<std::int32_t, 4> content{};   ///< where in it the frame lies
+  /// Whether all of them are equal.
   bool operator==(const Geometry&) const = default;
 };
 

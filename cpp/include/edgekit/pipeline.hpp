@@ -16,9 +16,10 @@ namespace edgekit {
 
 /// How long each stage of a frame took.
 struct Timing {
-  std::chrono::nanoseconds preprocess{};
-  std::chrono::nanoseconds engine{};
-  std::chrono::nanoseconds postprocess{};
+  std::chrono::nanoseconds preprocess{};   ///< frame to the network's inputs
+  std::chrono::nanoseconds engine{};       ///< inputs to outputs
+  std::chrono::nanoseconds postprocess{};  ///< outputs to the result
+  /// The three together.
   std::chrono::nanoseconds total() const noexcept { return preprocess + engine + postprocess; }
 };
 
@@ -53,7 +54,9 @@ class Pipeline final : public Processor {
 
   /// The engine's outputs of the last frame; valid until the next.
   std::span<const TensorView> outputs() const noexcept;
+  /// Where the last frame's image went in the network's input.
   const Geometry& geometry() const noexcept;
+  /// The engine: backend, runtime version, provider, threads.
   std::string describe() const;
 
  private:

@@ -35,26 +35,26 @@ using CameraId = std::uint32_t;
 
 /// What a frame became. Valid while the callback runs.
 struct Completion {
-  CameraId camera = 0;
-  std::string_view name;
-  std::uint64_t sequence = 0;  ///< number of the frame: that of its submission, from 1
-  std::int64_t stamp_ns = 0;   ///< the frame's own
-  const Status& status;
-  const Result& result;  ///< means nothing when status is an error
-  Timing timing;
+  CameraId camera = 0;                   ///< its number
+  std::string_view name;                 ///< the camera's
+  std::uint64_t sequence = 0;            ///< number of the frame: that of its submission, from 1
+  std::int64_t stamp_ns = 0;             ///< the frame's own
+  const Status& status;                  ///< how process() ended
+  const Result& result;                  ///< means nothing when status is an error
+  Timing timing;                         ///< of the pipeline's stages
   std::chrono::nanoseconds submitted{};  ///< these three on the scheduler's clock
-  std::chrono::nanoseconds started{};
-  std::chrono::nanoseconds finished{};
-  bool late = false;  ///< finished after its deadline
+  std::chrono::nanoseconds started{};    ///< taken from the mailbox
+  std::chrono::nanoseconds finished{};   ///< the result is there
+  bool late = false;                     ///< finished after its deadline
 };
 
 /// A processor that does not return.
 struct Hang {
-  CameraId camera = 0;
-  std::string_view name;
-  std::uint64_t sequence = 0;
+  CameraId camera = 0;                 ///< its number
+  std::string_view name;               ///< the camera's
+  std::uint64_t sequence = 0;          ///< number of the frame
   std::chrono::nanoseconds running{};  ///< for how long so far
-  std::chrono::nanoseconds limit{};
+  std::chrono::nanoseconds limit{};    ///< what was allowed
 };
 
 /// Called by a thread of the pool, one at a time for each camera, before the camera's next frame starts.
@@ -62,8 +62,9 @@ using OnResult = std::function<void(const Completion&)>;
 /// Called by the watchdog's thread, once a hang.
 using OnHang = std::function<void(const Hang&)>;
 
+/// A camera and what its frames may take.
 struct CameraOptions {
-  std::string name{};
+  std::string name{};                           ///< its own, not empty
   std::int32_t priority = 0;                    ///< higher goes first, always
   std::chrono::nanoseconds period{33'333'333};  ///< from one frame to the next; more than 0
   std::chrono::nanoseconds deadline{0};         ///< from submission to result; 0: the period
@@ -74,19 +75,21 @@ struct CameraOptions {
   std::size_t frame_bytes = 0;             ///< room for frames without row padding; 0: as the frames need it
 };
 
+/// How the threads run.
 struct SchedulerOptions {
-  std::int32_t threads = 1;
+  std::int32_t threads = 1;            ///< of the pool, without the watchdog's
   std::int32_t realtime_priority = 0;  ///< 1..98: SCHED_FIFO, where it is allowed; the watchdog gets one more
   std::vector<std::int32_t> pin{};     ///< thread i on processor pin[i % size]; empty: anywhere
   bool lock_memory = false;            ///< mlockall, where it is allowed
-  OnHang on_hang{};
-  const Clock* clock = nullptr;  ///< outlives the scheduler; none: Clock::steady()
+  OnHang on_hang{};                    ///< may be empty
+  const Clock* clock = nullptr;        ///< outlives the scheduler; none: Clock::steady()
 };
 
 /// Gives a borrowed frame back; from any thread, exactly once.
 struct Release {
+  /// Must not throw.
   void (*call)(void* context) = nullptr;
-  void* context = nullptr;
+  void* context = nullptr;  ///< what it is given
 };
 
 /// Runs cameras. All functions may be called from any thread; add() comes before start(), which comes once.

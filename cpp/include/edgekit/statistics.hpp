@@ -33,11 +33,11 @@ inline constexpr std::size_t code_count = 11;
 
 /// Of the last frames, at most statistics_window of them; the smallest value that a share of them does not exceed.
 struct Percentiles {
-  std::chrono::nanoseconds p50{};
-  std::chrono::nanoseconds p90{};
-  std::chrono::nanoseconds p99{};
-  std::chrono::nanoseconds p999{};
-  std::chrono::nanoseconds most{};
+  std::chrono::nanoseconds p50{};   ///< the median
+  std::chrono::nanoseconds p90{};   ///< of ten, one is longer
+  std::chrono::nanoseconds p99{};   ///< of a hundred
+  std::chrono::nanoseconds p999{};  ///< of a thousand
+  std::chrono::nanoseconds most{};  ///< the longest
 };
 
 /// How many of the last results percentiles are of: half a minute at 30 Hz.
@@ -53,14 +53,14 @@ inline constexpr std::array<std::chrono::microseconds, 11> bucket_ends{
 /// Of all results since the start.
 struct Histogram {
   std::array<std::uint64_t, bucket_ends.size() + 1> counts{};  ///< of each bucket alone
-  std::uint64_t count = 0;
-  std::chrono::nanoseconds sum{};
+  std::uint64_t count = 0;                                     ///< of all buckets
+  std::chrono::nanoseconds sum{};                              ///< of all durations
 };
 
 /// One camera at one moment. Counters are of one moment and only grow:
 /// received = refused + dropped() + answered + failed() + waiting + running.
 struct CameraStatistics {
-  std::string name;
+  std::string name;            ///< the camera's
   std::uint64_t received = 0;  ///< frames submitted
   std::uint64_t refused = 0;   ///< frames that were none: wrong size, stride or encoding, too large, no memory
   std::uint64_t answered = 0;  ///< results
@@ -75,12 +75,15 @@ struct CameraStatistics {
   double rate_hz = 0.0;                            ///< results of the last five seconds
   /// Since the last result; negative: there was none.
   std::chrono::nanoseconds last_result_age{-1};
-  std::uint64_t last_sequence = 0;  ///< number of the frame of the last result; 0: there was none
-  std::array<Percentiles, stage_count> percentiles{};
-  std::array<Histogram, stage_count> histograms{};
+  std::uint64_t last_sequence = 0;                     ///< number of the frame of the last result; 0: there was none
+  std::array<Percentiles, stage_count> percentiles{};  ///< by Stage
+  std::array<Histogram, stage_count> histograms{};     ///< by Stage
 
+  /// Durations of a stage.
   const Percentiles& of(Stage stage) const noexcept { return percentiles[static_cast<std::size_t>(stage)]; }
+  /// Frames dropped for that reason.
   std::uint64_t of(Drop drop) const noexcept { return drops[static_cast<std::size_t>(drop)]; }
+  /// Frames that failed like that.
   std::uint64_t of(Code code) const noexcept { return errors[static_cast<std::size_t>(code)]; }
   std::uint64_t dropped() const noexcept;  ///< all causes
   std::uint64_t failed() const noexcept;   ///< all codes

@@ -30,30 +30,43 @@ const char* name_of(Code code) noexcept;
 
 /// A code, and one line for a person: the value, what was expected, and the way out.
 struct Error {
-  Code code = Code::ok;
-  std::string message;
+  Code code = Code::ok;  ///< never Code::ok of an error that was returned
+  std::string message;   ///< one line, UTF-8
 };
 
 /// A value or an error, as std::expected of C++23.
 template <class T>
 class [[nodiscard]] Expected {
  public:
-  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  /// All is well.
+  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  /// Something is wrong.
   Expected(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
+  /// Whether there is a value.
   bool has_value() const noexcept { return state_.index() == 0; }
-  explicit operator bool() const noexcept { return has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }  ///< as has_value()
 
+  /// Asked for only where there is one.
   T& value() & { return assert(has_value()), *std::get_if<0>(&state_); }
+  /// As above.
   const T& value() const& { return assert(has_value()), *std::get_if<0>(&state_); }
+  /// As above, to be moved from.
   T&& value() && { return assert(has_value()), std::move(*std::get_if<0>(&state_)); }
+  /// As value().
   T& operator*() & { return value(); }
+  /// As value().
   const T& operator*() const& { return value(); }
+  /// As value().
   T&& operator*() && { return std::move(*this).value(); }
+  /// As value().
   T* operator->() { return &value(); }
+  /// As value().
   const T* operator->() const { return &value(); }
 
+  /// Asked for only where there is no value.
   const Error& error() const& { return assert(!has_value()), *std::get_if<1>(&state_); }
+  /// As above, to be moved from.
   Error&& error() && { return assert(!has_value()), std::move(*std::get_if<1>(&state_)); }
 
  private:
@@ -65,11 +78,15 @@ template <>
 class [[nodiscard]] Expected<void> {
  public:
   Expected() = default;
+  /// Something is wrong.
   Expected(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
+  /// Whether all is well.
   bool has_value() const noexcept { return !error_.has_value(); }
-  explicit operator bool() const noexcept { return has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }  ///< as has_value()
+  /// Asked for only where something is wrong.
   const Error& error() const& { return assert(error_.has_value()), *error_; }
+  /// As above, to be moved from.
   Error&& error() && { return assert(error_.has_value()), std::move(*error_); }
 
  private:

@@ -41,19 +41,26 @@ Expected<DType> dtype_of(std::string_view name);
 /// Sizes of up to eight dimensions, outermost first; a value, without an allocation.
 class Shape {
  public:
-  static constexpr std::size_t most = 8;
+  static constexpr std::size_t most = 8;  ///< dimensions
   Shape() = default;
+  /// At most eight sizes.
   Shape(std::initializer_list<std::int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
   /// More than eight dimensions are an error of the caller.
   explicit Shape(std::span<const std::int64_t> sizes);
 
+  /// How many dimensions.
   std::size_t rank() const noexcept { return rank_; }
+  /// Axis below rank().
   std::int64_t operator[](std::size_t axis) const { return sizes_[axis]; }
+  /// Axis below rank().
   std::int64_t& operator[](std::size_t axis) { return sizes_[axis]; }
+  /// Of the sizes.
   const std::int64_t* begin() const noexcept { return sizes_.data(); }
+  /// Of the sizes.
   const std::int64_t* end() const noexcept { return sizes_.data() + rank_; }
   /// Product of the sizes; 1 of a scalar, -1 if a size is not known (negative) or the product overflows.
   std::int64_t elements() const noexcept;
+  /// Same rank and sizes.
   bool operator==(const Shape& other) const noexcept;
   /// "[1, 3, 384, 640]"; an unknown size is "?".
   std::string text() const;
@@ -65,9 +72,9 @@ class Shape {
 
 /// Name, shape and dtype of an input or output; a size of -1 is dynamic.
 struct TensorSpec {
-  std::string name;
-  Shape shape;
-  DType dtype = DType::float32;
+  std::string name;              ///< of the input or output
+  Shape shape;                   ///< outermost size first
+  DType dtype = DType::float32;  ///< of the elements
 
   /// Whether a tensor of this shape and dtype is one of these.
   bool fits(const Shape& other, DType of) const noexcept;
@@ -77,11 +84,13 @@ struct TensorSpec {
 
 /// Somebody else's contiguous memory, C order; valid as long as its owner says.
 struct TensorView {
-  const void* data = nullptr;
-  Shape shape;
-  DType dtype = DType::float32;
+  const void* data = nullptr;    ///< the first element
+  Shape shape;                   ///< outermost size first
+  DType dtype = DType::float32;  ///< of the elements
 
+  /// Of all elements; the shape is known.
   std::size_t bytes() const noexcept { return static_cast<std::size_t>(shape.elements()) * size_of(dtype); }
+  /// The elements, which are of type T.
   template <class T>
   std::span<const T> as() const noexcept {
     return {static_cast<const T*>(data), static_cast<std::size_t>(shape.elements())};
@@ -95,12 +104,19 @@ class Tensor {
   /// Makes room; allocates only when it has less than that. What it held is lost.
   Status resize(const Shape& shape, DType dtype);
 
+  /// Valid until the next resize.
   TensorView view() const noexcept { return {memory_.get(), shape_, dtype_}; }
+  /// Of the last resize.
   const Shape& shape() const noexcept { return shape_; }
+  /// Of the last resize.
   DType dtype() const noexcept { return dtype_; }
+  /// Of its elements.
   std::size_t bytes() const noexcept { return view().bytes(); }
+  /// Null before the first resize.
   void* data() noexcept { return memory_.get(); }
+  /// Null before the first resize.
   const void* data() const noexcept { return memory_.get(); }
+  /// The elements, which are of type T.
   template <class T>
   std::span<T> as() noexcept {
     return {static_cast<T*>(data()), static_cast<std::size_t>(shape_.elements())};
