@@ -17,7 +17,7 @@ from edgekit.core.tensors import Array
 from edgekit.preprocess import place
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.detection.families import FAMILIES
-from tests.support.detectors import ANCHORS, task
+from tests.support.detectors import ANCHORS, CLASSES, task
 
 
 def whole(height: int, width: int) -> Geometry:
@@ -347,6 +347,12 @@ class TestDecode:
         outputs = {"b": np.zeros((1, 3, 4), np.float32), "s": np.zeros((1, 2, 4), np.float32)}
         with pytest.raises(TensorError, match=r"outputs differ: 3 boxes, but 2 scores; correct task\.output"):
             made.decode(outputs, whole(8, 8))
+
+    def test_boxes_without_objectness(self) -> None:
+        made = task(family="yolox-decoded", output={"boxes": "b", "scores": "s", "objectness": "o"})
+        outputs = {"b": np.zeros((1, 3, 4), np.float32), "s": np.ones((1, 3, len(CLASSES)), np.float32)}
+        with pytest.raises(TensorError, match="outputs differ: 3 boxes, but 2 objectness scores; correct task"):
+            made.decode(outputs | {"o": np.ones((1, 2, 1), np.float32)}, whole(8, 8))
 
     def test_an_object_of_an_unknown_class(self) -> None:
         made, outputs = final([[1, 1, 5, 5, 0.9, 3]])

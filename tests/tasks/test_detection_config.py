@@ -35,6 +35,8 @@ class TestConfig:
             ({"family": "yolox", "anchors": ANCHORS}, "anchors: boxes coded as grid-exp have none"),
             ({"family": "detr", "priors": [[0.5, 0.5, 1, 1]]}, "priors: boxes coded as cxcywh have no reference"),
             ({"family": "yolox", "priors": [[0.5, 0.5, 1, 1]]}, "priors: only for anchor-variance"),
+            ({"family": "yolox", "layout": "final"}, r"box_coding: grid-exp needs reference points, which lists of"),
+            ({"family": "detr", "layout": "maps", "output": []}, "strides: the layout maps has an output for each"),
             (
                 {"family": "fcos", "output": list("abcde"), "background": "last"},
                 "background: sigmoid scores have no such",

@@ -19,11 +19,10 @@ SOURCES = HERE.parents[2] / "src" / "edgekit"
 
 
 def _digest(module: Path) -> str:
-    """Of all that decides what a module writes: itself, the data files of its name, and edgekit's sources."""
+    """Of all that decides what a module writes: itself, the parts and data files of its name, and edgekit's sources."""
     found = hashlib.sha256(module.read_bytes())
-    for file in sorted(HERE.glob(f"{module.stem}_*.json")):
-        found.update(file.read_bytes())
-    for file in sorted(SOURCES.rglob("*.py")):
+    parts = [*HERE.glob(f"{module.stem}_*.json"), *HERE.glob(f"_{module.stem}_*.py")]
+    for file in (*sorted(parts), *sorted(SOURCES.rglob("*.py"))):
         found.update(file.read_bytes())
     return found.hexdigest()
 

@@ -190,6 +190,10 @@ def _reference_problem(family: Family, has_priors: bool) -> str:
     if needs == "nothing":
         extra = "priors" if has_priors else "anchors" if family.anchors else ""
         return f"{extra}: boxes coded as {family.box_coding} have no reference; remove {extra}" if extra else ""
+    if family.layout == "final":
+        return (
+            f"box_coding: {family.box_coding} needs reference points, which lists of objects (layout final) do not have"
+        )
     if has_priors:
         if needs == "strides" or family.layout == "maps":
             return "priors: only for anchor-variance boxes in rows or columns; give strides and anchors"
@@ -207,6 +211,8 @@ def _reference_problem(family: Family, has_priors: bool) -> str:
 
 def _output_problem(family: Family, parts: dict[str, tuple[str, ...]]) -> str:
     """What is wrong with the names of the outputs, or nothing."""
+    if family.layout == "maps" and not family.strides:
+        return "strides: the layout maps has an output for each; give them, e.g. strides: [8, 16, 32]"
     wanted = len(family.strides) if family.layout == "maps" else 1
     for part, names in parts.items():
         if len(names) != wanted:

@@ -148,6 +148,10 @@ class Head:
             sure = None
             if family.objectness:
                 sure = rest[:, 0] if head else blocks["objectness"][i][:, 0]
+                if len(sure) != len(block):
+                    raise TensorError(
+                        f"outputs differ: {len(block)} boxes, but {len(sure)} objectness scores; correct task.output"
+                    )
             rows, labels, scores = select(rest[:, int(head and family.objectness) :], sure, family, least)
             chosen.append((rows + start, labels, scores))
             start += len(block)
