@@ -55,7 +55,7 @@ Normaliser<T>::Normaliser(const ImageSettings& settings, std::size_t part, DType
   for (std::size_t k = 0; k < mean_.size(); ++k) {
     fast_.affine[k] = {static_cast<float>(scale_ / std_[k]), static_cast<float>(-mean_[k] / std_[k])};
   }
-  with_type(dtype, [this](auto type) { tabulate<decltype(type)>(); });
+  with_type(dtype, [this](auto type) { this->template tabulate<decltype(type)>(); });
 }
 
 template <class T>
