@@ -20,7 +20,7 @@ from edgekit.engine import Backend, Engine, EngineConfig, Probe, target_of
 from tests.support.graphs import node, normal, relative_l2, write
 
 # The smallest section of a spec for each backend; a new one adds a line, one of another package has EXAMPLE itself.
-EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}, "trt": {"engine": "trt"}}
+EXAMPLES: dict[str, dict[str, Any]] = {"ort": {"engine": "ort"}, "ov": {"engine": "ov"}, "trt": {"engine": "trt"}}
 LIMIT = json.loads((Path(__file__).parents[1] / "golden" / "contract.json").read_text())["engine_relative_l2"]
 WEIGHT = normal(5, 4, 3, 3, 3, scale=0.3)
 

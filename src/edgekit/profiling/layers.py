@@ -17,7 +17,7 @@ from edgekit.profiling.roofline import flops, traffic
 COLUMNS = ("layer", "operator", "dtype", "ms", "share", "GFLOP/s", "bound")
 """Headings of :func:`rows`."""
 
-LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose"})
+LAYOUT = frozenset({"Reorder", "ReorderInput", "ReorderOutput", "Transpose"})
 CONVERSION = frozenset({"Cast", "DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 
 WARMUP = 5

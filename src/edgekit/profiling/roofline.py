@@ -30,10 +30,21 @@ WORKING_SETS = (2**18, 2**21, 2**24, 2**27)
 """Bytes read and written: inner caches, outer caches, memory."""
 
 _CONV = frozenset({"Conv", "ConvInteger", "FusedConv", "NhwcFusedConv", "QLinearConv"})
+_CONV |= {"Convolution"}  # of OpenVINO, as are the next three
+_TRANSPOSED = frozenset({"ConvTranspose", "Deconvolution"})
 _MATMUL = frozenset({"FusedGemm", "FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QGemm", "QLinearMatMul"})
-_MATMUL |= {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+_MATMUL |= {"DynamicQuantizeMatMul", "FullyConnected", "MatMulIntegerToFloat"}
 _MOVES = frozenset({"Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze"})
-_MOVES |= {"DepthToSpace", "QLinearConcat", "ReorderInput", "ReorderOutput", "SpaceToDepth", "Transpose", "Unsqueeze"}
+_MOVES |= {
+    "DepthToSpace",
+    "QLinearConcat",
+    "Reorder",
+    "ReorderInput",
+    "ReorderOutput",
+    "SpaceToDepth",
+    "Transpose",
+    "Unsqueeze",
+}
 _REDUCTIONS = frozenset({"ArgMax", "GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"})
 _REDUCTIONS |= {"QLinearReduceMean", "ReduceMax", "ReduceMean", "ReduceSum"}
 _ELEMENTWISE = frozenset({"Add", "Cast", "Clip", "DequantizeLinear", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid"})
@@ -52,7 +63,7 @@ def flops(event: LayerEvent) -> int | None:
         return 0
     if not event.inputs or not event.outputs:
         return None
-    if event.op in _CONV or event.op == "ConvTranspose":
+    if event.op in _CONV | _TRANSPOSED:
         return _convolution(event)
     if event.op in _MATMUL:
         left = event.inputs[0].shape
@@ -65,7 +76,7 @@ def flops(event: LayerEvent) -> int | None:
 
 def _convolution(event: LayerEvent) -> int | None:
     # Every position of the result (transposed: of the operand) meets each weight once.
-    shape = (event.inputs if event.op == "ConvTranspose" else event.outputs)[0].shape
+    shape = (event.inputs if event.op in _TRANSPOSED else event.outputs)[0].shape
     if event.weight is None or len(shape) < 3:
         return None
     channels = shape[-1] if event.attributes.get("channels_last") else shape[1]

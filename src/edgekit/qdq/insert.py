@@ -106,7 +106,7 @@ def insert(
         plan: of this graph.
         ranges: (lowest, highest) of every tensor of the plan.
         per_channel: weight scales per output channel, else one per tensor.
-        bits: of the weights.
+        bits: of the weights, where the profile allows as many.
         fixed: integer weights to use instead of rounding to nearest, by initializer name.
     """
     return _Writer(graph, plan, ranges, per_channel, bits, dict(fixed or {})).model()
@@ -119,7 +119,7 @@ class _Writer:
         self.graph = graph
         self.plan = plan
         self.per_channel = per_channel
-        self.bits = bits
+        self.bits = plan.profile.bits(bits)
         self.fixed = fixed
         self.grids = grids(plan, ranges)
         self.names = Names(graph)
@@ -259,7 +259,7 @@ class _Writer:
 
     def _integers(self, name: str, axis: int | None) -> Weights:
         given = self.fixed.get(name)
-        if given is not None and given.axis == axis:
+        if given is not None and given.axis == axis and np.abs(given.values).max(initial=0) < 2 ** (self.bits - 1):
             return given
         return quantize_weights(self._finite(name), axis, self.bits)
 

@@ -37,6 +37,7 @@ class Profile:
         folds_saturation: a Relu or Clip before rounding is dropped, the grid's end replaces it.
         float_outputs: compute operators whose integer kernel can give float, so that no rounding is
             needed where only float operators read them.
+        weight_bits: most that weights may have.
     """
 
     name: str
@@ -49,11 +50,16 @@ class Profile:
     on_integers: frozenset[str] = frozenset()
     folds_saturation: bool = False
     float_outputs: frozenset[str] = frozenset()
+    weight_bits: int = 8
 
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest integer of an activation."""
         return (0, 255) if self.activation == "uint8" else (-128, 127)
+
+    def bits(self, wanted: int) -> int:
+        """Of weights, where ``wanted`` are asked for."""
+        return min(wanted, self.weight_bits)
 
 
 _ORT_ON_INTEGERS = frozenset({"Max"})
@@ -83,6 +89,9 @@ _TENSORRT = Profile(
     compute=COMPUTE | {"ConvTranspose"},
 )
 
+# OpenVINO propagates rounding as TensorRT does, and takes asymmetric activations.
+_OPENVINO = replace(_TENSORRT, name="openvino", activation="uint8", symmetric=False)
+
 PROFILES = {
     profile.name: profile
     for profile in (
@@ -90,8 +99,9 @@ PROFILES = {
         # ARM: sdot and smmla multiply signed by signed.
         replace(_ORT_X86, name="ort-arm", activation="int8"),
         _TENSORRT,
-        # OpenVINO propagates rounding as TensorRT does, and takes asymmetric activations.
-        replace(_TENSORRT, name="openvino", activation="uint8", symmetric=False),
+        _OPENVINO,
+        # x86 without VNNI: OpenVINO adds products of eight bits in pairs of 16, which saturate with larger weights.
+        replace(_OPENVINO, name="openvino-avx2", weight_bits=7),
     )
 }
 

@@ -152,7 +152,7 @@ def adarounded(prepared: Prepared, job: Job) -> Prepared:
             lambda fixed: _inserted(graph, placed, ranges, config, fixed),
             job.frames,
             per_channel=config.weights == "per-channel",
-            bits=config.weight_bits,
+            bits=placed.profile.bits(config.weight_bits),
             iterations=config.adaround_iterations,
             advance=advance,
         )
@@ -228,7 +228,7 @@ def described(prepared: Prepared, name: str) -> dict[str, Any]:
         "profile": name,
         "frames": prepared.calibration.frames,
         "activations": f"{placed.profile.activation} per tensor{symmetric}",
-        "weights": f"int{config.weight_bits} {config.weights}, symmetric",
+        "weights": f"int{placed.profile.bits(config.weight_bits)} {config.weights}, symmetric",
         "repairs": dict(prepared.repairs),
         "float_nodes": placed.float_nodes,
         "ranges": {tensor: [float(low), float(high)] for tensor, (low, high) in sorted(ranges.items())},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 # Instruction sets that decide which kernels and memory layouts an optimised graph holds.
@@ -10,14 +11,17 @@ _SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i
 _VNNI = {"avx512_vnni", "avx_vnni"}
 
 
-def instruction_sets() -> list[str]:
-    """Those of this processor that decide what an optimised graph holds; none outside Linux."""
+def instruction_sets(sets: Sequence[str] = _SETS) -> list[str]:
+    """Those of ``sets`` that this processor has, by Linux's names; none outside Linux.
+
+    Default: those that decide what an optimised graph holds.
+    """
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return []
     flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
-    return [name for name in _SETS if name in flags]
+    return [name for name in sets if name in flags]
 
 
 def int8_products() -> str | None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit.core.errors import EnvironmentFault, InputError, ModelError, TensorError
+from edgekit.core.errors import InputError, ModelError, TensorError
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.engine import Engine, LayerEvent
+from edgekit.engine._buffers import Buffers
+from edgekit.engine._threads import pin_thread
 from edgekit.engine.ort import arena, layers, peaks
 from edgekit.engine.ort.config import Config
 from edgekit.engine.ort.session import open_session, options_of, runtime, translated
@@ -44,18 +45,19 @@ class OrtEngine(Engine):
         self.path = path
         self.config = config
         self._session: Any = None
-        self._buffers: list[dict[str, Array]] = []
+        self._buffers = Buffers(())
         self._passed: set[str] = set()
         self._affinity: set[int] | None = None
 
     def activate(self) -> None:
         options = self._options()
         if self.config.pin:
-            self._affinity = _pin(self.config.pin)
+            self._affinity = pin_thread(self.config.pin, {self.config.pin[0]})
         try:
             self._session = open_session(self.path, options, self.config)
             self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
             self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+            self._buffers = Buffers(self.outputs)
             # ONNX Runtime writes nothing to the bound buffer of an output that is itself an input.
             self._passed = {spec.name for spec in self.inputs} & {spec.name for spec in self.outputs}
         except BaseException:
@@ -73,7 +75,7 @@ class OrtEngine(Engine):
             binding.bind_cpu_input(name, np.asarray(array, order="C"))  # unlike ascontiguousarray, keeps scalars
         if any(size is None for spec in self.outputs for size in spec.shape):
             return self._infer_dynamic(binding)
-        results = self._free_buffers()
+        results, _ = self._buffers.free()
         for spec in self.outputs:
             array = results[spec.name]
             binding.bind_output(spec.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
@@ -91,17 +93,6 @@ class OrtEngine(Engine):
     def _run(self, binding: Any) -> None:
         with translated(f"{self.path.name}: inference failed", TensorError), flushed():
             self._session.run_with_iobinding(binding)
-
-    def _free_buffers(self) -> dict[str, Array]:
-        for index, held in enumerate(self._buffers):
-            # 2: the dictionary's own reference and getrefcount's argument.
-            if all(sys.getrefcount(held[name]) == 2 for name in held):
-                self._buffers.append(self._buffers.pop(index))
-                return dict(held)
-        made: dict[str, Array] = {s.name: np.empty(_fixed(s), s.dtype) for s in self.outputs}
-        self._buffers.append(made)
-        del self._buffers[:-4]
-        return dict(made)
 
     def profile_layers_impl(self, feeds: Arrays, queries: int, source: Path | None) -> tuple[LayerEvent, ...]:
         if self.config.provider != "cpu":
@@ -140,7 +131,7 @@ class OrtEngine(Engine):
 
     def deactivate(self) -> None:
         self._session = None
-        self._buffers.clear()
+        self._buffers = Buffers(())
         if self._affinity is not None:
             os.sched_setaffinity(0, self._affinity)
             self._affinity = None
@@ -162,19 +153,6 @@ def _spec(node: Any) -> TensorSpec:
     if node.type not in _DTYPES:
         raise ModelError(f"tensor {node.name!r} has type {node.type}; supported: {', '.join(_DTYPES.values())}")
     return TensorSpec(node.name, tuple(d if isinstance(d, int) else None for d in node.shape), _DTYPES[node.type])
-
-
-def _fixed(spec: TensorSpec) -> tuple[int, ...]:
-    return tuple(size for size in spec.shape if size is not None)
-
-
-def _pin(cpus: tuple[int, ...]) -> set[int]:
-    before = os.sched_getaffinity(0)
-    missing = sorted(set(cpus) - before)
-    if missing:
-        raise EnvironmentFault(f"pin: this process may not use CPU {missing[0]}; choose from {sorted(before)}")
-    os.sched_setaffinity(0, {cpus[0]})
-    return before
 
 
 def reference(path: Path, config: Config | None = None) -> OrtEngine:

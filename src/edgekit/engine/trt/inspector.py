@@ -13,9 +13,9 @@ from typing import Any
 
 from edgekit.core.errors import InputError
 from edgekit.core.reports.achieved import BYTES, Achieved, LayerPrecision
+from edgekit.engine._requested import requested
 from edgekit.onnxfile.graph import Graph
 
-COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Widest first; an engine's word for a type, by what its text holds.
 _TYPES = (
     ("int8", re.compile(r"\bint8\b", re.I)),
@@ -24,7 +24,6 @@ _TYPES = (
     ("fp16", re.compile(r"\bfp16\b|\bhalf\b|\bfloat16\b", re.I)),
     ("fp32", re.compile(r"\bfp32\b|\bfloat\b|\bfloat32\b", re.I)),
 )
-_FLOATS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 _ONNX = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _REFORMAT = re.compile(r"reformat", re.I)
 _ROUNDING = re.compile(r"^(quantize|dequantize|scale)", re.I)
@@ -79,22 +78,6 @@ def inspect(
             "sparse_layers": float(sum(bool(_SPARSE.search(str(layer.get("TacticName", "")))) for layer in layers)),
         },
     )
-
-
-def requested(source: Graph) -> dict[str, str]:
-    """The type that each compute node of a typed model is written in, by node name: int8 between Q/DQ, else that of
-    its weight."""
-    producers = source.producers()
-    found = {}
-    for node in source.nodes:
-        if node.op not in COMPUTE:
-            continue
-        makers = [source.nodes[producers[name]].op if name in producers else "" for name in node.inputs[:2]]
-        if makers == ["DequantizeLinear", "DequantizeLinear"]:
-            found[node.name] = "int8"
-        elif (weight := source.constants.get(node.inputs[1])) is not None and weight.dtype in _FLOATS:
-            found[node.name] = _FLOATS[weight.dtype]
-    return found
 
 
 def _layers(document: str | Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

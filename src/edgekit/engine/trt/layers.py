@@ -13,6 +13,7 @@ from typing import Any
 
 from edgekit.core.errors import CheckFailed
 from edgekit.core.layers import LayerEvent, LayerTensor
+from edgekit.engine._requested import COMPUTE
 from edgekit.engine.trt import inspector
 from edgekit.onnxfile.graph import Graph
 
@@ -70,7 +71,7 @@ def _event(
     module, weight = "", None
     if source is not None:
         known = {node.name: node for node in source.nodes}
-        nodes = tuple(sorted((n for n in nodes if n in known), key=lambda n: known[n].op not in inspector.COMPUTE))
+        nodes = tuple(sorted((n for n in nodes if n in known), key=lambda n: known[n].op not in COMPUTE))
         module = next((known[node].module for node in nodes if known[node].module), "")
         weight = _weight(source, nodes)
     return LayerEvent(
@@ -91,7 +92,7 @@ def _event(
 def _weight(source: Graph, nodes: Sequence[str]) -> LayerTensor | None:
     """The filter of the first node that has one; Q/DQ before it are looked through."""
     producers = source.producers()
-    for node in (node for node in source.nodes if node.name in nodes and node.op in inspector.COMPUTE):
+    for node in (node for node in source.nodes if node.name in nodes and node.op in COMPUTE):
         name = node.inputs[1]
         while name not in source.constants and name in producers and source.nodes[producers[name]].inputs:
             name = source.nodes[producers[name]].inputs[0]

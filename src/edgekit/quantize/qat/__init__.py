@@ -163,7 +163,7 @@ class _Work:
         found = grids(placement, _ranges(start.record))
         per_channel = settings.weights == "per-channel"
         placed = fakequant.locate(network, self.graph, placement, found, self.frames[0], per_channel)
-        return fakequant.build(network, placed, settings.weight_bits).eval(), placed
+        return fakequant.build(network, placed, placement.profile.bits(settings.weight_bits)).eval(), placed
 
     def check(self, student: nn.Module, typed: bytes, placed: fakequant.Placed) -> dict[str, float]:
         """Distance (relative L2) of each output of the student from that of the typed model."""
