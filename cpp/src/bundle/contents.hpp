@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "edgekit/engine.hpp"
+#include "edgekit/status.hpp"
 #include "edgekit/tensor.hpp"
 
 namespace edgekit {
@@ -33,6 +35,20 @@ struct Contents {
   EngineFile candidate;
   std::optional<EngineFile> control;
   nlohmann::json device;  ///< of the manifest
+
+  Contents() = default;
+  Contents(Contents&&) noexcept = default;
+  Contents& operator=(Contents&&) noexcept = default;
+  ~Contents();  ///< without an allocation, see dismantle() of json.hpp
+
+  /// From bundle.json; `device` stays empty. `file` names it in errors.
+  ///
+  /// Code::bundle: a key is missing or unknown, or a value is of another type; Code::unsupported: a dtype, or a tensor
+  /// of more dimensions, than this library has. `kpis`, `parity` and `evaluation` are not looked into.
+  static Expected<Contents> parse(std::string_view content, const std::string& file);
+
+  /// "candidate" or "control"; null: there is none.
+  const EngineFile* role(std::string_view which) const noexcept;
 };
 
 }  // namespace edgekit

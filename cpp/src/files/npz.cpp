@@ -2,15 +2,17 @@
 
 #include <zip.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
-#include <regex>
-#include <vector>
+#include <new>
+#include <string>
+
+#include "core/memory.hpp"
+#include "files/npy_header.hpp"
 
 namespace edgekit {
 namespace {
-
-constexpr std::string_view magic{"\x93NUMPY", 6};
 
 struct CloseArchive {
   void operator()(zip_t* archive) const noexcept { zip_discard(archive); }
@@ -18,109 +20,154 @@ struct CloseArchive {
 struct CloseMember {
   void operator()(zip_file_t* member) const noexcept { zip_fclose(member); }
 };
+using Archive = std::unique_ptr<zip_t, CloseArchive>;
 
-struct Header {
-  DType dtype;
-  Shape shape;
-  std::size_t length;  // of everything before the values
-};
+/// What deflate makes of a byte, at most: a member of a few bytes is not believed that it holds gigabytes.
+constexpr std::uint64_t largest_ratio = 1032;
 
 Error damaged(const std::string& place, const std::string& why) {
   return {Code::bundle, place + ": " + why + "; copy or build the bundle again"};
 }
 
-Expected<DType> dtype_of_descr(const std::string& descr, const std::string& place) {
-  static const std::map<std::string, DType> known{
-      {"<f4", DType::float32}, {"<f8", DType::float64}, {"<f2", DType::float16}, {"|i1", DType::int8},
-      {"|u1", DType::uint8},   {"<i2", DType::int16},   {"<u2", DType::uint16},  {"<i4", DType::int32},
-      {"<u4", DType::uint32},  {"<i8", DType::int64},   {"<u8", DType::uint64},  {"|b1", DType::boolean}};
-  const auto found = known.find(descr);
-  if (found == known.end()) return damaged(place, "an array of dtype '" + descr + "', which is not read");
-  return found->second;
+/// What libzip says, where it may be that there is no memory.
+Error failed(const std::string& place, int code, const char* why) {
+  if (code == ZIP_ER_MEMORY || memory_is_short()) return {Code::out_of_memory, place + ": no memory to read it"};
+  return damaged(place, why);
 }
 
-Expected<Header> header_of(const std::vector<char>& file, const std::string& place) {
-  if (file.size() < 12 || std::string_view(file.data(), magic.size()) != magic) {
-    return damaged(place, "no array of NumPy");
+/// One member, read from its begin to its end.
+class Member {
+ public:
+  Member(std::string place, std::uint64_t size) : place_(std::move(place)), left_(size) {}
+
+  Status open(zip_t* archive, zip_uint64_t index) {
+    stream_.reset(zip_fopen_index(archive, index, 0));
+    if (stream_) return {};
+    return failed(place_, zip_error_code_zip(zip_get_error(archive)), "damaged");
   }
-  const int version = file[6];
-  std::size_t length = static_cast<unsigned char>(file[8]) + 256U * static_cast<unsigned char>(file[9]);
-  std::size_t start = 10;
-  if (version == 2) {
-    std::uint32_t wide = 0;
-    std::memcpy(&wide, file.data() + 8, sizeof wide);
-    length = wide;
-    start = 12;
-  } else if (version != 1) {
-    return damaged(place, "an array of format " + std::to_string(version) + ", which is not read");
+
+  Expected<Tensor> array() {
+    std::array<char, npy_prefix> prefix{};
+    if (Status got = take(prefix.data(), prefix.size()); !got) return got.error();
+    const Expected<NpyPlace> place = npy_place({prefix.data(), prefix.size()});
+    if (!place) return because(place.error());
+    std::string text(prefix.data() + place->start, npy_prefix - place->start);
+    if (place->length < text.size()) return damaged(place_, "an array header that is not understood");
+    text.resize(place->length);
+    const std::size_t had = npy_prefix - place->start;
+    if (Status got = take(text.data() + had, text.size() - had); !got) return got.error();
+    const Expected<NpyHeader> header = npy_header(text);
+    if (!header) return because(header.error());
+    return values(*header);
   }
-  if (length > 65536 || start + length > file.size()) return damaged(place, "truncated");
-  const std::string text(file.data() + start, length);
-  static const std::regex form(
-      R"(^\{'descr': '([<|][a-z][0-9])', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n?$)");
-  std::smatch found;
-  if (!std::regex_match(text, found, form)) return damaged(place, "an array header that is not understood");
-  if (found[2] == "True") return damaged(place, "an array in Fortran order, which is not read");
-  const Expected<DType> dtype = dtype_of_descr(found[1], place);
-  if (!dtype) return dtype.error();
-  std::vector<std::int64_t> sizes;
-  const std::string listed = found[3];
-  static const std::regex number("[0-9]+");
-  for (std::sregex_iterator at(listed.begin(), listed.end(), number), end; at != end; ++at) {
-    if (at->length() > 15) return damaged(place, "an array too large to be true");
-    sizes.push_back(std::stoll(at->str()));
+
+ private:
+  Error because(const Error& error) const { return damaged(place_, error.message); }
+
+  Status take(void* into, std::uint64_t count) {
+    auto* at = static_cast<char*>(into);
+    if (count > left_) return damaged(place_, "truncated");
+    left_ -= count;
+    while (count > 0) {
+      const zip_int64_t got = zip_fread(stream_.get(), at, count);
+      if (got <= 0)
+        return failed(place_, zip_error_code_zip(zip_file_get_error(stream_.get())), "truncated, or damaged");
+      at += got;
+      count -= static_cast<std::uint64_t>(got);
+    }
+    return {};
   }
-  if (sizes.size() > Shape::most) return damaged(place, "an array of more than 8 dimensions");
-  return Header{*dtype, Shape(sizes), start + length};
+
+  /// The end: only there the archive's own checksum is compared.
+  Status finish() {
+    char more = 0;
+    const zip_int64_t got = zip_fread(stream_.get(), &more, 1);
+    if (got == 0) return {};
+    if (got > 0) return damaged(place_, "longer than it says");
+    return failed(place_, zip_error_code_zip(zip_file_get_error(stream_.get())), "truncated, or damaged");
+  }
+
+  Expected<Tensor> values(const NpyHeader& header) {
+    const std::int64_t elements = header.shape.elements();
+    const std::size_t width = size_of(header.dtype);
+    if (elements < 0 || static_cast<std::uint64_t>(elements) != left_ / width || left_ % width != 0) {
+      return damaged(place_, "truncated, or longer than it says");
+    }
+    Tensor made;
+    if (Status room = made.resize(header.shape, header.dtype); !room) return room.error();
+    if (Status got = take(made.data(), left_); !got) return got.error();
+    if (Status end = finish(); !end) return end.error();
+    return header.fortran ? in_c_order(made) : std::move(made);
+  }
+
+  /// The same values, the last index running fastest.
+  static Expected<Tensor> in_c_order(const Tensor& fortran) {
+    Tensor made;
+    const Shape& shape = fortran.shape();
+    if (Status room = made.resize(shape, fortran.dtype()); !room) return room.error();
+    const std::size_t width = size_of(fortran.dtype());
+    std::array<std::int64_t, Shape::most> index{};
+    for (std::size_t to = 0; to < made.bytes(); to += width) {
+      std::int64_t from = 0;
+      for (std::size_t axis = shape.rank(); axis-- > 0;) from = from * shape[axis] + index[axis];
+      std::memcpy(static_cast<char*>(made.data()) + to,
+                  static_cast<const char*>(fortran.data()) + static_cast<std::size_t>(from) * width, width);
+      for (std::size_t axis = shape.rank(); axis-- > 0 && ++index[axis] == shape[axis];) index[axis] = 0;
+    }
+    return made;
+  }
+
+  std::string place_;
+  std::uint64_t left_;  // bytes that are still to come
+  std::unique_ptr<zip_file_t, CloseMember> stream_;
+};
+
+/// Name and size of a member; what the archive says of it is not believed where it cannot be.
+Expected<zip_stat_t> entry_of(zip_t* archive, zip_uint64_t index, const std::string& file) {
+  zip_stat_t entry;
+  zip_stat_init(&entry);
+  if (zip_stat_index(archive, index, 0, &entry) != 0) {
+    return failed(file, zip_error_code_zip(zip_get_error(archive)), "damaged");
+  }
+  constexpr zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
+  if ((entry.valid & needed) != needed) return damaged(file, "damaged");
+  const bool known = entry.comp_method == ZIP_CM_STORE || entry.comp_method == ZIP_CM_DEFLATE;
+  if (!known) return damaged(file, "compressed in a way that NumPy does not use");
+  if (entry.size / largest_ratio > entry.comp_size) return damaged(file, "larger than its archive can hold");
+  return entry;
 }
 
-Expected<Tensor> tensor_of(const std::vector<char>& file, const std::string& place) {
-  const Expected<Header> header = header_of(file, place);
-  if (!header) return header.error();
-  const std::int64_t elements = header->shape.elements();
-  const std::size_t held = file.size() - header->length;
-  if (elements < 0 || static_cast<std::uint64_t>(elements) != held / size_of(header->dtype) ||
-      held % size_of(header->dtype) != 0) {
-    return damaged(place, "truncated, or longer than it says");
+Expected<std::map<std::string, Tensor>> arrays_of(const std::filesystem::path& file, std::uint64_t most_bytes) {
+  int problem = 0;
+  const Archive archive(zip_open(file.c_str(), ZIP_RDONLY, &problem));
+  if (!archive) return failed(file.string(), problem, "no archive of arrays");
+  std::map<std::string, Tensor> made;
+  std::uint64_t total = 0;
+  const zip_int64_t count = zip_get_num_entries(archive.get(), 0);
+  for (zip_uint64_t index = 0; index < static_cast<zip_uint64_t>(count); ++index) {
+    const Expected<zip_stat_t> entry = entry_of(archive.get(), index, file.string());
+    if (!entry) return entry.error();
+    std::string name = entry->name;
+    const std::string place = file.string() + "/" + name;
+    if (entry->size > most_bytes || (total += entry->size) > most_bytes) return damaged(place, "larger than allowed");
+    Member member(place, entry->size);
+    if (Status opened = member.open(archive.get(), index); !opened) return opened.error();
+    Expected<Tensor> array = member.array();
+    if (!array) return array.error();
+    if (name.ends_with(".npy")) name.resize(name.size() - 4);
+    made.insert_or_assign(std::move(name), std::move(*array));
   }
-  Tensor made;
-  if (Status room = made.resize(header->shape, header->dtype); !room) return room.error();
-  if (held > 0) std::memcpy(made.data(), file.data() + header->length, held);
   return made;
 }
 
 }  // namespace
 
 Expected<std::map<std::string, Tensor>> read_npz(const std::filesystem::path& file, std::uint64_t most_bytes) {
-  int problem = 0;
-  const std::unique_ptr<zip_t, CloseArchive> archive(zip_open(file.c_str(), ZIP_RDONLY, &problem));
-  if (!archive) return damaged(file.string(), "no archive of arrays");
-  std::map<std::string, Tensor> made;
-  std::uint64_t total = 0;
-  for (zip_int64_t index = 0; index < zip_get_num_entries(archive.get(), 0); ++index) {
-    zip_stat_t entry;
-    zip_stat_init(&entry);
-    constexpr zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE;
-    if (zip_stat_index(archive.get(), static_cast<zip_uint64_t>(index), 0, &entry) != 0 ||
-        (entry.valid & needed) != needed) {
-      return damaged(file.string(), "damaged");
-    }
-    std::string name = entry.name;
-    const std::string place = file.string() + "/" + name;
-    if (entry.size > most_bytes || (total += entry.size) > most_bytes) return damaged(place, "larger than allowed");
-    const std::unique_ptr<zip_file_t, CloseMember> member(
-        zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(index), 0));
-    if (!member) return damaged(place, "damaged");
-    std::vector<char> content(entry.size);
-    if (zip_fread(member.get(), content.data(), entry.size) != static_cast<zip_int64_t>(entry.size)) {
-      return damaged(place, "truncated, or damaged");
-    }
-    Expected<Tensor> tensor = tensor_of(content, place);
-    if (!tensor) return tensor.error();
-    if (name.ends_with(".npy")) name.resize(name.size() - 4);
-    made.insert_or_assign(std::move(name), std::move(*tensor));
+  try {
+    return arrays_of(file, most_bytes);
+  } catch (const std::bad_alloc&) {
+    return Error{Code::out_of_memory, {}};
   }
-  return made;
 }
 
 }  // namespace edgekit

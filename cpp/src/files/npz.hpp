@@ -12,7 +12,8 @@ namespace edgekit {
 
 /// The arrays of a file by name.
 ///
-/// Code::bundle: not such a file, truncated, an object array, in Fortran order, or larger than `most_bytes` in all.
+/// An array in Fortran order is turned into C order. Code::bundle: not such a file, truncated, an object array, or
+/// larger than `most_bytes` in all; Code::out_of_memory.
 Expected<std::map<std::string, Tensor>> read_npz(const std::filesystem::path& file,
                                                  std::uint64_t most_bytes = std::uint64_t{4} << 30);
 
