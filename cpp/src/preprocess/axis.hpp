@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "preprocess/settings.hpp"
+#include "preprocess/kinds.hpp"
 
 namespace edgekit::preprocessing {
 

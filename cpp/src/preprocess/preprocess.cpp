@@ -1,9 +1,9 @@
 #include "preprocess/preprocess.hpp"
 
 #include <algorithm>
-#include <new>
 #include <set>
 
+#include "core/no_memory.hpp"
 #include "preprocess/input.hpp"
 #include "preprocess/settings.hpp"
 
@@ -12,7 +12,7 @@ namespace {
 
 using namespace preprocessing;  // this file is the door of that room
 
-Error no_memory() { return {Code::out_of_memory, "no memory to preprocess frames of this size"}; }
+constexpr const char* no_room = "no memory to preprocess frames of this size";
 
 Expected<std::unique_ptr<Input>> make(const InputSettings& settings) {
   struct Maker {
@@ -107,14 +107,16 @@ Expected<Preprocess> Preprocess::create(const nlohmann::json& section, std::span
   state->one_source = names_of_sources(*settings).size() == 1;
   return Preprocess(std::move(state));
 } catch (const std::bad_alloc&) {
-  return no_memory();
+  return no_memory(no_room);
+} catch (const nlohmann::json::exception& error) {  // a text that is no UTF-8
+  return Error{Code::bundle, std::string("preprocess: ") + error.what()};
 }
 
 Expected<std::span<const TensorView>> Preprocess::operator()(std::span<const Source> sources) try {
   if (Status made = state_->run(sources); !made) return made.error();
   return std::span<const TensorView>(state_->feeds);
 } catch (const std::bad_alloc&) {
-  return no_memory();
+  return no_memory(no_room);
 }
 
 const Geometry& Preprocess::geometry() const noexcept { return state_->geometry; }

@@ -13,14 +13,9 @@
 
 #include "edgekit/status.hpp"
 #include "edgekit/tensor.hpp"
+#include "preprocess/kinds.hpp"
 
 namespace edgekit::preprocessing {
-
-enum class Mode : std::uint8_t { stretch, letterbox, letterbox_topleft, crop };
-enum class Interpolation : std::uint8_t { bilinear, nearest, nearest_exact, area, bicubic, lanczos };
-enum class Antialias : std::uint8_t { off, on, pillow_13 };
-enum class Colour : std::uint8_t { rgb, bgr, grey };
-enum class Layout : std::uint8_t { nchw, nhwc };
 
 /// One or several of the frame's images, resized and normalised.
 struct ImageSettings {
