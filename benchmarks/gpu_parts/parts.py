@@ -45,6 +45,15 @@ def _kernel() -> Figures:
         return kernel.check(cuda, kernel.Compiled(Path(folder), kernel.capability()))
 
 
+def _preprocess() -> Figures:
+    from edgekit.engine.trt.cuda import load_cuda
+    from gpu_parts import kernel, preprocess
+
+    cuda = load_cuda("cuda-python")
+    with tempfile.TemporaryDirectory() as folder:
+        return preprocess.check(cuda, preprocess.Library(preprocess.compiled(Path(folder), kernel.capability())))
+
+
 def _training() -> Figures:
     from gpu_parts import training
 
@@ -77,6 +86,7 @@ RUN: dict[str, Callable[[], Figures]] = {
     "memory": _memory,
     "buffers": _buffers,
     "kernel": _kernel,
+    "preprocess": _preprocess,
     "training": _training,
     "compress": _compress,
     "onnxruntime": _onnxruntime,

@@ -14,7 +14,7 @@ from typing import Any
 import gpu_check
 import numpy as np
 import pytest
-from gpu_parts import buffers, compress, engines, here, kernel, memory, parts, training
+from gpu_parts import buffers, compress, engines, here, kernel, memory, parts, preprocess, training
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, MissingRequirement
 from edgekit.core.golden import Golden
@@ -98,6 +98,75 @@ def test_the_real_kernel_gets_as_far_as_cuda(tmp_path: Path) -> None:
         made.launch(0x1000, 0x2000, 4, 0)
     with pytest.raises(AssertionError, match="cudaDevAttrComputeCapabilityMajor: cudaError"):
         kernel.capability()
+
+
+LOOP = """
+#include "preprocess/cuda/fused.hpp"
+extern "C" int edgekit_cuda_preprocess(const edgekit::preprocessing::FusedJob* job, void*) {
+  float* out = static_cast<float*>(job->tensor);
+  for (int y = 0; y < job->rows; ++y)
+    for (int x = 0; x < job->columns; ++x) {
+      float made[3];
+      edgekit::preprocessing::fused_pixel(*job, y, x, made);
+      for (int k = 0; k < 3; ++k) out[(k * job->rows + y) * job->columns + x] = made[k];
+    }
+  return 0;
+}
+"""
+
+
+class OnTheProcessor(preprocess.Library):
+    """The kernel's function, pixel by pixel, over the simulated device's memory; ``wrong`` is added to every value."""
+
+    def __init__(self, gpu: Gpu, folder: Path, wrong: float = 0.0) -> None:
+        room, target = preprocess.SOURCES / "preprocess", folder / "loop.so"
+        (folder / "loop.cpp").write_text(LOOP)
+        command = ["g++", "-shared", "-fPIC", "-std=c++20", "-O2", f"-I{preprocess.SOURCES}"]
+        command += [f"-I{preprocess.SOURCES.parent / 'include'}", "-o", str(target), str(folder / "loop.cpp")]
+        subprocess.run([*command, str(room / "cuda" / "axis.cpp"), str(room / "axis.cpp")], check=True, timeout=300)
+        super().__init__(target)
+        self.gpu, self.wrong = gpu, wrong
+
+    def launch(self, job: preprocess.Job, stream: int) -> None:
+        elements, dtype = 3 * job.rows * job.columns, preprocess.DTYPES[job.dtype]
+        places = {"frame": 1, "down_pixels": 8, "down_weights": 4, "across_pixels": 8, "across_weights": 4}
+        own = preprocess.Job.from_buffer_copy(job)
+        for name, size in places.items():
+            setattr(own, name, self.gpu.at(getattr(job, name), size, self.gpu.device).ctypes.data)
+        target = self.gpu.at(job.tensor, elements * np.dtype(dtype).itemsize, self.gpu.device).view(dtype)
+        made = np.empty(elements, np.float32)
+        own.tensor = made.ctypes.data
+
+        def compute() -> None:
+            super(OnTheProcessor, self).launch(own, stream)
+            target[:] = made + np.float32(self.wrong)
+
+        self.gpu.streams[stream].add(compute)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not here")
+def test_preprocess(gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocess, "LAUNCHES", 1)
+    figures = preprocess.check(CudaPython(), OnTheProcessor(gpu, tmp_path))
+    assert figures["float32_largest_difference"] < preprocess.LIMITS["float32"]
+    assert not gpu.device
+    with pytest.raises(AssertionError, match=r"bgr8 720x1280 stretch float32: .* values of a pixel from Python"):
+        preprocess.check(CudaPython(), OnTheProcessor(gpu, tmp_path, wrong=0.01))
+
+
+@pytest.mark.skipif(here.nvcc() is None, reason="nvcc is not here")
+@needs_no_gpu
+def test_the_real_preprocessing_gets_as_far_as_cuda(tmp_path: Path) -> None:
+    made = preprocess.Library(preprocess.compiled(tmp_path, "87"))
+    assert made.axis(4, 2, True)[0].tolist() == [[0, 1], [2, 3]]
+    with pytest.raises(AssertionError, match=r"the launch failed with CUDA error (35|100)"):
+        made.launch(preprocess.Job(rows=1, columns=1), 0)
+
+
+def test_without_nvcc_the_preprocessing_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here, "nvcc", lambda: None)
+    with pytest.raises(MissingRequirement, match="nvcc is not available on this machine"):
+        preprocess.compiled(tmp_path, "87")
 
 
 def test_without_nvcc_the_kernel_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
