@@ -16,6 +16,9 @@ constexpr std::array<std::string_view, 8> kinds{"antispoofing", "classification"
 constexpr std::array<Maker*, 8> makers{make_antispoofing, make_classification, make_detection,  make_embedding,
                                        make_multitask,    make_outputs,        make_regression, make_segmentation};
 
+/// So short that std::string needs no memory for it.
+constexpr const char* no_memory = "no memory";
+
 /// What every task has in common at its boundary.
 class Guarded final : public Decoder {
  public:
@@ -29,9 +32,9 @@ class Guarded final : public Decoder {
       }
       return task_->decode(outputs, geometry, result);
     } catch (const std::bad_alloc&) {
-      return Error{Code::out_of_memory, "no memory for the task's result"};
+      return Error{Code::out_of_memory, no_memory};
     } catch (const std::length_error&) {
-      return Error{Code::out_of_memory, "no memory for the task's result"};
+      return Error{Code::out_of_memory, no_memory};
     }
   }
 
@@ -58,7 +61,7 @@ Made Decoder::create(const nlohmann::json& task, std::span<const TensorSpec> out
   } catch (const nlohmann::json::exception& error) {
     return Error{Code::unsupported, std::string("task: ") + error.what()};
   } catch (const std::bad_alloc&) {
-    return Error{Code::out_of_memory, "no memory for the task's decoder"};
+    return Error{Code::out_of_memory, no_memory};
   }
 }
 

@@ -9,7 +9,7 @@ sides make by the same rule.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,19 @@ def _dtype(array: Array) -> Any:
     return array.dtype.name
 
 
+def _options(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of a section, nested ones with a dot, and their values, as far as these are plain."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _options(value, f"{key}.")
+        elif isinstance(value, str | bool):
+            yield f"{above}{key}", value
+
+
 def write(folder: Path) -> None:
     import _decode_detections
     import _decode_masks
+    import _decode_schema
     import _decode_vectors
 
     for name, module in (
@@ -145,3 +155,10 @@ def write(folder: Path) -> None:
         cases = Cases()
         module.fill(cases)
         cases.save(folder, name)
+    seen = {option for case in cases.cases if "expected" in case for option in _options(case["task"])}
+    schema = _decode_schema.walk()
+    missed = [
+        s for s in schema["sections"] if s["section"]["kind"] == "detection" and (s["key"], s["value"]) not in seen
+    ]
+    assert not missed, f"no case decodes {missed[0]}"
+    (folder / "schema.json").write_text(json.dumps(schema))

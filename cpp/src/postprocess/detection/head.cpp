@@ -151,32 +151,36 @@ void Head::find_blocks(Role part) {
   }
 }
 
-Status Head::check_grids(const std::array<std::int32_t, 2>& size, const std::string& made) const {
-  const auto grid = [](std::int64_t rows, std::int64_t columns) {
-    return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+/// What makes the reference points, in a message.
+std::string Head::makers(const std::array<std::int32_t, 2>& size) const {
+  if (!priors_.empty()) return std::to_string(priors_.size()) + " priors";
+  return "strides " + list_of(family_.strides) + " on an input of " + std::to_string(size[0]) + "x" +
+         std::to_string(size[1]);
+}
+
+Status Head::check_grids(const std::array<std::int32_t, 2>& size) const {
+  const auto cells = [&size, this](std::size_t axis, std::size_t level) {
+    return (size[axis] + family_.strides[level] - 1) / family_.strides[level];
   };
   for (const Role part : all_roles) {
     if (slots(part).empty()) continue;
     bool same = true;
+    for (std::size_t i = 0; i < family_.strides.size(); ++i) {
+      const Shape& shape = view(part, i).shape;
+      same = same && shape[2] == cells(0, i) && shape[3] == cells(1, i);
+    }
+    if (same) continue;
     std::string found;
     std::string wanted;
     for (std::size_t i = 0; i < family_.strides.size(); ++i) {
       const Shape& shape = view(part, i).shape;
-      const std::int64_t stride = family_.strides[i];
-      const std::int64_t rows = (size[0] + stride - 1) / stride;
-      const std::int64_t columns = (size[1] + stride - 1) / stride;
-      if (shape[2] == rows && shape[3] == columns && same) continue;
-      same = false;
+      const std::string before = i == 0 ? "(" : ", (";
+      found += before + std::to_string(shape[2]) + ", " + std::to_string(shape[3]) + ")";
+      wanted += before + std::to_string(cells(0, i)) + ", " + std::to_string(cells(1, i)) + ")";
     }
-    if (same) continue;
-    for (std::size_t i = 0; i < family_.strides.size(); ++i) {
-      const Shape& shape = view(part, i).shape;
-      const std::int64_t stride = family_.strides[i];
-      found += (i == 0 ? "" : ", ") + grid(shape[2], shape[3]);
-      wanted += (i == 0 ? "" : ", ") + grid((size[0] + stride - 1) / stride, (size[1] + stride - 1) / stride);
-    }
-    return Error{Code::tensor, "output '" + first_name() + "' and the next have grids [" + found + "], but " + made +
-                                   " make [" + wanted + "]; list the outputs in the order of task.strides"};
+    return Error{Code::tensor, "output '" + first_name() + "' and the next have grids [" + found + "], but " +
+                                   makers(size) + " make [" + wanted +
+                                   "]; list the outputs in the order of task.strides"};
   }
   return {};
 }
@@ -185,17 +189,14 @@ Status Head::find_points(std::int64_t count, const std::array<std::int32_t, 2>& 
   if (family_.needs() == Needs::nothing) return {};
   const bool given = !priors_.empty();
   const std::int64_t wanted = given ? static_cast<std::int64_t>(priors_.size()) : count_points(size, family_);
-  const bool maps = family_.layout == Layout::maps;
-  if (wanted == count && !maps && points_size_ == size) return {};
-  const std::string made = given ? std::to_string(priors_.size()) + " priors"
-                                 : "strides " + list_of(family_.strides) + " on an input of " +
-                                       std::to_string(size[0]) + "x" + std::to_string(size[1]);
   if (wanted != count) {
     return Error{Code::tensor, "output '" + first_name() + "' has " + std::to_string(count) + " candidates, but " +
-                                   made + " make " + std::to_string(wanted) +
+                                   makers(size) + " make " + std::to_string(wanted) +
                                    "; correct task.strides, task.anchors or task.priors, or the size under preprocess"};
   }
-  if (Status fits = maps ? check_grids(size, made) : Status{}; !fits) return fits;
+  if (family_.layout == Layout::maps) {
+    if (Status fits = check_grids(size); !fits) return fits;
+  }
   if (points_size_ == size) return {};
   if (given) {
     make_points(size, priors_, points_);

@@ -53,7 +53,8 @@ class Head {
   Status read(std::span<const TensorView> outputs);
   void find_blocks(Role part);
   Status find_points(std::int64_t count, const std::array<std::int32_t, 2>& size);
-  Status check_grids(const std::array<std::int32_t, 2>& size, const std::string& made) const;
+  std::string makers(const std::array<std::int32_t, 2>& size) const;
+  Status check_grids(const std::array<std::int32_t, 2>& size) const;
   Status raw(const std::array<std::int32_t, 2>& size, std::vector<Candidate>& found);
   Status select_all();
   Status lists(const std::array<std::int32_t, 2>& size, std::vector<Candidate>& found);

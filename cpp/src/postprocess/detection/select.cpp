@@ -15,6 +15,15 @@ constexpr double rounding = 1e-6;  // of a probability in float32
 /// A probability to a power; one that rounding made negative is 0.
 float raised(float value, float power) { return power == 1 ? value : std::pow(std::max(value, 0.0F), power); }
 
+/// The logit below which no sigmoid reaches a probability; -inf where there is none, or it is raised to a power.
+float least_logit(const Family& family, double power, double least) {
+  constexpr double rounding_of_logits = 1e-3;
+  if (family.score_coding != ScoreCoding::sigmoid || power != 1 || least <= 0) {
+    return -std::numeric_limits<float>::infinity();
+  }
+  return static_cast<float>(std::log(least / (1 - least)) - rounding_of_logits);
+}
+
 Status check_all(const std::vector<float>& values) {
   if (values.empty()) return {};
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -40,27 +49,24 @@ Selector::Selector(const Family& family, std::int64_t classes, double least)
       first_class_(family.background == Background::first ? 1 : 0),
       least_(static_cast<float>(least)),
       bound_(static_cast<float>(least - rounding)),
+      least_object_(least_logit(family, family.score_powers[0], least)),
+      least_class_(least_logit(family, family.score_powers[1], least)),
       shares_(static_cast<std::size_t>(classes)) {
   if (multi_label_) least_ = std::max(least_, std::numeric_limits<float>::min());
 }
 
 float Selector::activated(float value) const { return coding_ == ScoreCoding::sigmoid ? sigmoid(value) : value; }
 
-Status Selector::activate(std::vector<float>& values) const {
-  if (coding_ != ScoreCoding::sigmoid) return check_all(values);
-  for (float& value : values) value = sigmoid(value);
-  return {};
-}
-
 Status Selector::find_objects(const Block& objectness) {
   objects_.resize(static_cast<std::size_t>(objectness.rows));
   for (std::int64_t row = 0; row < objectness.rows; ++row) {
     objects_[static_cast<std::size_t>(row)] = objectness.at(row, 0);
   }
-  if (Status fits = activate(objects_); !fits) return fits;
+  if (Status fits = coding_ == ScoreCoding::sigmoid ? Status{} : check_all(objects_); !fits) return fits;
   std::size_t sure = 0;  // no class is surer than its object
   for (std::size_t row = 0; row < objects_.size(); ++row) {
-    const float object = raised(objects_[row], object_power_);
+    if (objects_[row] < least_object_) continue;  // without its exponential
+    const float object = raised(activated(objects_[row]), object_power_);
     if (!(object >= bound_)) continue;
     rows_.push_back(static_cast<std::int64_t>(row));
     objects_[sure++] = object;
@@ -87,14 +93,24 @@ void Selector::find_top(const Block& scores) {
   }
 }
 
-/// The probability of each class of a row.
+/// What the surest class of the i-th row may have at most.
+float Selector::bound_of(const Block& scores, std::size_t i) const {
+  if (coding_ != ScoreCoding::softmax) return activated(top_[i]);
+  if (background_ == Background::none) return 1;
+  // The share among the best class and the background alone.
+  return sigmoid(top_[i] - scores.at(rows_[i], background_ == Background::first ? 0 : classes_));
+}
+
+/// The probability of each class of a row; 0 of one that the threshold is out of reach for.
 void Selector::find_shares(const Block& scores, std::int64_t row) {
   const Block real = scores.from_column(first_class_);
   for (std::int64_t label = 0; label < classes_; ++label) {
     shares_[static_cast<std::size_t>(label)] = real.at(row, label);
   }
   if (coding_ != ScoreCoding::softmax) {
-    for (float& share : shares_) share = raised(std::min(activated(share), 1.0F), class_power_);
+    for (float& share : shares_) {
+      share = share < least_class_ ? 0 : raised(std::min(activated(share), 1.0F), class_power_);
+    }
     return;
   }
   float most = *std::max_element(shares_.begin(), shares_.end());
@@ -128,17 +144,10 @@ Status Selector::operator()(const Block& scores, const Block* objectness, std::i
     for (std::int64_t row = 0; row < scores.rows; ++row) rows_.push_back(row);
   }
   find_top(scores);
-  if (coding_ != ScoreCoding::softmax) {
-    if (Status fits = activate(top_); !fits) return fits;
-  }
+  if (Status fits = coding_ == ScoreCoding::probability ? check_all(top_) : Status{}; !fits) return fits;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    float bound = top_[i];
-    if (coding_ == ScoreCoding::softmax && background_ == Background::none) bound = 1;
-    if (coding_ == ScoreCoding::softmax && background_ != Background::none) {
-      // The share among the best class and the background alone.
-      bound = sigmoid(bound - scores.at(rows_[i], background_ == Background::first ? 0 : classes_));
-    }
-    bound = raised(bound, class_power_);
+    if (top_[i] < least_class_) continue;  // without its exponential
+    float bound = raised(bound_of(scores, i), class_power_);
     if (objectness != nullptr) bound *= objects_[i];
     if (!(bound >= bound_)) continue;
     find_shares(scores, rows_[i]);

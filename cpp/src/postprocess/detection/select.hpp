@@ -40,7 +40,7 @@ class Selector {
   void find_top(const Block& scores);
   void find_shares(const Block& scores, std::int64_t row);
   void add(std::int64_t row, Best& best) const;
-  Status activate(std::vector<float>& values) const;
+  float bound_of(const Block& scores, std::size_t i) const;
   float activated(float value) const;
 
   ScoreCoding coding_;
@@ -51,7 +51,9 @@ class Selector {
   std::int64_t classes_;
   std::int64_t first_class_;  ///< column of class 0
   float least_;
-  float bound_;                     ///< below which no score can reach the threshold
+  float bound_;         ///< below which no score can reach the threshold
+  float least_object_;  ///< below which no logit can, of objects and of classes: -inf if nothing is known
+  float least_class_;
   std::vector<std::int64_t> rows_;  ///< whose object is sure enough
   std::vector<float> objects_;      ///< of those rows
   std::vector<float> top_;          ///< of those rows: the highest score, then its bound
