@@ -1,4 +1,4 @@
-// Bundle, Pipeline, and its two halves on their own for tests: Preprocess and Decoder.
+// Bundle, Pipeline, and its two halves on their own: Preprocess and Decoder.
 #include "edgekit/pipeline.hpp"
 
 #include <nanobind/stl/filesystem.h>
@@ -168,14 +168,26 @@ class NativePreprocess {
 
   nb::tuple call(nb::handle images, const std::string& encoding) {
     const Given frame = given(images, encoding);
-    const auto copies = std::make_shared<Copies>();
-    check(copy(taken(preprocess_(frame.sources)), *copies));
-    return nb::make_tuple(arrays_of(specs_, copies), geometry_of(preprocess_.geometry()));
+    std::shared_ptr<Copies> copies;
+    Geometry geometry;
+    Status status;
+    {
+      const nb::gil_scoped_release released;
+      const std::scoped_lock lock(mutex_);
+      const Expected<std::span<const TensorView>> feeds = preprocess_(frame.sources);
+      if (feeds) copies = pool_.take();
+      status = feeds ? copy(*feeds, *copies) : Status(feeds.error());
+      geometry = preprocess_.geometry();
+    }
+    check(status);
+    return nb::make_tuple(arrays_of(specs_, copies), geometry_of(geometry));
   }
 
  private:
+  std::mutex mutex_;
   std::vector<TensorSpec> specs_;
   Preprocess preprocess_;
+  Pool<Copies> pool_;
 };
 
 /// Decoder on its own.
@@ -188,18 +200,29 @@ class NativeDecoder {
     std::vector<RowArray> held;
     std::vector<TensorView> views;
     for (const TensorSpec& spec : specs_) {
-      held.push_back(nb::cast<RowArray>(outputs[nb::str(spec.name.c_str())]));
+      const nb::str name(spec.name.c_str());
+      if (!outputs.contains(name)) raise({Code::tensor, "missing output '" + spec.name + "'; expected " + spec.text()});
+      held.push_back(nb::cast<RowArray>(outputs[name]));
       views.push_back(view_of(held.back(), spec.name));
     }
-    const auto result = std::make_shared<Result>();
     const Geometry where = geometry_from(geometry);
-    check(decoder_->decode(views, where, *result));
+    std::shared_ptr<Result> result;
+    Status status;
+    {
+      const nb::gil_scoped_release released;
+      const std::scoped_lock lock(mutex_);
+      result = pool_.take();
+      status = decoder_->decode(views, where, *result);
+    }
+    check(status);
     return prediction_of(result, where);
   }
 
  private:
+  std::mutex mutex_;
   std::vector<TensorSpec> specs_;
   std::unique_ptr<Decoder> decoder_;
+  Pool<Result> pool_;
 };
 
 void add_bundle(nb::module_& module) {

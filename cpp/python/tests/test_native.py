@@ -275,6 +275,13 @@ class TestHalves:
         decoder = edgekit_native.Decoder(json.dumps(document["task"]), opened.contents.outputs)
         assert_same(decoder.decode(outputs, prepared.geometry), chain.task.decode(outputs, prepared.geometry))
 
+    def test_an_output_that_is_missing(self) -> None:
+        opened = bundles.open_bundle(bundle_of("segmentation"))
+        task = json.dumps(opened.contents.model_dump(mode="json")["task"])
+        decoder = edgekit_native.Decoder(task, opened.contents.outputs)
+        with pytest.raises(TensorError, match="missing output 'dense'"):
+            decoder.decode({}, opened.preprocess()({"image": image()}).geometry)
+
 
 class TestChain:
     """The fast path of the ROS 2 node."""

@@ -165,7 +165,8 @@ std::optional<EngineFile> engine_file_of(Section& whole, const std::string& key,
 
 /// The keys of a backend whose every key is known here; empty: it is another one's, which looks itself.
 Keys keys_of(const std::string& backend) {
-  if (backend == "ort") return {"engine", "precision", "profile", "threads", "provider", "pin", "spinning"};
+  if (backend == "ort" || backend == "native")
+    return {"engine", "precision", "profile", "threads", "provider", "pin", "spinning"};
   return {};
 }
 
@@ -178,7 +179,9 @@ void read_engine(Section& whole, Contents& made) {
   made.engine.threads = section.number_or("threads", 1, 1);
   made.engine.spinning = section.flag_or("spinning", false);
   made.engine.provider = section.text_or("provider", "cpu");
-  if (made.backend == "ort" && made.engine.provider != "cpu" && made.engine.provider != "cuda") {
+  made.engine.cuda_graph = section.flag_or("cuda_graph", true);
+  if ((made.backend == "ort" || made.backend == "native") && made.engine.provider != "cpu" &&
+      made.engine.provider != "cuda") {
     section.fail("provider", "expected 'cpu' or 'cuda'");
   }
   if (section.optional("pin") != nullptr) {

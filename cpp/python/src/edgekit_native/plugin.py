@@ -89,7 +89,7 @@ class NativeEngine(Engine):
             "threads": self.config.threads,
             "pin": list(self.config.pin),
         }
-        return facts if self._loaded is None else facts | {"provider": self._loaded.describe()}
+        return facts if self._loaded is None else facts | {"runtime": self._loaded.describe()}
 
 
 def _pinned(cpus: tuple[int, ...]) -> set[int]:
