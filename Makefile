@@ -36,7 +36,7 @@ demo: $(VENV)/.demo ## the whole pipeline on rendered driving scenes
 
 test: lint dockerfiles $(ROS)/.ready ## what CI runs: lint, then every test with coverage; those of ROS 2 first, in .venv-ros
 	AMENT_PREFIX_PATH="$(CURDIR)/$(ROS)" $(ROS)/bin/python -m pytest tests/ros2_node/ros --cov --cov-report= --cov-fail-under=0
-	$(MAKE) --no-print-directory cpp
+	$(MAKE) --no-print-directory cpp cpp-python
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
 cpp: $(VENV)/.dev cpp-cases ## the C++ runtime: configure, build and test, in 4 minutes; ONNXRUNTIME_ROOT= names another ONNX Runtime
