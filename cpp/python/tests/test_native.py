@@ -175,14 +175,15 @@ class TestPipeline:
     def test_python_goes_on_while_it_computes(self) -> None:
         """With a switch interval of hours another thread runs only where the GIL is given away."""
         pipeline = edgekit_native.Bundle.open(bundle_of("segmentation")).pipeline()
-        frame, ran = image(0, 720, 1280), threading.Event()
+        frame, begin, ran = image(0, 720, 1280), threading.Event(), threading.Event()
         before = sys.getswitchinterval()
         sys.setswitchinterval(10_000)
         try:
-            other = threading.Thread(target=ran.set)
+            other = threading.Thread(target=lambda: begin.wait() and ran.set())
             other.start()
+            begin.set()  # from here on it waits for the GIL
             frames = 0
-            while not ran.is_set() and frames < 1000:
+            while not ran.is_set() and frames < 300:
                 pipeline.process(frame)
                 frames += 1
             assert ran.is_set()
