@@ -49,9 +49,10 @@ def head(power: float) -> Array:
     return values
 
 
-def yolov8() -> Array:
+def yolov8(low: float, period: int) -> Array:
     values = noise(8400 * 144).reshape(1, 144, 8400)
-    values[:, 64:] = 16 * values[:, 64:] - 18
+    values[:, 64:] = 16 * values[:, 64:] + np.float32(low)
+    values[:, 64:, ::period] += 8
     return values
 
 
@@ -62,13 +63,15 @@ def cases() -> dict[str, tuple[Task, Array, Geometry]]:
     frame, small = (720, 1280), (360, 480)
     whole = (0, 0, *small)
     letterbox = Geometry(frame, (416, 416), (0, 0, 234, 416))
+    larger = Geometry(frame, (640, 640), (140, 0, 360, 640))
     return {
         "camvid": (segmentation, waves(360, 480), Geometry(frame, small, whole)),
         "camvid_quarter": (segmentation, waves(90, 120), Geometry(frame, small, whole)),
         "camvid_as_it_is": (segmentation, waves(360, 480), Geometry(small, small, whole)),
         "yolox": (yolox, head(100), letterbox),
         "yolox_all_sure": (yolox, head(1), letterbox),
-        "yolov8": (v8, yolov8(), Geometry(frame, (640, 640), (140, 0, 360, 640))),
+        "yolov8": (v8, yolov8(-24, 84), larger),
+        "yolov8_all_sure": (v8, yolov8(-26, 1), larger),
     }
 
 

@@ -32,6 +32,8 @@ Values resized(const float* row, const Columns& columns, std::size_t vector) {
   const std::int32_t* high = &columns.high[at];
   const Values share = hn::LoadU(d, &columns.share[at]);
   if (base >= 0) {
+    // Of the next row, which is far away in memory by the time that it is read.
+    __builtin_prefetch(row + columns.axis.in + base);
     const Values near = hn::LoadU(d, row + base);
     return between(hn::TableLookupLanes(near, hn::SetTableIndices(d, low)),
                    hn::TableLookupLanes(near, hn::SetTableIndices(d, high)), share);

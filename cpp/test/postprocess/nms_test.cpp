@@ -108,8 +108,7 @@ TEST(Nms, OfOneClassAtATimeIsThatOfAllTogether) {
       }
       for (const Candidate& one : kept(mode, of_class)) apart.push_back(one);
     }
-    std::stable_sort(apart.begin(), apart.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    std::sort(apart.begin(), apart.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
     const std::vector<Candidate> together = kept(mode, given);
     ASSERT_EQ(apart.size(), together.size());
     for (std::size_t i = 0; i < apart.size(); ++i) EXPECT_NEAR(apart[i].score, together[i].score, 1e-6);
@@ -144,7 +143,9 @@ TEST(Best, IsThatOfAnyOrderAndOfAFullSort) {
     best.start(all.size());
     for (const Chosen& one : all) best.add(one.score, one.row, one.label);
     std::vector<Chosen> sorted = all;
-    std::stable_sort(sorted.begin(), sorted.end(), [](const Chosen& a, const Chosen& b) { return a.score > b.score; });
+    std::sort(sorted.begin(), sorted.end(), [](const Chosen& a, const Chosen& b) {
+      return a.score != b.score ? a.score > b.score : std::tie(a.row, a.label) < std::tie(b.row, b.label);
+    });
     sorted.resize(std::min(most, sorted.size()));
     const auto equal = [](const Chosen& a, const Chosen& b) {
       return std::tie(a.score, a.row, a.label) == std::tie(b.score, b.row, b.label);
