@@ -31,7 +31,8 @@ PROGRAM = Path(__file__).resolve().parents[1] / "build" / "cpp" / "bench" / "ben
 def waves(height: int, width: int) -> Array:
     """As in cpp/bench/postprocess_bench.cpp: smooth scores of 11 classes."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
-    planes = [4 * np.sin(x / (20 + 3 * i) + i) * np.cos(y / (20 + 3 * i)) for i in range(11)]
+    lengths = [(20 + 3 * i) * height / 180 for i in range(11)]
+    planes = [4 * np.sin(x / length + i) * np.cos(y / length) for i, length in enumerate(lengths)]
     return np.stack(planes).astype(np.float32)[None]
 
 
@@ -66,6 +67,7 @@ def cases() -> dict[str, tuple[Task, Array, Geometry]]:
     larger = Geometry(frame, (640, 640), (140, 0, 360, 640))
     return {
         "camvid": (segmentation, waves(360, 480), Geometry(frame, small, whole)),
+        "camvid_noise": (segmentation, noise(11 * 360 * 480).reshape(1, 11, 360, 480), Geometry(frame, small, whole)),
         "camvid_quarter": (segmentation, waves(90, 120), Geometry(frame, small, whole)),
         "camvid_as_it_is": (segmentation, waves(360, 480), Geometry(small, small, whole)),
         "yolox": (yolox, head(100), letterbox),

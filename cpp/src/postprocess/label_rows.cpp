@@ -116,6 +116,29 @@ bool labels_row(const Scored& scored, std::size_t first, std::size_t blocks, std
                      : labels_of<false, false>(scored, first, blocks, labels);
 }
 
+void one_block(const Unsure& rows, const Columns& columns, std::size_t at, std::uint8_t* labels) {
+  const Floats d;
+  const Ints di;
+  const std::size_t count = hn::Lanes(d);
+  const Values share = hn::Set(d, rows.share);
+  for (std::size_t i = 0; i < block; i += count) {
+    const std::size_t vector = (at * block + i) / count;
+    Values best = hn::Set(d, rows.above);
+    auto label = hn::Zero(di);
+    for (std::size_t id = 0; id < rows.classes; ++id) {
+      Values score = resized(rows.upper + id * rows.class_step, columns, vector);
+      if (rows.lower != nullptr) {
+        score = between(score, resized(rows.lower + id * rows.class_step, columns, vector), share);
+      }
+      const auto higher = hn::Gt(score, best);
+      const auto own = hn::Set(di, static_cast<std::int32_t>(id) + rows.first_id);
+      label = hn::IfThenElse(hn::RebindMask(di, higher), own, label);
+      best = hn::IfThenElse(higher, score, best);
+    }
+    hn::StoreU(hn::DemoteTo(Bytes(), label), Bytes(), labels + i);
+  }
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace edgekit
@@ -134,6 +157,7 @@ HWY_EXPORT(vector_row);
 HWY_EXPORT(copied_row);
 HWY_EXPORT(between_vectors);
 HWY_EXPORT(labels_row);
+HWY_EXPORT(one_block);
 
 void Axis::set(std::int32_t inputs, std::int32_t outputs) {
   in = inputs;
@@ -170,13 +194,19 @@ void Columns::set(std::int32_t inputs, std::int32_t outputs, bool as_it_is) {
     high[at] = std::min(low[at] + (i >= axis.begin && i < axis.end ? 1 : 0), inputs - 1);
     share[at] = axis.share[at];
   }
+  first.clear();
+  last.clear();
+  for (std::size_t at = 0; at < blocks; ++at) {
+    first.push_back(low[at * block]);
+    last.push_back(high[at * block + block - 1]);
+  }
   for (std::size_t vector = 0; vector < base.size(); ++vector) {
-    const std::size_t first = vector * count;
+    const std::size_t from = vector * count;
     const auto room = static_cast<std::int32_t>(count);
-    const std::int32_t start = std::min(low[first], inputs - room);
-    if (start < 0 || high[first + count - 1] - start >= room) continue;
+    const std::int32_t start = std::min(low[from], inputs - room);
+    if (start < 0 || high[from + count - 1] - start >= room) continue;
     base[vector] = start;
-    for (std::size_t i = first; i < first + count; ++i) low[i] -= start, high[i] -= start;
+    for (std::size_t i = from; i < from + count; ++i) low[i] -= start, high[i] -= start;
   }
 }
 
@@ -230,6 +260,10 @@ void between_rows(const float* upper, const float* lower, float share, std::size
 
 bool label_row(const Scored& scored, std::size_t first_block, std::size_t blocks, std::uint8_t* labels) {
   return HWY_DYNAMIC_DISPATCH(labels_row)(scored, first_block, blocks, labels);
+}
+
+void label_block(const Unsure& rows, const Columns& columns, std::size_t at, std::uint8_t* labels) {
+  HWY_DYNAMIC_DISPATCH(one_block)(rows, columns, at, labels);
 }
 
 }  // namespace edgekit

@@ -35,6 +35,8 @@ struct Columns {
   std::vector<std::int32_t> low;   ///< the left neighbour, from the base on, or from the row's first pixel
   std::vector<std::int32_t> high;  ///< the right neighbour
   std::vector<float> share;
+  std::vector<std::int32_t> first;  ///< of each block: the first pixel that it comes from
+  std::vector<std::int32_t> last;   ///< and the last
 
   void set(std::int32_t inputs, std::int32_t outputs, bool as_it_is);
 };
@@ -60,5 +62,19 @@ struct Scored {
 
 /// @return whether a score is NaN; looked for only in wild rows.
 bool label_row(const Scored& scored, std::size_t first_block, std::size_t blocks, std::uint8_t* labels);
+
+/// Two rows of the network's scores, of which one block is to be resized by itself.
+struct Unsure {
+  const float* upper = nullptr;  ///< of the first class
+  const float* lower = nullptr;  ///< null: the upper row as it is
+  std::size_t class_step = 0;
+  float share = 0;
+  std::size_t classes = 0;
+  float above = 0;            ///< as Scored
+  std::int32_t first_id = 0;  ///< as Scored
+};
+
+/// As resize_row() and label_row() of rows that are not wild, of one block: 16 ids.
+void label_block(const Unsure& rows, const Columns& columns, std::size_t at, std::uint8_t* labels);
 
 }  // namespace edgekit

@@ -7,9 +7,11 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "postprocess/label_rows.hpp"
 #include "postprocess/reading.hpp"
+#include "postprocess/sure_rows.hpp"
 #include "postprocess/tasks.hpp"
 
 namespace edgekit {
@@ -97,6 +99,27 @@ class Enlarged {
   Tensor between_;
 };
 
+/// The sure pixels of two neighbouring rows.
+class SurePair {
+ public:
+  void set(std::size_t width) {
+    rows_[0].resize(width);
+    rows_[1].resize(width);
+  }
+  void forget() { held_ = {-1, -1}; }
+
+  const SureRow& row(std::int32_t y, const ScoreRow& scores) {
+    const auto slot = static_cast<std::size_t>(y % 2);
+    if (held_[slot] != y) rows_[slot].set(scores);
+    held_[slot] = y;
+    return rows_[slot];
+  }
+
+ private:
+  std::array<SureRow, 2> rows_;
+  std::array<std::int32_t, 2> held_{-1, -1};
+};
+
 /// Planes of scores to ids, in the original's size.
 class Labeller {
  public:
@@ -109,13 +132,17 @@ class Labeller {
     }
     pair_.forget();
     enlarged_.forget();
+    sure_.forget();
+    tried_ = 0;
+    saved_ = 0;
     made.height = geometry.original[0];
     made.width = geometry.original[1];
     const auto width = static_cast<std::size_t>(made.width);
     made.labels.resize(static_cast<std::size_t>(made.height) * width);
     bool unclear = false;
     for (std::int32_t y = 0; y < made.height; ++y) {
-      unclear = line(planes, y, made.labels.data() + static_cast<std::size_t>(y) * width, width) || unclear;
+      std::uint8_t* labels = made.labels.data() + static_cast<std::size_t>(y) * width;
+      if (!sure_line(planes, y, labels, width)) unclear = line(planes, y, labels, width) || unclear;
     }
     return !unclear;
   }
@@ -147,6 +174,14 @@ class Labeller {
     columns_.set(inner[1], geometry.original[1], as_it_is_);
     if (Status room = enlarge_ ? enlarged_.set(planes, geometry) : Status{}; !room) return room;
     if (Status room = pair_.set(planes.classes, columns_, false); !room) return room;
+    // Worth its while where many pixels come from one, and vectors of scores are read as they lie.
+    const auto pixels = [](const std::array<std::int32_t, 2>& size) { return std::int64_t{size[0]} * size[1]; };
+    may_skip_ = !enlarge_ && pixels(geometry.original) >= 2 * pixels(inner);
+    inner_width_ = static_cast<std::size_t>(inner[1]);
+    if (may_skip_) {
+      sure_.set(inner_width_);
+      plain_.resize(columns_.blocks);
+    }
     planes_height_ = planes.height;
     planes_width_ = planes.width;
     geometry_ = geometry;
@@ -157,6 +192,53 @@ class Labeller {
     return pair_.row(y, columns_, [this, &planes, y](std::size_t id) {
       return (enlarge_ ? enlarged_.row(planes, id, top_ + y) : planes.row(id, top_ + y)) + left_;
     });
+  }
+
+  const SureRow& sure_row(const Planes& planes, std::int32_t y) {
+    const auto step = static_cast<std::size_t>(planes.height) * static_cast<std::size_t>(planes.width);
+    return sure_.row(y, {planes.row(0, top_ + y) + left_, step, planes.classes, inner_width_, above_, first_id_});
+  }
+
+  /// Fills plain_ with the class of each block whose pixels are all of one, else -1; how many there are.
+  std::size_t find_plain(const SureRow& upper, const SureRow& lower) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < plain_.size(); ++at) {
+      const auto first = static_cast<std::size_t>(columns_.first[at]);
+      const auto last = static_cast<std::size_t>(columns_.last[at]);
+      const std::int32_t id = upper.id(first, last);
+      plain_[at] = id == lower.id(first, last) ? id : -1;
+      count += plain_[at] >= 0 ? 1 : 0;
+    }
+    return count;
+  }
+
+  /// A line whose blocks are mostly of one class; false: it is not one, and nothing was written.
+  bool sure_line(const Planes& planes, std::int32_t y, std::uint8_t* labels, std::size_t width) {
+    constexpr std::size_t enough = 64;  // lines after which it is clear whether a frame has such
+    if (!may_skip_ || (tried_ >= enough && saved_ * 4 < tried_)) return false;
+    ++tried_;
+    const auto at = static_cast<std::size_t>(y);
+    const std::int32_t from = rows_.from[at];
+    const bool outermost = y < rows_.begin || y >= rows_.end;
+    const SureRow& upper = sure_row(planes, from);
+    const SureRow& lower = outermost ? upper : sure_row(planes, from + 1);
+    if (!upper.beside(lower) || find_plain(upper, lower) * 3 < plain_.size() * 2) return false;
+    ++saved_;
+    const auto step = static_cast<std::size_t>(planes.height) * static_cast<std::size_t>(planes.width);
+    const float* scores = planes.row(0, top_ + from) + left_;
+    const Unsure rows{
+        scores, outermost ? nullptr : scores + planes.width, step, rows_.share[at], planes.classes, above_, first_id_};
+    std::array<std::uint8_t, block> made{};
+    for (std::size_t i = 0; i < plain_.size(); ++i) {
+      const std::size_t count = std::min(block, width - i * block);
+      if (plain_[i] >= 0) {
+        std::memset(labels + i * block, plain_[i], count);
+      } else {
+        label_block(rows, columns_, i, made.data());
+        std::memcpy(labels + i * block, made.data(), count);
+      }
+    }
+    return true;
   }
 
   bool line(const Planes& planes, std::int32_t y, std::uint8_t* labels, std::size_t width) {
@@ -189,6 +271,12 @@ class Labeller {
   Columns columns_;
   RowPair pair_;
   Enlarged enlarged_;
+  bool may_skip_ = false;
+  std::size_t inner_width_ = 0;
+  SurePair sure_;
+  std::vector<std::int32_t> plain_;
+  std::size_t tried_ = 0;
+  std::size_t saved_ = 0;
 };
 
 class Segmentation final : public Decoder {

@@ -26,6 +26,7 @@ def fill(cases: Cases) -> None:
     _sizes(cases)
     _letterboxes(cases)
     _ties(cases)
+    _regions(cases)
     _thresholds(cases)
     _without_class(cases)
     _wrong(cases)
@@ -88,6 +89,49 @@ def _ties(cases: Cases) -> None:
             cases.add(f"ties of {levels} to {original}", _section(5), {"logits": logits}, stretched(original, (12, 20)))
     signed = np.array([0.0, -0.0], np.float32)[rng.integers(0, 2, (1, 3, 6, 6))]
     cases.add("zeros of both signs", _section(3), {"logits": signed}, stretched((11, 11), (6, 6)))
+
+
+def _scene(rng: np.random.Generator, classes: int, size: tuple[int, int]) -> Array:
+    """Scores of whole regions, each of one class that is far above the others."""
+    ids = np.kron(rng.integers(0, classes, (3, 4)), np.ones((size[0] // 3 + 1, size[1] // 4 + 1), int))[
+        : size[0], : size[1]
+    ]
+    scores = rng.normal(0, 0.1, (1, classes, *size))
+    np.put_along_axis(scores[0], ids[None], 4 + rng.normal(0, 0.1, (1, *size)), axis=0)
+    return scores.astype(np.float16).astype(np.float32)
+
+
+def _regions(cases: Cases) -> None:
+    """Where one class is far above the others, and where it only seems to be."""
+    rng = np.random.default_rng(8)
+    for size in [(36, 64), (36, 61), (50, 17), (40, 9), (40, 5)]:
+        for original in [(96, 160), (200, 131), (size[0], 2 * size[1] + 1), (3 * size[0], size[1])]:
+            for classes in (2, 9):
+                name = f"regions of {classes} {size} to {original}"
+                section, geometry = _section(classes), stretched(original, size)
+                cases.add(name, section, {"logits": _scene(rng, classes, size)}, geometry)
+    inside = Geometry((150, 190), (36, 64), (4, 8, 28, 48))
+    cases.add("regions in a letterbox", _section(5), {"logits": _scene(rng, 5, (36, 64))}, inside)
+    place = stretched((150, 190), (36, 64))
+    for value in (np.nan, np.inf, -np.inf, 3e38):
+        for spot in [(5, 6), (0, 0), (35, 63), (20, 60)]:
+            if np.isinf(value) and spot == (35, 63):
+                continue  # as below
+            scores = _scene(rng, 4, (36, 64))
+            scores[0, 2, spot[0], spot[1]] = value
+            cases.add(f"regions and {value} at {spot}", _section(4), {"logits": scores}, place)
+    for steps in (1, 2, 4, 16, 64):  # two classes apart by as many units in the last place, and by none
+        scores = np.full((1, 3, 36, 64), 100, np.float32)
+        scores[0, 0] += rng.normal(0, 5, (36, 64)).astype(np.float32)
+        scores[0, 1] = scores[0, 0] + np.spacing(scores[0, 0]) * rng.integers(-steps, steps + 1, (36, 64))
+        scores[0, 2] = -scores[0, 0]
+        cases.add(f"regions {steps} units apart", _section(3), {"logits": scores}, place)
+    scaled = _scene(rng, 4, (36, 64)) * (10.0 ** (np.arange(36) % 5))[:, None].astype(np.float32)
+    cases.add("regions of rows of other magnitudes", _section(4), {"logits": scaled}, place)
+    for threshold in (0.5, -2.0):
+        values = (_scene(rng, 2, (36, 64))[:, :1] + np.float32(threshold - 1)).astype(np.float32)
+        cases.add(f"regions above {threshold}", _one_channel(threshold), {"logits": values}, place)
+    cases.add("regions of one number", _section(3), {"logits": np.zeros((1, 3, 36, 64), np.float32)}, place)
 
 
 def _thresholds(cases: Cases) -> None:

@@ -54,7 +54,8 @@ TEST(Schema, EveryNamedValueIsTakenWhereEdgekitTakesIt) {
 }
 
 TEST(Schema, EveryKeyIsKnownAndEveryValueOfAWrongKindIsNamed) {
-  for (const auto& [kind, given] : schema()["keys"].items()) {
+  const json document = schema();
+  for (const auto& [kind, given] : document["keys"].items()) {
     ASSERT_TRUE(made(given["base"])) << made(given["base"]).error().message;
     for (const std::string key : given["keys"]) {
       SCOPED_TRACE(kind + "." + key);
@@ -73,7 +74,8 @@ TEST(Schema, EveryKeyIsKnownAndEveryValueOfAWrongKindIsNamed) {
 }
 
 TEST(Schema, AnUnknownKeyIsRefusedWithItsValue) {
-  for (const auto& [kind, given] : schema()["keys"].items()) {
+  const json document = schema();
+  for (const auto& [kind, given] : document["keys"].items()) {
     json section = given["base"];
     section["of_tomorrow"] = "always";
     const auto decoder = made(section);
