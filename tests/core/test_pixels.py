@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -136,3 +139,14 @@ def test_half_a_picture_is_none(suffix):
     for length in (0, 3, len(content) // 2, len(content) - 600):
         with pytest.raises(DataError, match=r"is no whole JPEG or PNG"):
             decompress(content[:length])
+
+
+def test_a_picture_that_claims_more_pixels_than_can_be() -> None:
+    """A few bytes can say any size; OpenCV has a limit of its own, and says so by an error of its own."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+    with pytest.raises(DataError, match=r"is no whole JPEG or PNG"):
+        decompress(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))

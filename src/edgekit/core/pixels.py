@@ -150,7 +150,10 @@ def decompress(data: Buffer) -> Array:
 
     content = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(content, flags) if content.size and _complete(content) else None
+    try:
+        image = cv2.imdecode(content, flags) if content.size and _complete(content) else None
+    except cv2.error:  # it claims more pixels than OpenCV takes
+        image = None
     if image is None or image.dtype not in (np.uint8, np.uint16):
         head = bytes(content[:4]).hex(" ") or "nothing"
         raise DataError(f"the compressed image of {content.size} bytes (begins with {head}) is no whole JPEG or PNG")
