@@ -1,8 +1,14 @@
 #include "bundle/manifest.hpp"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
-#include <array>
+#include <cerrno>
+#include <memory>
 #include <set>
+#include <vector>
 
 #include "bundle/hash.hpp"
 #include "bundle/json.hpp"
@@ -79,17 +85,45 @@ Status check_parts(const std::string& file, const Json& document, int version) {
   return check_parents(file, document);
 }
 
-/// Files and links below a folder; linked folders are not entered.
-Expected<Names> present_in(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  Names found;
-  std::error_code error;
-  const std::size_t prefix = folder.string().size() + (folder.string().ends_with('/') ? 0 : 1);
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    std::error_code unknown;  // a link to nowhere is there all the same
-    if (at->is_symlink(unknown) || at->is_regular_file(unknown)) found.insert(at->path().string().substr(prefix));
+struct CloseFolder {
+  void operator()(DIR* folder) const noexcept { closedir(folder); }
+};
+
+/// What is right in a folder: files and links into `found`, folders into `folders`, all as paths from the root.
+Status list(const std::string& root, const std::string& inside, Names& found, std::vector<std::string>& folders) {
+  const std::string place = inside.empty() ? root : root + "/" + inside;
+  const std::unique_ptr<DIR, CloseFolder> opened(opendir(place.c_str()));
+  if (!opened) return refused(place, "cannot be read", {errno, std::generic_category()});
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(opened.get());
+    if (entry == nullptr && errno != 0) return refused(place, "cannot be read", {errno, std::generic_category()});
+    if (entry == nullptr) return {};
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    struct stat facts{};
+    if (fstatat(dirfd(opened.get()), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0) {
+      return refused(place + "/" + entry->d_name, "cannot be read", {errno, std::generic_category()});
+    }
+    std::string path = inside.empty() ? std::string(name) : inside + "/" + entry->d_name;
+    if (S_ISDIR(facts.st_mode)) {
+      folders.push_back(std::move(path));
+    } else if (S_ISREG(facts.st_mode) || S_ISLNK(facts.st_mode)) {
+      found.insert(std::move(path));
+    }
   }
-  if (error) return refused(folder, "cannot be read", error);
+}
+
+/// Files and links below a folder; linked folders are not entered. The standard library's own iterator ends the process
+/// where there is no memory for it.
+Expected<Names> present_in(const std::filesystem::path& folder) {
+  Names found;
+  std::vector<std::string> folders{""};
+  while (!folders.empty()) {
+    const std::string inside = std::move(folders.back());
+    folders.pop_back();
+    if (Status listed = list(folder.string(), inside, found, folders); !listed) return listed.error();
+  }
   found.erase(std::string(manifest_file));
   found.erase(std::string(signature_file));
   return found;

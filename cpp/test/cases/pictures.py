@@ -29,8 +29,6 @@ def write(folder: Path) -> None:
             verdicts[name] = "reads"
         except DataError as error:
             verdicts[name] = str(error)
-    large = _header(60000, 60000, 2, 8) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
-    (folder / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + large)  # OpenCV's own limit ends Python here
     (folder / "pictures.json").write_text(json.dumps(verdicts, indent=1))
     np.savez_compressed(folder / "pixels.npz", **pixels)
 
@@ -74,6 +72,7 @@ def _files() -> dict[str, bytes]:
     made["junk-behind.png"] = made["colour.png"] + b"x" * 1000
     made["wrong-crc.png"] = _flipped(made["colour.png"], made["colour.png"].index(b"IDAT") + 10)
     made["no-pixels.png"] = b"\x89PNG\r\n\x1a\n" + _header(4, 4, 2, 8) + _chunk(b"IEND", b"")
+    made["large.png"] = b"\x89PNG\r\n\x1a\n" + _header(60000, 60000, 2, 8) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
     made["empty.png"] = b""
     made["text.png"] = b"no picture IEND"
     made["bitmap.png"] = b"BM" + bytes(100)
