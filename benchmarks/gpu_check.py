@@ -27,7 +27,7 @@ from gpu_parts import here
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS = BENCHMARKS / "results" / "gpu_check.json"
-PARTS = ("memory", "buffers", "kernel", "preprocess", "training", "compress", "onnxruntime", "tensorrt")
+PARTS = ("memory", "buffers", "kernel", "preprocess", "places", "training", "compress", "onnxruntime", "tensorrt")
 BUDGET_S, LEAST_S = 290.0, 5.0
 MARK = "gpu_check: "
 

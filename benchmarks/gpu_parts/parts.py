@@ -54,6 +54,13 @@ def _preprocess() -> Figures:
         return preprocess.check(cuda, preprocess.Library(preprocess.compiled(Path(folder), kernel.capability())))
 
 
+def _places() -> Figures:
+    from gpu_parts import places
+
+    with tempfile.TemporaryDirectory() as folder:
+        return places.check(places.compiled(Path(folder)))
+
+
 def _training() -> Figures:
     from gpu_parts import training
 
@@ -87,6 +94,7 @@ RUN: dict[str, Callable[[], Figures]] = {
     "buffers": _buffers,
     "kernel": _kernel,
     "preprocess": _preprocess,
+    "places": _places,
     "training": _training,
     "compress": _compress,
     "onnxruntime": _onnxruntime,

@@ -14,7 +14,7 @@ from typing import Any
 import gpu_check
 import numpy as np
 import pytest
-from gpu_parts import buffers, compress, engines, here, kernel, memory, parts, preprocess, training
+from gpu_parts import buffers, compress, engines, here, kernel, memory, parts, places, preprocess, training
 
 from edgekit.core.errors import CheckFailed, EnvironmentFault, MissingRequirement
 from edgekit.core.golden import Golden
@@ -161,6 +161,28 @@ def test_the_real_preprocessing_gets_as_far_as_cuda(tmp_path: Path) -> None:
     assert made.axis(4, 2, True)[0].tolist() == [[0, 1], [2, 3]]
     with pytest.raises(AssertionError, match=r"the launch failed with CUDA error (35|100)"):
         made.launch(preprocess.Job(rows=1, columns=1), 0)
+
+
+def test_places_over_the_stand_in_for_cuda(tmp_path: Path) -> None:
+    fake = places.CPP / "test" / "backends" / "tensorrt" / "fake"
+    figures = places.check(places.built(tmp_path, ["g++", "-fPIC", f"-I{fake}"]))
+    assert figures["frames"] == places.ROUNDS
+    header = (fake / "cuda_runtime_api.h").read_text()
+    (tmp_path / "cuda_runtime_api.h").write_text(
+        header.replace("for (const std::function<void()>& one", "if (false) for (const std::function<void()>& one")
+    )
+    (tmp_path / "other").mkdir()
+    lost = places.built(tmp_path / "other", ["g++", "-fPIC", f"-I{tmp_path}"])
+    with pytest.raises(AssertionError, match="not what went in"):
+        places.check(lost)
+
+
+@pytest.mark.skipif(here.nvcc() is None, reason="nvcc is not here")
+@needs_no_gpu
+def test_the_real_places_get_as_far_as_cuda(tmp_path: Path) -> None:
+    library = places.compiled(tmp_path)
+    with pytest.raises(MissingRequirement, match="CUDA says"):
+        places.check(library)
 
 
 def test_without_nvcc_the_preprocessing_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

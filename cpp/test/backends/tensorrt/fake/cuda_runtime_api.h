@@ -17,7 +17,7 @@ enum cudaError_t {
   cudaErrorInsufficientDriver,
   cudaErrorUnknown
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 constexpr unsigned int cudaHostAllocDefault = 0;
 constexpr unsigned int cudaStreamNonBlocking = 1;
