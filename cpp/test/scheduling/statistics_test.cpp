@@ -101,7 +101,8 @@ TEST(Statistics, AreOfOneMomentWhileFramesComeAndGo) {
   std::thread second(submitting);
   std::uint64_t last = 0;
   for (int looks = 0; looks < 300 || last < 100; ++looks) {
-    for (const CameraStatistics& one : *rig.scheduler.statistics()) {
+    const std::vector<CameraStatistics> all = *rig.scheduler.statistics();
+    for (const CameraStatistics& one : all) {
       EXPECT_EQ(one.received, one.refused + one.dropped() + one.answered + one.failed() + one.waiting + one.running)
           << one.name;
     }
@@ -114,7 +115,8 @@ TEST(Statistics, AreOfOneMomentWhileFramesComeAndGo) {
   first.join();
   second.join();
   ASSERT_TRUE(rig.scheduler.stop(forever));
-  for (const CameraStatistics& one : *rig.scheduler.statistics()) {
+  const std::vector<CameraStatistics> all = *rig.scheduler.statistics();
+  for (const CameraStatistics& one : all) {
     EXPECT_EQ(one.waiting + one.running, 0U);
     EXPECT_EQ(one.received, one.refused + one.dropped() + one.answered + one.failed());
   }
