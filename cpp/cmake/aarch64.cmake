@@ -16,6 +16,10 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(ENV{PKG_CONFIG_LIBDIR} ${edgekit_sysroot}/usr/lib/aarch64-linux-gnu/pkgconfig:${edgekit_sysroot}/usr/share/pkgconfig)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${edgekit_sysroot})
 
+# Debian keeps what differs between processors, such as opensslconf.h, in a folder of its own.
+set(CMAKE_C_FLAGS_INIT "-isystem ${edgekit_sysroot}/usr/include/aarch64-linux-gnu")
+set(CMAKE_CXX_FLAGS_INIT "${CMAKE_C_FLAGS_INIT}")
+
 # What the linker looks for behind the libraries that are named.
 set(edgekit_libraries ${edgekit_sysroot}/usr/lib/aarch64-linux-gnu)
 foreach(kind EXE SHARED MODULE)
