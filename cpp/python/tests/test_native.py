@@ -20,6 +20,7 @@ pytest.importorskip("edgekit_native", reason="edgekit-native is not installed: m
 import edgekit_native
 from edgekit import bundle as bundles
 from edgekit import engine as engines
+from edgekit.core.artifacts import sha256_file, sha256_of, write_json
 from edgekit.core.errors import BundleError, DataError, InputError, TensorError
 from edgekit.engine import Chain
 
@@ -52,6 +53,19 @@ def chain(path: Path) -> Iterator[Chain]:
     opened = bundles.open_bundle(path)
     with opened.engine() as engine:
         yield Chain(opened.preprocess(), engine, opened.task())
+
+
+def as_native(source: Path, target: Path) -> Path:
+    """The same bundle as a target of the engine native makes it."""
+    shutil.copytree(source, target)
+    document, manifest = (json.loads((target / name).read_text()) for name in ("bundle.json", "manifest.json"))
+    document["engine"]["engine"] = manifest["device"]["engine"] = "native"
+    write_json(target / "bundle.json", document)
+    manifest["files"]["bundle.json"] = sha256_file(target / "bundle.json")
+    manifest["sizes"]["bundle.json"] = (target / "bundle.json").stat().st_size
+    manifest["digest"] = sha256_of({key: value for key, value in manifest.items() if key != "digest"})
+    write_json(target / "manifest.json", manifest)
+    return target
 
 
 def arrays_in(prediction: Any) -> list[np.ndarray]:
@@ -224,6 +238,18 @@ class TestBundle:
         spoil(copy / "bundle.json")
         with pytest.raises(BundleError, match=r"bundle\.json"):
             edgekit_native.Bundle.open(copy)
+
+    def test_of_the_engine_native(self, tmp_path: Path) -> None:
+        """A bundle of a target ``engine: native``: Python opens it through the plugin, C++ as one of ort."""
+        path = as_native(bundle_of("segmentation"), tmp_path / "native")
+        expected = edgekit_native.Bundle.open(bundle_of("segmentation")).pipeline().process(image())
+        bundle = edgekit_native.Bundle.open(path)
+        assert bundle.backend == "native"
+        assert_same(bundle.pipeline().process(image()), expected)
+        opened = bundles.open_bundle(path)
+        with opened.engine() as engine:
+            assert engine.describe()["engine"] == "native"
+            assert_same(opened.chain(engine)({"image": image()}), expected)
 
     def test_no_such_role(self) -> None:
         with pytest.raises((BundleError, InputError), match="teacher"):
