@@ -58,8 +58,8 @@ cpp-cases: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so
 $(CURDIR)/build/onnxruntime/lib/libonnxruntime.so: $(VENV)/.dev
 	cpp/tools/onnxruntime_root.sh build/onnxruntime $(BIN)/python
 
-cpp-golden: cpp ## golden frames of BUNDLES= (paths with spaces between) through the C++ pipeline
-	EDGEKIT_BUNDLES="$$(realpath $(BUNDLES) | paste -sd:)" build/cpp/release/test/pipeline/test_pipeline --gtest_filter='*GoldenParity*'
+cpp-golden: cpp ## golden frames of BUNDLES= (with spaces between) through the C++ pipeline and Python's, with the same engines
+	$(BIN)/python benchmarks/cpp_golden.py $(BUNDLES)
 
 cpp-sanitizers: cpp-cases ## all tests of the C++ runtime under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer (clang 19)
 	for preset in asan tsan; do \

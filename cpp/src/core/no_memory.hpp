@@ -1,19 +1,26 @@
-// The error of a caught std::bad_alloc, which is made where memory is gone.
+// The words of an error where there may be no memory for words.
 #pragma once
 
 #include <new>
+#include <string>
 
 #include "edgekit/status.hpp"
 
 namespace edgekit {
 
-/// `message` as far as there is memory for it; else a word that needs none.
-inline Error no_memory(const char* message) noexcept {
+/// An error whose message `text()` makes; where memory is short, one whose few words fit into the string itself.
+template <class Text>
+Error described(Code code, Text text) noexcept {
   try {
-    return {Code::out_of_memory, message};
+    return {code, text()};
   } catch (const std::bad_alloc&) {
-    return {Code::out_of_memory, "no memory"};  // short enough for the string itself
+    return {Code::out_of_memory, "no memory"};
   }
+}
+
+/// The error of a caught std::bad_alloc.
+inline Error no_memory(const char* message) noexcept {
+  return described(Code::out_of_memory, [message] { return std::string(message); });
 }
 
 }  // namespace edgekit

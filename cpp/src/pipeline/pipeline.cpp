@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bundle/contents.hpp"
+#include "core/no_memory.hpp"
 #include "postprocess/decoder.hpp"
 #include "preprocess/preprocess.hpp"
 
@@ -46,7 +47,7 @@ struct Pipeline::State {
       if (!decoder) return decoder.error();
       return std::unique_ptr<State>(new State{std::move(engine), std::move(*inputs), std::move(*decoder), {}, {}});
     } catch (const std::bad_alloc&) {
-      return Error{Code::out_of_memory, bundle.name() + ": no memory for its pipeline"};
+      return no_memory("no memory for a pipeline");
     }
   }
 
@@ -106,9 +107,9 @@ Status Pipeline::process(std::span<const Source> sources, Result& result) noexce
   try {
     return state_->run(sources, result);
   } catch (const std::bad_alloc&) {
-    return Error{Code::out_of_memory, "no memory for a frame's result"};
+    return no_memory("no memory for a frame's result");
   } catch (const std::exception& error) {
-    return Error{Code::engine, error.what()};
+    return described(Code::engine, [&error] { return std::string(error.what()); });
   }
 }
 

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/no_memory.hpp"
 #include "scheduling/realtime.hpp"
 #include "scheduling/state.hpp"
 
@@ -43,22 +44,13 @@ auto with_cameras(const State& state, Function function) {
   return function(state.cameras);
 }
 
-/// Also where there is no memory for the words: the short ones fit into a string's own.
-Error no_memory(const char* what) noexcept {
-  try {
-    return {Code::out_of_memory, std::string("no memory ") + what};
-  } catch (const std::bad_alloc&) {
-    return {Code::out_of_memory, "no memory"};
-  }
-}
-
 /// Runs what may throw on the way out of memory or threads.
 template <class Function>
 auto guarded(const char* what, Function function) -> decltype(function()) {
   try {
     return function();
   } catch (const std::bad_alloc&) {
-    return no_memory(what);
+    return described(Code::out_of_memory, [what] { return std::string("no memory ") + what; });
   } catch (const std::system_error& error) {
     return Error{Code::missing_requirement, std::string("the system refused ") + what + ": " + error.what()};
   }

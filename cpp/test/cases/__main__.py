@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parents[2] / "src" / "edgekit"
+ROOT = HERE.parents[2]
+SOURCES = ROOT / "src" / "edgekit"
 
 
 def _digest(module: Path) -> str:
@@ -41,5 +42,5 @@ def main(root: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(ROOT)]
     main(Path(sys.argv[1]), sys.argv[2:])

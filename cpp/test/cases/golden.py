@@ -59,7 +59,9 @@ data: {{calibration: {{format: images, root: images}}}}
 
 
 def write(folder: Path) -> None:
-    """``<task>/`` is a bundle with two golden frames."""
+    """``<task>/`` is a bundle with two golden frames, ``<task>.json`` what Python's chain makes of them."""
+    from benchmarks.cpp_golden import write_predictions
+
     import edgekit
 
     project = folder / "project"
@@ -79,6 +81,7 @@ def write(folder: Path) -> None:
         )
         (project / "edgekit.yaml").write_text(spec)
         edgekit.build(project / "edgekit.yaml", "cpu", project / "built").path.rename(folder / name)
+        write_predictions(folder / name, folder / f"{name}.json")
     shutil.rmtree(project)
 
 

@@ -34,7 +34,7 @@ Frame frame_of(const std::vector<std::uint8_t>& data, std::int32_t height, std::
 /// The bundle's engine behind faults that it can be told to have, counting what it allocates itself.
 class Faulty final : public Engine {
  public:
-  enum class Fault { none, fails, nan, shape };
+  enum class Fault { none, fails, nan, shape, repeats };
   explicit Faulty(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
   std::span<const TensorSpec> inputs() const noexcept override { return engine_->inputs(); }
   std::span<const TensorSpec> outputs() const noexcept override { return engine_->outputs(); }
@@ -46,6 +46,7 @@ class Faulty final : public Engine {
  protected:
   Expected<std::span<const TensorView>> infer_checked(std::span<const TensorView> feeds) noexcept override {
     if (fault == Fault::fails) return Error{Code::engine, "planted"};
+    if (fault == Fault::repeats) return std::span<const TensorView>(views_);  // the last answer, without the runtime
     const std::uint64_t before = test::allocations();
     const auto outputs = engine_->infer(feeds);
     allocations += test::allocations() - before;
@@ -148,28 +149,33 @@ TEST(Pipeline, RefusesFramesThatDoNotFitAndTakesTheNext) {
   EXPECT_TRUE(pipeline->process(frame_of(data, 90, 120), result));
 }
 
+// ONNX Runtime ends the process when it has no memory for a small object of its own (a bad_alloc out of a noexcept
+// function), so that the engine answers without it here.
 TEST(Pipeline, SaysThatThereIsNoMemoryAndWorksAgain) {
-  auto pipeline = Pipeline::open(bundle_folder);
-  ASSERT_TRUE(pipeline);
+  Planted made = planted();
   if (!test::complete()) GTEST_SKIP() << "this build cannot let all allocations fail";
   const auto data = pixels(90, 120);
-  const Frame frame = frame_of(data, 90, 120);
+  const auto larger = pixels(180, 240);
+  Result result;
+  ASSERT_TRUE(made.pipeline.process(frame_of(data, 90, 120), result));
+  made.engine->fault = Faulty::Fault::repeats;
   int failed = 0;
   for (std::uint64_t after = 0; after < 40; ++after) {
-    Result result;
+    Result fresh;
     Status status;
     bool happened = false;
     {
       const test::FailAllocations fail(after);
-      status = pipeline->process(frame, result);
+      status = made.pipeline.process(frame_of(larger, 180, 240), fresh);
       happened = fail.happened();
     }
-    if (!happened) break;
     if (!status) {
       ++failed;
       EXPECT_EQ(status.error().code, Code::out_of_memory) << status.error().message;
+      EXPECT_THAT(status.error().message, HasSubstr("no memory"));
     }
-    ASSERT_TRUE(pipeline->process(frame, result)) << "the next good frame works, after " << after;
+    ASSERT_TRUE(made.pipeline.process(frame_of(data, 90, 120), result)) << "the next good frame works, after " << after;
+    if (!happened) break;
   }
   EXPECT_GT(failed, 0);
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "backends/onnxruntime/session.hpp"
+#include "core/no_memory.hpp"
 
 namespace edgekit {
 namespace {
@@ -60,12 +61,12 @@ Expected<std::unique_ptr<Engine>> open(const std::filesystem::path& file, const 
     }
     return std::unique_ptr<Engine>(std::make_unique<OrtEngine>(file, options));
   } catch (const std::bad_alloc&) {
-    return Error{Code::out_of_memory, file.string() + ": no memory to load the engine"};
+    return no_memory("no memory to load the engine");
   } catch (const std::exception& error) {
     const std::string_view what = error.what();
     const bool memory = what.find("bad_alloc") != what.npos || what.find("Failed to allocate memory") != what.npos;
-    return Error{memory ? Code::out_of_memory : Code::bundle,
-                 file.string() + ": ONNX Runtime refuses the model: " + error.what()};
+    return described(memory ? Code::out_of_memory : Code::bundle,
+                     [&] { return file.string() + ": ONNX Runtime refuses the model: " + error.what(); });
   }
 }
 

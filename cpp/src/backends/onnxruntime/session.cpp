@@ -5,6 +5,7 @@
 #include <new>
 
 #include "core/denormals.hpp"
+#include "core/no_memory.hpp"
 
 namespace edgekit {
 namespace {
@@ -157,12 +158,13 @@ Expected<std::span<const TensorView>> OrtEngine::infer_checked(std::span<const T
     if (dynamic_) read_dynamic_outputs();
     return std::span<const TensorView>(views_);
   } catch (const std::bad_alloc&) {
-    return Error{Code::out_of_memory, "no memory for a query"};
+    return no_memory("no memory for a query");
   } catch (const std::exception& error) {
     const std::string_view what = error.what();
     // The runtime's arena reports what the system refuses as a failure of the node that asked.
     const bool memory = what.find("bad_alloc") != what.npos || what.find("Failed to allocate memory") != what.npos;
-    return Error{memory ? Code::out_of_memory : Code::engine, name_ + ": inference failed: " + error.what()};
+    return described(memory ? Code::out_of_memory : Code::engine,
+                     [&] { return name_ + ": inference failed: " + error.what(); });
   }
 }
 
