@@ -51,7 +51,7 @@ struct Tensors {
 
 struct Part;
 
-/// Several tasks on one network, in the order of the bundle.
+/// Several tasks on one network, in the order of their names.
 struct Several {
   std::vector<Part> parts;  ///< one a task
 };

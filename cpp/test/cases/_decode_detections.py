@@ -243,6 +243,7 @@ def _ties(cases: Cases) -> None:
     for number, section in enumerate(_each_mode(candidates=60, max_detections=20)):
         for name, outputs in (("same", same), ("half", half), ("levels", _rows(*levels.tolist()))):
             cases.add(f"{name} {number}", section, outputs, place)
+            cases.add(f"{name} {number} at the threshold", {**section, "score_threshold": 0.25}, outputs, place)
     for candidates in (1, 3, 199, 200, 400):
         section = _flat(
             candidates=candidates, max_detections=500, multi_label=True, nms={"mode": "none"}, score_threshold=0
@@ -267,7 +268,7 @@ def _hostile(cases: Cases) -> None:
         "whole": [[0, 0, 96, 64, 0.9, 0.8], [-1, -1, 97, 65, 0.9, 0.8]],
         "nan box": [good, [10, nan, 30, 30, 0.9, 0.3]],
         "nan score": [good, [10, 10, 30, 30, nan, 0.3]],
-        "rounded": [[10, 10, 30, 30, 1.009, -0.009], [40, 10, 60, 30, -0.01, -0.005]],
+        "rounded": [[10, 10, 30, 30, 1.009, -0.009], [40, 10, 60, 30, -0.01, -0.005], [70, 10, 90, 30, 1.008, 0.9]],
         "no probability": [good, [10, 10, 30, 30, 1.2, 0.3]],
         "negative": [good, [10, 10, 30, 30, -0.5, -0.3]],
         "infinite score": [good, [10, 10, 30, 30, inf, 0.3]],
@@ -335,6 +336,8 @@ def _lists(cases: Cases) -> None:
             cases.add(f"{total} of two, {dtype.__name__}", apart, outputs, place)
     fewer = {**outputs, "scores": rows[None, :1, 4], "count": np.array([[1]], np.int64)}
     cases.add("fewer scores than boxes", apart, fewer, place, {"scores": (1, None)})
+    unsure = rows[None] * np.array([1, 1, 1, 1, 0, 1], np.float32)
+    cases.add("list of no score", {**base, "score_threshold": 0}, {"head": unsure}, place)
     cases.add(
         "list with suppression", {**base, "nms": {"mode": "class-agnostic", "iou": 0.01}}, {"head": rows[None]}, place
     )

@@ -120,10 +120,10 @@ def _regions(cases: Cases) -> None:
             scores = _scene(rng, 4, (36, 64))
             scores[0, 2, spot[0], spot[1]] = value
             cases.add(f"regions and {value} at {spot}", _section(4), {"logits": scores}, place)
-    for steps in (1, 2, 4, 16, 64):  # two classes apart by as many units in the last place, and by none
+    for steps in (1, 2, 4, 16, 64):  # one class always above another, by units in the last place
         scores = np.full((1, 3, 36, 64), 100, np.float32)
         scores[0, 0] += rng.normal(0, 5, (36, 64)).astype(np.float32)
-        scores[0, 1] = scores[0, 0] + np.spacing(scores[0, 0]) * rng.integers(-steps, steps + 1, (36, 64))
+        scores[0, 1] = scores[0, 0] + np.spacing(scores[0, 0]) * rng.integers(1, steps + 1, (36, 64))
         scores[0, 2] = -scores[0, 0]
         cases.add(f"regions {steps} units apart", _section(3), {"logits": scores}, place)
     scaled = _scene(rng, 4, (36, 64)) * (10.0 ** (np.arange(36) % 5))[:, None].astype(np.float32)
