@@ -1,7 +1,7 @@
 """``engine: native``: ONNX Runtime's engines, run by edgekit's C++ runtime instead of through Python.
 
 What is built, and for which machines, is as for ``ort``: the same file from the same typed model. Only what opens it
-differs, so a gate over it measures what a C++ stack that links libedgekit gets.
+differs: a gate over such a target judges the engine as a C++ stack that links libedgekit runs it.
 """
 
 from __future__ import annotations
