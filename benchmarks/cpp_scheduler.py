@@ -55,7 +55,7 @@ def summary(paired: list[dict[str, Any]], overload: list[dict[str, Any]]) -> dic
         "overload_shares": shares,
         "overload_share_ratio": [round(max(one) / max(min(one), 1e-9), 4) for one in shares],
         "overload_age_at_start_ms_p99": [one["scheduler"]["age_at_start_ms_p99"] for one in overload],
-        "overload_mib_grown": [round(one["resident_mib_end"] - one["resident_mib_warm"], 3) for one in overload],
+        "overload_mib_grown": [round(one["anonymous_mib_end"] - one["anonymous_mib_warm"], 3) for one in overload],
     }
 
 
