@@ -106,8 +106,9 @@ void make_points(const std::array<std::int32_t, 2>& size, const Family& family, 
     const std::int64_t columns = cells(size[1], family.strides[i]);
     const auto count = static_cast<std::size_t>(cells(size[0], family.strides[i]) * columns);
     const auto add = [&](std::size_t cell, const Pair& shape) {
-      const auto x = static_cast<float>(static_cast<std::int64_t>(cell) % columns);
-      const auto y = static_cast<float>(static_cast<std::int64_t>(cell) / columns);
+      const std::int64_t row = static_cast<std::int64_t>(cell) / columns;
+      const auto x = static_cast<float>(static_cast<std::int64_t>(cell) - row * columns);
+      const auto y = static_cast<float>(row);
       made.push_back({(x + 0.5F) * stride, (y + 0.5F) * stride, stride, shape[0], shape[1]});
     };
     if (family.anchor_order == AnchorOrder::anchor_first) {

@@ -100,7 +100,7 @@ class Detection final : public Decoder {
     for (const Candidate& candidate : found_) {
       const Box box = in_image(candidate.box, geometry);
       const Side side = given(box, geometry, head_.family().clip);
-      if (!(side[2] > side[0] && side[3] > side[1])) continue;
+      if (side[2] <= side[0] || side[3] <= side[1]) continue;
       sides_.push_back(side);
       found_[kept++] = {box, candidate.score, candidate.label};
     }
@@ -210,7 +210,7 @@ std::vector<Prior> read_priors(Section& section) {
 Limits read_limits(Section& section) {
   Limits made;
   made.score_threshold = section.number("score_threshold", made.score_threshold);
-  if (!(made.score_threshold >= 0 && made.score_threshold < 1)) {
+  if (made.score_threshold < 0 || made.score_threshold >= 1) {
     section.expect("score_threshold", "a number from 0 to below 1");
   }
   const auto whole = [&section](const char* key, std::size_t fallback) {

@@ -151,7 +151,7 @@ void read_nms(Section& section, Family& family) {
   Section nms(given == nullptr ? none : *given, "task.nms");
   read_choice(nms, "mode", nms_modes, family.nms);
   family.iou = nms.number("iou", family.iou);
-  if (!(family.iou > 0 && family.iou < 1)) nms.expect("iou", "a number between 0 and 1");
+  if (family.iou <= 0 || family.iou >= 1) nms.expect("iou", "a number between 0 and 1");
   family.sigma = nms.number("sigma", family.sigma);
   if (!(family.sigma > 0)) nms.expect("sigma", "a number above 0");
   if (const Status fits = nms.finish(); !fits) {
@@ -183,6 +183,7 @@ const char* name_of(BoxCoding coding) noexcept { return codings[static_cast<std:
 Family family_of(Section& section) {
   const std::vector<Named> families = make_families();
   std::vector<std::string_view> names;
+  names.reserve(families.size());
   for (const Named& one : families) names.push_back(one.name);
   if (section.find("family") == nullptr) section.expect("family", "the family of the model");
   Family made = families[section.choice("family", names, 0)].family;

@@ -24,10 +24,21 @@ bool fits(const Shape& shape, const Shape& form) {
                     [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
 }
 
+std::string list_of(const std::vector<std::string>& items) {
+  std::string made = "[";
+  for (const std::string& item : items) made.append(made.size() > 1 ? ", " : "").append(item);
+  return made.append("]");
+}
+
 std::string list_of(const std::vector<std::int64_t>& numbers) {
-  std::string made;
-  for (const std::int64_t number : numbers) made += (made.empty() ? "" : ", ") + std::to_string(number);
-  return "[" + made + "]";
+  std::vector<std::string> items;
+  items.reserve(numbers.size());
+  for (const std::int64_t number : numbers) items.push_back(std::to_string(number));
+  return list_of(items);
+}
+
+std::string grid(std::int64_t rows, std::int64_t columns) {
+  return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
 }
 
 }  // namespace
@@ -170,17 +181,15 @@ Status Head::check_grids(const std::array<std::int32_t, 2>& size) const {
       same = same && shape[2] == cells(0, i) && shape[3] == cells(1, i);
     }
     if (same) continue;
-    std::string found;
-    std::string wanted;
+    std::vector<std::string> found;
+    std::vector<std::string> wanted;
     for (std::size_t i = 0; i < family_.strides.size(); ++i) {
-      const Shape& shape = view(part, i).shape;
-      const std::string before = i == 0 ? "(" : ", (";
-      found += before + std::to_string(shape[2]) + ", " + std::to_string(shape[3]) + ")";
-      wanted += before + std::to_string(cells(0, i)) + ", " + std::to_string(cells(1, i)) + ")";
+      found.push_back(grid(view(part, i).shape[2], view(part, i).shape[3]));
+      wanted.push_back(grid(cells(0, i), cells(1, i)));
     }
-    return Error{Code::tensor, "output '" + first_name() + "' and the next have grids [" + found + "], but " +
-                                   makers(size) + " make [" + wanted +
-                                   "]; list the outputs in the order of task.strides"};
+    return Error{Code::tensor, "output '" + first_name() + "' and the next have grids " + list_of(found) + ", but " +
+                                   makers(size) + " make " + list_of(wanted) +
+                                   "; list the outputs in the order of task.strides"};
   }
   return {};
 }
