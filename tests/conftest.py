@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
 
+from edgekit.stages import child
+from tests.support import warm
 from tests.support.times import CpuTimes, RoomTimes, Slow
 
 # A gate in a test leaves no run behind; commands run in processes of their own inherit it.
 os.environ["EDGEKIT_HISTORY"] = "off"
+
+# The workers share the cores: threads of a library for tensors as small as these only wait for each other.
+for _library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 # A busy machine is no failure; CI draws the same examples each time: one commit, one verdict.
 settings.register_profile("edgekit", deadline=None, derandomize="CI" in os.environ)
@@ -38,6 +46,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if item.nodeid in slow or item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_exports() -> Iterator[None]:
+    """Exports, of commands too, in processes that have PyTorch imported when they begin."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child, "subprocess", SimpleNamespace(Popen=warm.popen))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("fresh"):
+        monkeypatch.setenv(warm.ADDRESS, "")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.core.specfile import read_spec
+from tests.support import warm
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,14 +35,8 @@ def table_commands() -> list[str]:
 
 
 def edgekit(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edgekit", *args],
-        cwd=folder,
-        env=os.environ | {"EDGEKIT_HISTORY": "edgekit-history.db"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = os.environ | {"EDGEKIT_HISTORY": "edgekit-history.db"}
+    return warm.run([sys.executable, "-m", "edgekit", *args], cwd=folder, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [command[1] for command in listed] == ["doctor", "init", *made, "compress", "sensitivity", "build", "gate"]
     for command in listed:
         if command[0] == "python":
-            subprocess.run([sys.executable, *command[1:]], cwd=folder, check=True)
+            warm.run([sys.executable, *command[1:]], cwd=folder, env=os.environ).check_returncode()
             continue
         done = edgekit(folder, *command[1:])
         # Random weights hold no accuracy KPI; every other command must succeed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgekit.core import plugins
 from edgekit.core.errors import InputError
 from edgekit.core.specfile import read_spec
 from edgekit.scaffold import scaffold
+from tests.support import warm
 
 ROOT = Path(__file__).parents[2]
 FILES = ["edgekit.yaml", "frames.py", "model.py"]
@@ -28,7 +30,7 @@ EXAMPLES = {
 
 
 def run(script: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, script], cwd=cwd, capture_output=True, text=True, check=False)
+    return warm.run([sys.executable, str(script)], cwd=cwd, env=os.environ)
 
 
 @pytest.mark.parametrize("task", TEMPLATES)

@@ -18,6 +18,7 @@ import edgekit
 from edgekit.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, pack
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import BundleError, CheckFailed, InputError
+from tests.support import warm
 from tests.support.shell import COMMAND, ENVIRONMENT, error_of, listing
 from tests.support.shell import edgekit as run
 
@@ -191,7 +192,7 @@ def test_killed_in_the_middle(at: str, packed: bool, foreign: Path, tmp_path: Pa
     path = pack(open_bundle(foreign), tmp_path / "b.edgekit") if packed else foreign
     digest = open_bundle(path).digest
     command = [sys.executable, "-c", KILLED, at, "bundle", "rebuild", str(path)]
-    killed = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, check=False)
+    killed = warm.run(command, env={**os.environ, **ENVIRONMENT})
     assert killed.returncode == -signal.SIGKILL
     assert open_bundle(path).digest == digest
     assert edgekit.rebuild(path).made

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import edgekit as package
+from tests.support import warm
 
 # Works from a checkout too, where edgekit need not be installed.
 ENVIRONMENT = {"PYTHONPATH": str(Path(package.__file__).parents[1]), "COLUMNS": "200"}
@@ -23,22 +24,12 @@ Result = subprocess.CompletedProcess[str]
 
 def edgekit(*args: object, cwd: Path | None = None) -> Result:
     """Run a command to its end."""
-    words = [*COMMAND, *map(str, args)]
-    environment = {**os.environ, **ENVIRONMENT}
-    return subprocess.run(
-        words,
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return warm.run([*COMMAND, *map(str, args)], env={**os.environ, **ENVIRONMENT}, cwd=cwd)
 
 
-def start(*args: object) -> subprocess.Popen[bytes]:
+def start(*args: object) -> warm.Process | subprocess.Popen[bytes]:
     """Start a command in a process group of its own, output thrown away."""
-    return subprocess.Popen(
+    return warm.popen(
         [*COMMAND, *map(str, args)],
         env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL,
