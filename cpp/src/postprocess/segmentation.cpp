@@ -127,7 +127,7 @@ class Labeller {
 
   /// @return whether every pixel has a class; Code::tensor: the image does not lie inside the tensor.
   Expected<bool> operator()(const Planes& planes, const Geometry& geometry, LabelMap& made) {
-    if (!(planes_height_ == planes.height && planes_width_ == planes.width && geometry_ == geometry)) {
+    if (planes_height_ != planes.height || planes_width_ != planes.width || geometry_ != geometry) {
       if (Status fits = set(planes, geometry); !fits) return fits.error();
     }
     pair_.forget();

@@ -29,7 +29,7 @@ void softmax(std::span<const float> values, std::span<double> made) {
 Status as_they_are(std::span<const float> values, std::span<double> made, const Slot& slot) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   const double total = std::accumulate(values.begin(), values.end(), 0.0);
-  if (*low < -slack || *high > 1 + slack || !(least_sum <= total && total <= most_sum)) {
+  if (*low < -slack || *high > 1 + slack || total < least_sum || total > most_sum) {
     return Error{Code::tensor, "output '" + slot.name + "' holds no probabilities: values from " + short_number(*low) +
                                    " to " + short_number(*high) + " with sum " + short_number(total) +
                                    "; expected 0..1 with sum 1: give the logits, and set task.activation to softmax"};
