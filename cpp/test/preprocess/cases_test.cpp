@@ -116,7 +116,18 @@ std::string check_case(const nlohmann::json& one) {
   const PreprocessCases& cases = preprocess_cases();
   auto preprocess = Preprocess::create(one.at("section"), PreprocessCases::inputs(one));
   if (!preprocess) return preprocess.error().message;
-  const std::vector<Source> sources = cases.sources(one);
+  std::vector<Source> sources = cases.sources(one);
+  std::vector<std::vector<std::uint8_t>> own;  // a buffer for each, so that AddressSanitizer sees what lies beside it
+  for (Source& source : sources) {
+    const void*& data = source.array.data;
+    const auto* first = data != nullptr ? static_cast<const std::uint8_t*>(data) : source.image.data;
+    own.emplace_back(first, first + (data != nullptr ? source.array.bytes() : source.image.bytes));
+    if (data != nullptr) {
+      data = own.back().data();
+    } else {
+      source.image.data = own.back().data();
+    }
+  }
   for (int again = 0; again < 2; ++again) {  // the second time with the memory of the first
     const auto feeds = (*preprocess)(sources);
     if (one.contains("error")) {
