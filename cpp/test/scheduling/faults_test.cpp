@@ -227,7 +227,13 @@ TEST(Watchdog, FlagsAProcessorThatHangsAndLetsTheOthersRun) {
   }
   EXPECT_TRUE(becomes([&] { return rig.of(1).running == 0; }));
   EXPECT_FALSE(rig.of(1).hung);
-  EXPECT_EQ(hanging.hangs, 1) << "once a hang";
+  hanging.rear.fault = Fault::hangs;
+  rig.submit(1, 6);
+  hanging.rear.gate.wait_for_visitor();
+  hanging.clock.advance(70ms);
+  ASSERT_TRUE(becomes([&] { return rig.of(1).hung; }));
+  EXPECT_EQ(rig.of(0).hangs, 1U) << "once a hang, however often the watchdog looks";
+  hanging.rear.gate.open();
   hanging.front.gate.open();
   EXPECT_EQ(rig.collected[0]->wait_for(1)[0].first, 1.0);
   ASSERT_TRUE(rig.scheduler.drain(forever));

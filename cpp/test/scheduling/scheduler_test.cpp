@@ -116,6 +116,11 @@ TEST(Scheduler, ABorrowedFrameIsNotCopiedAndComesBackOnce) {
   EXPECT_EQ(copying->got.stride, 16);
   EXPECT_EQ(borrowed.back, 1);
   EXPECT_EQ(early.back, 0);
+  for (int copy = 0; copy < 4; ++copy) {  // through every slot of the mailbox
+    ASSERT_TRUE(scheduler.submit(0, image.frame));
+    ASSERT_TRUE(scheduler.drain(forever));
+  }
+  EXPECT_EQ(borrowed.back, 1);
 }
 
 TEST(Scheduler, ABorrowedFrameComesBackHoweverItEnds) {
