@@ -22,10 +22,10 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test cpp cpp-python cpp-golden cpp-sanitizers hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test cpp cpp-python cpp-cases cpp-golden cpp-sanitizers cpp-aarch64 cpp-fuzz hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 venv: $(VENV)/.dev ## the development environment in .venv
 
@@ -54,6 +54,7 @@ cpp-python: $(VENV)/.dev cpp-cases ## edgekit-native over the library of `make c
 
 cpp-cases: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so
 	PYTHONPATH=src $(BIN)/python cpp/test/cases build/cpp/cases
+	PYTHONPATH=src $(BIN)/python cpp/tools/coverage_table.py build/cpp/cases --check
 
 $(CURDIR)/build/onnxruntime/lib/libonnxruntime.so: $(VENV)/.dev
 	cpp/tools/onnxruntime_root.sh build/onnxruntime $(BIN)/python
@@ -66,6 +67,15 @@ cpp-sanitizers: cpp-cases ## all tests of the C++ runtime under AddressSanitizer
 	  cmake -S cpp --preset $$preset -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" && cmake --build build/cpp/$$preset --parallel $(WORKERS) && \
 	  ctest --test-dir build/cpp/$$preset --output-on-failure || exit 1; \
 	done
+
+cpp-aarch64: cpp-cases ## the C++ runtime cross-built for 64-bit Arm, its tests under qemu-user; needs g++-aarch64-linux-gnu, qemu-user-static
+	cpp/tools/aarch64_sysroot.sh build/aarch64-sysroot $(BIN)/python
+	cmake -S cpp --preset aarch64 -DONNXRUNTIME_ROOT="$(CURDIR)/build/aarch64-sysroot/onnxruntime"
+	cmake --build build/cpp/aarch64 --parallel $(WORKERS)
+	ctest --test-dir build/cpp/aarch64 --parallel $(WORKERS) --output-on-failure
+
+cpp-fuzz: $(VENV)/.dev ## every fuzz target of the C++ runtime for MINUTES= (10), with clang 19
+	cpp/fuzz/run.sh $(or $(MINUTES),10)
 
 hil-loopback: $(VENV)/.dev $(ROS)/.ready ## the hardware-in-the-loop sequence against a real sshd on the loopback, in 3 minutes
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile hil/tests
