@@ -56,9 +56,6 @@ _HIGH = 400
 """Descriptors are kept above this one while the low ones are arranged."""
 
 
-# --- the tests' side -------------------------------------------------------------
-
-
 def address() -> str | None:
     """The socket of the server, started on the first question, to end with this process; None: none is wanted."""
     return os.environ[ADDRESS] or None if ADDRESS in os.environ else _start()
@@ -183,10 +180,6 @@ class Process:
         """SIGKILL, if it runs."""
         self.send_signal(signal.SIGKILL)
 
-    def terminate(self) -> None:
-        """SIGTERM, if it runs."""
-        self.send_signal(signal.SIGTERM)
-
     def send_signal(self, number: int) -> None:
         """Any signal, if it runs."""
         if self.poll() is None:
@@ -213,9 +206,6 @@ def run(command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = No
             file.seek(0)
             texts.append(file.read().decode())
     return subprocess.CompletedProcess(list(command), code, *texts)
-
-
-# --- the server ------------------------------------------------------------------
 
 
 class _Server:
