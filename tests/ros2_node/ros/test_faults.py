@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,29 @@ def test_a_process_that_crashes_is_told_by_its_watchdog(ros, bundles, tmp_path):
         assert node.process.returncode == -signal.SIGABRT
         until(lambda: "ended without being asked" in ros.status(status)[1], "the crash")
         assert ros.status(status)[0] == ERROR
+
+
+NEVER_LEAVES = """
+import os, sys
+from rclpy.node import Node
+from edgekit.ros2_node.heartbeat import Heartbeat
+from edgekit.ros2_node.ros import watchdog
+
+def wait_for_ever(node):
+    while True:
+        pass
+
+Node.destroy_node = wait_for_ever
+theirs, ours = os.pipe()
+os.close(ours)  # the node has ended
+sys.argv = ["watchdog", "/gone", str(Heartbeat().descriptor), str(os.getpid()), str(theirs), "0"]
+watchdog.main()
+"""
+
+
+def test_a_watchdog_ends_though_its_participant_does_not_leave():
+    """Fast DDS was seen to spin in DomainParticipant::set_listener; the pipes of the node stayed open with it."""
+    assert subprocess.run([sys.executable, "-c", NEVER_LEAVES], timeout=120, check=False).returncode == -signal.SIGALRM
 
 
 def test_a_bundle_that_is_edited_while_it_runs_is_refused_when_it_is_read_again(ros, bundle, tmp_path):

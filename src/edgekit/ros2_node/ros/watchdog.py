@@ -30,6 +30,8 @@ POLL_S = 0.003
 """How often the memory is looked at: a tenth of a camera's period."""
 STOP_S = 1.9
 """A node that was asked to stop (SIGINT, SIGTERM) and has not after so long is killed."""
+LEAVE_S = 1
+"""Fast DDS can wait for ever for a listener of its own while a participant leaves: the system ends the process then."""
 STATUS = "inference"
 
 
@@ -174,6 +176,8 @@ def main() -> None:
         verdict = Verdict(args.exit_s)
         Watchdog(node, args.watched, Heartbeat(args.descriptor), args.parent, args.signals, verdict).run()
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LEAVE_S)
         node.destroy_node()
         rclpy.shutdown()
 
