@@ -57,9 +57,12 @@ def _warm_exports() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("fresh"):
-        monkeypatch.setenv(warm.ADDRESS, "")
+def _fresh(request: pytest.FixtureRequest) -> Iterator[None]:
+    # Not the test's own monkeypatch, which would then be undone after the fixtures that look whether it was.
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("fresh"):
+            patch.setenv(warm.ADDRESS, "")
+        yield
 
 
 @pytest.fixture(scope="session")
