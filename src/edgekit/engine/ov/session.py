@@ -78,6 +78,9 @@ def settings_of(config: Settings, hint: str) -> dict[str, Any]:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint,
+        # A query may compute on a thread of the process-wide pool, which the caller's switch does not reach; what this
+        # leaves on the calling thread goes with the block of `flushed` around every query.
+        "CPU_DENORMALS_OPTIMIZATION": True,
         # The target's own ``pin`` says where threads run.
         "ENABLE_CPU_PINNING": False,
     }
