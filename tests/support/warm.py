@@ -32,6 +32,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ _SERVER = (
     "server['serve']({path!r})"
 )
 _servers: list[subprocess.Popen[bytes]] = []
-_FIXED = ("PYTHONPATH", "PYTHONHASHSEED")
 _HIGH = 400
 """Descriptors are kept above this one while the low ones are arranged."""
 
@@ -106,7 +106,7 @@ def suits(environment: Mapping[str, str]) -> bool:
     return not any(
         name.startswith(("PYTHON", "OMP_", "MKL_", "ORT_", "TORCH")) and os.environ.get(name) != value
         for name, value in environment.items()
-        if name not in _FIXED
+        if name not in ("PYTHONPATH", "PYTHONHASHSEED")
     )
 
 
@@ -194,18 +194,23 @@ def popen(command: Sequence[str], *, env: Mapping[str, str], **more: Any) -> Pro
 
 
 def run(command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """``subprocess.run`` to the end, without input, with what it prints as text."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out.fileno(), stderr=err.fileno())
+    """``subprocess.run`` to the end, without input, with what it prints as text.
+
+    Through pipes: a file would be emptied by a process that opens ``/dev/stdout``.
+    """
+    (printed, out), (told, err) = os.pipe(), os.pipe()
+    try:
+        process = popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+    finally:
+        os.close(out)
+        os.close(err)
+    with open(printed, encoding="utf-8") as one, open(told, encoding="utf-8") as other, ThreadPoolExecutor(2) as pool:
+        texts = pool.map(lambda stream: stream.read(), (one, other))
         try:
             code = process.wait()
         finally:
             process.kill()
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode())
-    return subprocess.CompletedProcess(list(command), code, *texts)
+        return subprocess.CompletedProcess(list(command), code, *texts)
 
 
 class _Server:
@@ -302,8 +307,7 @@ def _become(order: Mapping[str, Any]) -> None:
     importlib.invalidate_caches()
     sys.argv[:] = [first, *(rest[1:] if first in ("-c", "-m") else rest)]
     random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    sys.modules["numpy"].random.seed()
     if "edgekit.stages.child" in sys.modules:
         sys.modules["edgekit.stages.child"].subprocess = types.SimpleNamespace(Popen=popen)  # type: ignore[attr-defined]
 
@@ -340,10 +344,8 @@ def _run(order: Mapping[str, Any]) -> int:
 
 
 def _code_of(ended: SystemExit) -> int:
-    if ended.code is None:
-        return 0
-    if isinstance(ended.code, int):
-        return ended.code & 0xFF
+    if ended.code is None or isinstance(ended.code, int):
+        return (ended.code or 0) & 0xFF
     print(ended.code, file=sys.stderr)
     return 1
 
