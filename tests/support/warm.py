@@ -52,8 +52,7 @@ _SERVER = (
     "server['serve']({path!r})"
 )
 _servers: list[subprocess.Popen[bytes]] = []
-_HIGH = 400
-"""Descriptors are kept above this one while the low ones are arranged."""
+_HIGH = 400  # descriptors are kept above this one while the low ones are arranged
 
 
 def address() -> str | None:

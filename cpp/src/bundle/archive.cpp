@@ -9,16 +9,10 @@
 
 #include "bundle/text.hpp"
 #include "core/memory.hpp"
+#include "files/zip_handles.hpp"
 
 namespace edgekit {
 namespace {
-
-struct CloseArchive {
-  void operator()(zip_t* archive) const noexcept { zip_discard(archive); }
-};
-struct CloseMember {
-  void operator()(zip_file_t* member) const noexcept { zip_fclose(member); }
-};
 
 struct Member {
   std::string name;
@@ -38,7 +32,7 @@ Error distrusted(const std::string& place, const std::string& what) {
 
 struct Archive::Reader {
   std::string place;
-  std::unique_ptr<zip_t, CloseArchive> archive;
+  ArchiveHandle archive;
   std::vector<Member> members;
   bool doubled = false;
 
@@ -137,7 +131,7 @@ const Member* Archive::Reader::find(std::string_view name) const {
 
 template <class Take>
 Status Archive::Reader::read(const Member& member, Take&& take) const {
-  const std::unique_ptr<zip_file_t, CloseMember> stream(zip_fopen_index(archive.get(), member.index, 0));
+  const ArchiveMember stream(zip_fopen_index(archive.get(), member.index, 0));
   if (!stream) return damaged(zip_error_code_zip(zip_get_error(archive.get())));
   std::array<char, 65536> block;
   for (std::uint64_t total = 0;;) {

@@ -10,17 +10,10 @@
 
 #include "core/memory.hpp"
 #include "files/npy_header.hpp"
+#include "files/zip_handles.hpp"
 
 namespace edgekit {
 namespace {
-
-struct CloseArchive {
-  void operator()(zip_t* archive) const noexcept { zip_discard(archive); }
-};
-struct CloseMember {
-  void operator()(zip_file_t* member) const noexcept { zip_fclose(member); }
-};
-using Archive = std::unique_ptr<zip_t, CloseArchive>;
 
 /// What deflate makes of a byte, at most: a member of a few bytes is not believed that it holds gigabytes.
 constexpr std::uint64_t largest_ratio = 1032;
@@ -119,7 +112,7 @@ class Member {
 
   std::string place_;
   std::uint64_t left_;  // bytes that are still to come
-  std::unique_ptr<zip_file_t, CloseMember> stream_;
+  ArchiveMember stream_;
 };
 
 /// Name and size of a member; what the archive says of it is not believed where it cannot be.
@@ -139,7 +132,7 @@ Expected<zip_stat_t> entry_of(zip_t* archive, zip_uint64_t index, const std::str
 
 Expected<std::map<std::string, Tensor>> arrays_of(const std::filesystem::path& file, std::uint64_t most_bytes) {
   int problem = 0;
-  const Archive archive(zip_open(file.c_str(), ZIP_RDONLY, &problem));
+  const ArchiveHandle archive(zip_open(file.c_str(), ZIP_RDONLY, &problem));
   if (!archive) return failed(file.string(), problem, "no archive of arrays");
   std::map<std::string, Tensor> made;
   std::uint64_t total = 0;
