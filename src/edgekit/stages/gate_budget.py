@@ -12,6 +12,9 @@ from edgekit.core.spec import Kpi
 T = TypeVar("T")
 Part = Literal["accuracy", "timing"]
 
+FRAMES_SHARE, OPENINGS_SHARE = 0.7, 0.85
+"""Of what is left of a budget: accuracy leaves the rest to timing, and timing its rest to the memory of the engines."""
+
 
 @dataclass(frozen=True)
 class Timely:

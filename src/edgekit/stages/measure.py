@@ -31,14 +31,13 @@ from edgekit.evaluation import Measurement, Resampling
 from edgekit.preprocess import Preprocess
 from edgekit.profiling import Load, Scenario, SingleStream, Timed, layers, roofline, trace
 from edgekit.sensors import Recorder
+from edgekit.stages.gate_budget import FRAMES_SHARE, OPENINGS_SHARE
 from edgekit.stats.openings import MIN_OPENINGS
 
 BASELINE = "baseline"
 AGAIN = "the engine again"
 """A second copy of the engine: what it differs from the first is the noise of this machine (A/A)."""
 FRAMES = 16
-# Of what is left of a budget: accuracy leaves the rest to timing, and timing its rest to the memory of the engines.
-FRAMES_SHARE, OPENINGS_SHARE = 0.7, 0.85
 SENSOR_RATE_HZ = 2.0  # often enough for a mean, seldom enough that few queries meet a reading
 TRACED = 50
 
