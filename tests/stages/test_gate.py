@@ -169,6 +169,15 @@ def test_nothing_is_measured_for_a_kpi_that_cannot_be(tiny_bundle: Path, monkeyp
         edgekit.gate(bundle)
 
 
+def test_a_profile_of_the_control_is_not_judged(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    assert bundle.contents.control is not None
+    profiled = replace(edgekit.profile(bundle, QUICK), engine=bundle.contents.control.file)
+    for given, options in ((profiled, GateOptions()), (None, GateOptions(beside=(profiled,)))):
+        with pytest.raises(InputError, match=r"the profile is of engines/fp32\S+, and engines/int8\S+ is judged"):
+            edgekit.gate(bundle, None, given, options)
+
+
 def test_two_profiles_on_the_command_line(tiny_bundle: Path, tmp_path: Path) -> None:
     names = {"turns": ("--queries", 700, "--loads", 5), "alone": ("--rate", 200, "--queries", 100)}
     for name, options in names.items():

@@ -85,13 +85,14 @@ def gate(
 
     Raises:
         InputError: the baseline is unknown, or its data or preprocessing are others; the evaluation data are not
-            those that the bundle was built for.
+            those that the bundle was built for; a profile is of the control.
         SpecError: a KPI cannot be judged.
     """
     book = _history(options)  # before anything is measured: a damaged file costs no night
     given = options.beside if profiled is None else (profiled, *options.beside)
     fresh = evaluated is None and profiled is None
     other = None if options.against is None else baselines.find(bundle, options.against, book, fresh)
+    _require_candidate(bundle, given)
     _require_data(bundle, options, evaluated)
     alone = profiled is None and (other is None or other.bundle is None)
     built = bundle.built if profiled is None else {}
@@ -203,6 +204,17 @@ def _comparable(bundle: Bundle, other: Other | None) -> tuple[dict[str, Kpi], tu
     }
     missed = ", ".join(f"{name} ({', '.join(kinds)})" for name, kinds in needing.items())
     return kept, (f"{other.why}; not judged this time: {missed}",)
+
+
+def _require_candidate(bundle: Bundle, profiles: tuple[ProfileReport, ...]) -> None:
+    """Raise unless the profiles are of the engine that is judged: edgekit-run measures the control as well."""
+    candidate = bundle.contents.candidate.file
+    for profile in profiles:
+        if profile.engine != candidate:
+            raise InputError(
+                f"the profile is of {profile.engine}, and {candidate} is judged; measure that one: edgekit-run without "
+                "--role control, or edgekit profile"
+            )
 
 
 def _require_data(bundle: Bundle, options: GateOptions, evaluated: EvaluateReport | None) -> None:
