@@ -94,22 +94,6 @@ def test_a_dropped_connection_is_made_anew(board: TestBoard, bundle: Path, tmp_p
     assert "the connection dropped" in report.steps[-1].said
 
 
-def test_a_lost_lease_ends_the_measurement(board: TestBoard, bundle: Path, tmp_path: Path) -> None:
-    """Whoever takes the board over, by hand: the job there ends by itself, and the run says whose the board is."""
-
-    def rob() -> None:
-        until(board.measures, "the gate")
-        (board.folder / "lease.json").unlink()
-
-    robber = threading.Thread(target=rob)
-    robber.start()
-    report = run(LOOPBACK, bundle, RunOptions(tmp_path / "runs"))
-    robber.join()
-    assert report.verdict == "infrastructure"
-    assert "lease" in report.why
-    until(lambda: not board.measures(), "the end of the job")
-
-
 def test_sigterm_gives_the_board_back(board: TestBoard, bundle: Path, tmp_path: Path) -> None:
     words = ["--env", str(LOOPBACK), "--bundle", str(bundle), "--out", str(tmp_path / "runs")]
     process = subprocess.Popen([sys.executable, "-m", "edgekit", "hil", "run", *words], env=os.environ.copy())

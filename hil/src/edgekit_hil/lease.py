@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgekit.core.errors import EnvironmentFault
 from edgekit_hil.link import Link, LinkLost
@@ -49,9 +50,33 @@ class Lease:
             )
 
     def check(self) -> None:
-        """Raise :class:`LeaseLost` when the lease is no longer this run's."""
+        """Raise :class:`LeaseLost` when a heartbeat has found that the lease is no longer this run's."""
         if self._why:
             raise LeaseLost(self._why)
+
+    def confirm(self) -> None:
+        """The same, asked of the board now: a heartbeat may be a quarter of the lease old."""
+        self.check()
+        held, other = self._holder()
+        if not held:
+            self._why = self._lost(other)
+        self.check()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is known to be lost."""
+        return bool(self._why)
+
+    def regain(self) -> str:
+        """Take a lease that ended again, unless somebody else took the board; who that is, or empty: it is this run's.
+
+        What a run has changed on a board is its to undo until somebody else measures there.
+        """
+        held, other = self._holder()
+        if not held and other is None:
+            request = {"owner": self.owner, "run": self.run, "token": self.token, "seconds": self.seconds}
+            other = self.link.ask("lease-take", request).get("holder")
+        return "" if other is None else f"{other['owner']} (run {other['run']})"
 
     def release(self) -> None:
         """Give the board back; without a link the lease ends by itself."""
@@ -70,10 +95,22 @@ class Lease:
                 self._why = f"{self.link.name}: the lease cannot be renewed: {error}"
                 return
             if not answer["held"]:
-                other = answer["holder"]
-                now = f"{other['owner']} holds it (run {other['run']})" if other else "it ended, or the board booted"
-                self._why = f"{self.link.name}: the lease was lost: {now}; measuring stopped"
+                self._why = self._lost(answer["holder"])
                 return
+
+    def _holder(self) -> tuple[bool, dict[str, Any] | None]:
+        """Whether this run holds the board, and who else does."""
+        found: dict[str, Any] | None = self.link.ask("lease-show")["lease"]
+        held = found is not None and found["token"] == self.token
+        return held, None if held else found
+
+    def _lost(self, other: dict[str, Any] | None) -> str:
+        now = (
+            f"{other['owner']} holds the board now (run {other['run']})"
+            if other is not None
+            else "it ended, or the board booted, and nobody holds the board now"
+        )
+        return f"{self.link.name}: the lease was lost: {now}; measuring stopped"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from edgekit_hil import environment as environments
 from edgekit_hil.files import write_files
 from edgekit_hil.lease import Lease
 from edgekit_hil.options import RunOptions as RunOptions
-from edgekit_hil.places import held
+from edgekit_hil.places import Hold, held
 from edgekit_hil.report import BoardFacts, RunReport, RunVerdict, StepReport
 from edgekit_hil.steps import deploy, engine, facts, gate, logs, node, soak
 from edgekit_hil.steps.context import Context, Found
@@ -71,17 +71,20 @@ def run(environment: Path, bundle: Path, options: RunOptions, progress: Progress
         strategy = None if options.place else environments.open_target(path)
         folder = options.out / name
         folder.mkdir(parents=True)
+        hold: Hold | None = None
         with ExitStack() as stack:
             stack.callback(_remove_empty, folder)
             try:
                 if options.place:
                     with progress.track(f"wait for {options.place}"):
-                        stack.enter_context(held(options.place, owner=_owner(options), tell=_log.info))
+                        hold = stack.enter_context(held(options.place, owner=_owner(options), tell=_log.info))
                     strategy = environments.open_target(path)
                 assert strategy is not None
                 _on_board(strategy, _Run(name, folder, opened, options, progress), log)
             except EnvironmentFault as error:
                 log.faults.append(str(error))
+            if log.faults and hold is not None and hold.lost:
+                log.faults.append(hold.lost)
             report = _report(log, _Run(name, folder, opened, options, progress), path, began)
             write_files(folder, report, opened, options)
     return report
@@ -127,7 +130,7 @@ class _Log:
     def _take(self, step: Step, context: Context) -> None:
         begin = time.monotonic()
         try:
-            context.lease.check()
+            context.lease.confirm()
             said = step.do(context)
         except CheckFailed as error:
             self.failure, self.decided = self.failure or str(error), step.decides
@@ -148,14 +151,15 @@ def _on_board(strategy: BoardStrategy, run: _Run, log: _Log) -> None:
         agent, log.emulated = strategy.agent, strategy.agent.emulated
         lease = Lease(agent.link, _owner(run.options), run.name)
         lease.take()
-        strategy.way_back("lease", lease.release)
+        strategy.way_back("lease", lease.release, changes=False)
+        strategy.under(lambda: "" if agent.link.lost else lease.regain())
         threading.Thread(target=lease.keep, name="lease", daemon=True).start()
         context = Context(agent, lease, run.bundle, run.options, run.folder, run.progress, log.found)
         strategy.plan(lambda: log.do(DEPLOY, context), lambda: log.do(MEASURE, context))
         try:
             strategy.transition("measured")
         finally:
-            if not agent.link.lost:
+            if not (agent.link.lost or lease.lost):
                 log.decided = False
                 log.do(AFTER, context)
     except EnvironmentFault as error:

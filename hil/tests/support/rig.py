@@ -63,16 +63,19 @@ class Rig:
         finally:
             fault.recover(self.board)
         if report.verdict == "infrastructure" and (self.stand_in.mode, self.stand_in.clocks) != before:
-            # As the next run does before it takes its own mode: the watcher on the board was killed too.
-            strategy = open_target(self.environment)
-            strategy.transition("booted")
-            strategy.target.activate(strategy.clocks)
-            strategy.clocks.unlock()
-            strategy.transition("released")
+            self.put_back()
         released = released or _free(self.board.folder)
         half += half_bundles(self.board.folder, bundle)
         restored = (self.stand_in.mode, self.stand_in.clocks) == before
         return Trial(fault.name, report, released, restored, half)
+
+    def put_back(self) -> None:
+        """Power mode and clocks, as the next run does before it takes its own: the watcher may have been killed too."""
+        strategy = open_target(self.environment)
+        strategy.transition("booted")
+        strategy.target.activate(strategy.clocks)
+        strategy.clocks.unlock()
+        strategy.transition("released")
 
 
 @dataclass(frozen=True)

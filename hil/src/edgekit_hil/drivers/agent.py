@@ -132,6 +132,8 @@ class AgentDriver(Driver):
                 if not answer["running"]:
                     break
         if answer["why"] in _REASONS:
+            if answer["why"] == "lease":
+                lease.confirm()  # which says who has the board
             lease.check()
             raise EnvironmentFault(f"{self.link.name}: {name}: {_REASONS[answer['why']]}{_last(said)}")
         return answer["code"], said

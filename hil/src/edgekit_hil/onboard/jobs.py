@@ -101,6 +101,9 @@ def _detach(job: Path) -> None:
 
 
 def _supervise(folder: Path, job: Path, request: dict[str, Any]) -> None:
+    if not lease.holds(folder, request["token"]):
+        write(job / STATUS, {"code": None, "why": "lease"})
+        return
     with (job / OUT).open("wb") as out, (job / ERR).open("wb") as err:
         try:
             child = subprocess.Popen(

@@ -60,7 +60,8 @@ class BoardStrategy(Strategy):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.status = Status.off
-        self._back: list[tuple[str, Callable[[], None]]] = []
+        self._back: list[tuple[str, Callable[[], None], bool]] = []
+        self._taken_by: Callable[[], str] = lambda: ""
         self._deploy: Callable[[], None] = lambda: None
         self._measure: Callable[[], None] = lambda: None
 
@@ -68,9 +69,16 @@ class BoardStrategy(Strategy):
         """What ``deployed`` and ``measured`` do."""
         self._deploy, self._measure = deploy, measure
 
-    def way_back(self, name: str, undo: Callable[[], None]) -> None:
-        """Something that must be undone before the board is released."""
-        self._back.append((name, undo))
+    def way_back(self, name: str, undo: Callable[[], None], changes: bool = True) -> None:
+        """Something that must be undone before the board is released; ``changes``: that changes the board itself."""
+        self._back.append((name, undo, changes))
+
+    def under(self, taken_by: Callable[[], str]) -> None:
+        """``taken_by`` says who has taken the board from this run; empty: nobody.
+
+        On a board that is somebody else's by now no power is switched and no clock changed; see docs/hil.md.
+        """
+        self._taken_by = taken_by
 
     @step(args=["status"])
     def transition(self, status: Status | str) -> None:
@@ -111,7 +119,7 @@ class BoardStrategy(Strategy):
                     f"{self._address}: it hangs at boot: no answer over SSH for {self.boot_timeout_s:g} s, twice, with "
                     "the power switched between; look at its serial console"
                 )
-        self.way_back("connection", lambda: self.target.deactivate(self.ssh))
+        self.way_back("connection", lambda: self.target.deactivate(self.ssh), changes=False)
         self.target.activate(self.agent)
 
     @property
@@ -141,8 +149,12 @@ class BoardStrategy(Strategy):
     def _release(self) -> None:
         """Every way back, the last first; the first failure is told when all were tried."""
         failed: list[str] = []
+        other = self._other()
         while self._back:
-            name, undo = self._back.pop()
+            name, undo, changes = self._back.pop()
+            if other and changes:
+                _log.warning("%s: %s holds the board: %s is left as it is", self._address, other, name)
+                continue
             try:
                 undo()
             except (EnvironmentFault, ExecutionError, StrategyError) as error:
@@ -150,3 +162,11 @@ class BoardStrategy(Strategy):
         self.status = Status.released
         if failed:
             raise EnvironmentFault(f"{self._address}: not restored: {'; '.join(failed)}; look at the board")
+
+    def _other(self) -> str:
+        """Who has taken the board; what cannot be asked of a board is answered by the ways back themselves."""
+        try:
+            return self._taken_by()
+        except EnvironmentFault as error:
+            _log.debug("%s: %s", self._address, error)
+            return ""
