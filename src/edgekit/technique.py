@@ -152,6 +152,8 @@ class Job:
             above.
         preprocess: the sections of the model's inputs, as JSON.
         examples: training frames.
+        sequence: what a training frame belongs to, by index: frames of one name that stand beside each other
+            follow each other; None: to nothing; None in its place: as above.
         seen: the same frames, as they go into a network with other sections of its inputs (JSON); None: as above.
         loss: loss of the task, ``loss(outputs, truth) -> scalar tensor``, outputs and truth batched.
         distance: how far a student's outputs are from a teacher's in the eyes of the task, with a temperature; by the
@@ -177,6 +179,7 @@ class Job:
     export: Export | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     examples: Examples | None = None
+    sequence: Callable[[int], str | None] | None = None
     seen: Callable[[Mapping[str, Any]], Examples] | None = None
     loss: Callable[[Mapping[str, Any], Any], Any] | None = None
     distance: Callable[[Mapping[str, Any], Mapping[str, Any], float], Mapping[str, Any]] | None = None

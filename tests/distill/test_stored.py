@@ -182,3 +182,17 @@ def test_colours_change_under_the_same_labels(setting: Setting) -> None:
     found = logits.apply(replace(setting.job, examples=Coloured(), scratch=None), config(training=training))
     assert found.change.record["offline"] == plain.change.record["offline"]
     assert found.change.weights != plain.change.weights
+
+
+def test_neighbours_in_time_are_part_of_what_is_kept(setting: Setting, tmp_path: Path) -> None:
+    drives = replace(setting.job, sequence=lambda index: f"drive {index // 8}")
+    folder = tmp_path / "soft"
+    asked = {"folder": folder, "stride": 2, "neighbours": True}
+    with pytest.raises(DataError, match=r"no two frames of data\.training are said to follow each other"):
+        logits.apply(setting.job, config(offline=asked))
+    assert not folder.exists()
+    done = logits.apply(drives, config(offline=asked))
+    kept = done.change.record["offline"]
+    assert kept["neighbours"]["frames"] == 1
+    assert 0 <= kept["neighbours"]["places"] <= 1
+    assert "made with another neighbours" in refused(drives, folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from edgekit.core.artifacts import sha256_file, write_bytes, write_json
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array, Arrays
 from edgekit.distill._codec import DEPTH, Coding, log_softmax
+from edgekit.distill._neighbours import Given, described, neighbours
 from edgekit.distill._panel import Panel
 from edgekit.technique import Examples, Job
 from edgekit.training import Vary
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "labels.json"
-_FORMAT = 1
+_FORMAT = 2
 _CHECKED = 16
 """Frames on which the error of rounding is measured, evenly spread."""
 
@@ -79,8 +81,23 @@ class Stored:
         return sum(_file(self.folder, index).stat().st_size for index in range(self.count))
 
 
+@dataclass(frozen=True)
+class How:
+    """What is kept of a teacher.
+
+    Args:
+        stride: places that become one, of dense class scores.
+        top: classes that are kept; None: all.
+        neighbours: whether the frames before and after are looked at too.
+    """
+
+    stride: int = 1
+    top: int | None = None
+    neighbours: bool = False
+
+
 def stored(
-    job: Job, panel: Panel, student: Examples, folder: Path, stride: int, top: int | None, device: torch.device
+    job: Job, panel: Panel, student: Examples, folder: Path, how: How, device: torch.device
 ) -> tuple[Stored, dict[str, Any]]:
     """Run the teacher over all training frames, as far as that was not done, and read what it gave from then on.
 
@@ -89,33 +106,36 @@ def stored(
         panel: the teacher.
         student: the training frames as they go into the student.
         folder: made, or continued.
-        stride: places that become one, of dense class scores.
-        top: classes that are kept; None: all.
+        how: what is kept.
         device: where the teacher runs.
 
     Returns:
         The outputs, and for the record: frames, bytes, their share of raw float32 outputs, and the error of rounding.
 
     Raises:
-        DataError: the folder holds labels of another data set, preprocessing, teacher or way of rounding.
+        DataError: the folder holds labels of another data set, preprocessing, teacher or way of rounding; or as
+            :func:`~edgekit.distill._neighbours.neighbours`.
     """
-    made = dict(_given(panel, student, 0, device))
+    given: Given = partial(_given, panel, student, device)
+    near = neighbours(job, student, panel.scores, given) if how.neighbours else None
+    given = given if near is None else near
     codings = {
-        name: Coding(array.shape[1:], name in panel.scores, stride, top if name in panel.scores else None)
-        for name, array in made.items()
+        name: Coding(array.shape[1:], name in panel.scores, how.stride, how.top if name in panel.scores else None)
+        for name, array in given(0).items()
         if name in job.outputs
     }
     found = Stored(panel.name, folder, codings, len(student))
-    _claim(folder, _identity(job, panel, codings, len(student)))
+    _claim(folder, _identity(job, panel, codings, len(student), how))
     with job.progress.track("soft labels", len(student)) as advance:
         for index in range(len(student)):
             if not _file(folder, index).is_file():
-                write_bytes(_file(folder, index), _packed(codings, _given(panel, student, index, device)))
+                write_bytes(_file(folder, index), _packed(codings, given(index)))
             advance()
-    return found, _described(found, panel, student, device)
+    beside = {} if near is None else {"neighbours": described(near, _checked(len(student)))}
+    return found, _described(found, given) | beside
 
 
-def _given(panel: Panel, student: Examples, index: int, device: torch.device) -> dict[str, Array]:
+def _given(panel: Panel, student: Examples, device: torch.device, index: int) -> dict[str, Array]:
     """What the teacher gives on one frame."""
     import torch
 
@@ -139,7 +159,7 @@ def _file(folder: Path, index: int) -> Path:
 # --- whose they are ---------------------------------------------------------------
 
 
-def _identity(job: Job, panel: Panel, codings: Mapping[str, Coding], count: int) -> dict[str, Any]:
+def _identity(job: Job, panel: Panel, codings: Mapping[str, Coding], count: int, how: How) -> dict[str, Any]:
     """What decides the labels, in the order in which a difference is named."""
     return {
         "format": _FORMAT,
@@ -148,6 +168,7 @@ def _identity(job: Job, panel: Panel, codings: Mapping[str, Coding], count: int)
         "teacher": [[sha256_file(file) for file in member.files] for member in panel.members],
         "preprocess": [dict(member.sections) for member in panel.members],
         "flip": panel.flip,
+        "neighbours": how.neighbours,
         "outputs": {name: asdict(coding) for name, coding in codings.items()},
     }
 
@@ -159,6 +180,7 @@ _WORDS = {
     "teacher": "of another teacher: its spec, code or weights are not the same",
     "preprocess": "of a teacher that sees the frames in another way (preprocess)",
     "flip": "made with another flip",
+    "neighbours": "made with another neighbours",
     "outputs": "rounded in another way, or of other outputs",
 }
 
@@ -184,12 +206,15 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
 # --- how good they are ------------------------------------------------------------
 
 
-def _described(found: Stored, panel: Panel, student: Examples, device: torch.device) -> dict[str, Any]:
+def _checked(count: int) -> list[int]:
+    return sorted({i * count // _CHECKED for i in range(_CHECKED)})
+
+
+def _described(found: Stored, teacher: Given) -> dict[str, Any]:
     raw = found.count * sum(4 * int(np.prod(coding.shape)) for coding in found.codings.values())
-    checked = sorted({i * found.count // _CHECKED for i in range(_CHECKED)})
     errors: dict[str, list[dict[str, float]]] = {name: [] for name in found.codings}
-    for index in checked:
-        wanted, given = _given(panel, student, index, device), found[index][0]
+    for index in _checked(found.count):
+        wanted, given = teacher(index), found[index][0]
         for name, coding in found.codings.items():
             errors[name].append(dict(_error(coding, wanted[name][0], given[name][0])))
     means = {name: {key: float(np.mean([e[key] for e in each])) for key in each[0]} for name, each in errors.items()}

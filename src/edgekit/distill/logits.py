@@ -18,7 +18,7 @@ from edgekit.core.spec import SpecPath
 from edgekit.distill import _outputs
 from edgekit.distill._config import DistillConfig
 from edgekit.distill._panel import Panel
-from edgekit.distill._stored import stored
+from edgekit.distill._stored import How, stored
 from edgekit.distill._work import Apart, Work, rebuild
 from edgekit.technique import Changed, Job
 
@@ -38,6 +38,9 @@ class Offline(BaseModel):
     )
     stride: int = Field(1, ge=1, description="places along each side that become one, of dense class scores")
     top: int | None = Field(None, ge=1, description="classes that are kept, the best ones; default: all")
+    neighbours: bool = Field(
+        False, description="average the teacher over the frames before and after too, moved along the optical flow"
+    )
 
 
 class Config(DistillConfig):
@@ -65,9 +68,11 @@ def apply(job: Job, config: Config) -> Changed:
     """Train the student towards the teacher's outputs, resuming from ``job.scratch``.
 
     Raises:
-        SpecError: no training frames, or no network to train or to learn from.
+        SpecError: no training frames, no network to train or to learn from, or outputs that ``flip`` or ``neighbours``
+            cannot be of.
         ModelError: outputs of the two do not line up, or training diverges.
-        DataError: the folder of soft labels holds those of another teacher, data set or preprocessing.
+        DataError: the folder of soft labels holds those of another teacher, data set or preprocessing, or
+            ``neighbours`` and frames of which it is not known which follow each other.
     """
     _outputs.check_names("logits", config.logits or (), job.outputs)
 
@@ -91,7 +96,8 @@ def _from_labels(work: Work, offline: Offline, apart: Apart, scratch: Path) -> C
     asked = work.config.training.device
     device = torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
     folder = offline.folder or scratch / "soft-labels"
-    labels, found = stored(work.job, work.teacher, work.student.examples, folder, offline.stride, offline.top, device)
+    how = How(offline.stride, offline.top, offline.neighbours)
+    labels, found = stored(work.job, work.teacher, work.student.examples, folder, how, device)
     record: dict[str, Any] = {"offline": found}
     work = dataclasses.replace(work, teacher=labels)
     return work.changed(work.fit(apart, "distill logits"), record)

@@ -82,6 +82,10 @@ class LabelledFeeds:
             sample = replace(sample, truth={name: sample.truth[name] for name in self.parts if name in sample.truth})
         return self._fed(vary(sample, self.frames.keypoints))
 
+    def sequence(self, index: int) -> str | None:
+        """What the frame belongs to, in the order of the frames; None: the data set does not say."""
+        return self.frames[index].metadata.get("sequence")
+
     def _fed(self, sample: Sample) -> tuple[Arrays, Any]:
         made = self.preprocess(sample.images, sample.id)
         return made.feeds, None if sample.truth is None else self.place(sample.truth, made.geometry)
@@ -212,6 +216,7 @@ def job(
     preprocess = Preprocess(spec.preprocess)
     measured = config.measures if measures is None else measures
     given = given or Given(spec, source)
+    examples = _examples(spec)
     with tempfile.TemporaryDirectory() as folder:
         made = Job(
             source=source,
@@ -223,7 +228,8 @@ def job(
             own=None if spec.model.onnx else _own(given),
             export=None if spec.model.onnx else functools.partial(_exported, spec),
             preprocess=_sections(spec),
-            examples=_examples(spec),
+            examples=examples,
+            sequence=None if examples is None else examples.sequence,
             seen=None if spec.data.training is None else functools.partial(seen, spec),
             loss=_loss(spec),
             distance=losses.distance_of(spec.task),
