@@ -153,7 +153,8 @@ def _flow(grey: Floats, other: Floats) -> tuple[Floats, Floats]:
     low, high = min(grey.min(), other.min()), max(grey.max(), other.max())
     one, two = (np.rint((x - low) * (255 / max(high - low, 1e-12))).astype(np.uint8) for x in (grey, other))
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there, back = (dense.calc(*pair, np.zeros((*grey.shape, 2), np.float32)) for pair in ((one, two), (two, one)))
+    empty = np.zeros((*grey.shape, 2), np.float32)
+    there, back = (np.asarray(dense.calc(*pair, empty.copy()), np.float32) for pair in ((one, two), (two, one)))
     x, y = _places(grey.shape)
     x, y = x + there[..., 0], y + there[..., 1]
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
