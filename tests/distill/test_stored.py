@@ -196,3 +196,39 @@ def test_neighbours_in_time_are_part_of_what_is_kept(setting: Setting, tmp_path:
     assert kept["neighbours"]["frames"] == 1
     assert 0 <= kept["neighbours"]["places"] <= 1
     assert "made with another neighbours" in refused(drives, folder)
+
+
+class Many(nn.Module):
+    """Forty classes of a head that is three wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Conv2d(3, 40, 1)
+        with torch.no_grad():
+            self.head.weight *= 8
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return (self.head(image),)
+
+
+def test_many_classes_are_kept_as_few_maps_and_a_killed_run_keeps_what_it_chose(tmp_path: Path) -> None:
+    job = replace(made(tmp_path).job, network=lambda: Many().eval(), distance=None, class_scores=("logits",))
+    assert job.own is not None
+    job = replace(job, own=replace(job.own, network=lambda: Many().eval()))
+    folder = tmp_path / "soft"
+    asked = config(offline={"folder": folder}, logits=("logits",), training=tiny.QUICK | {"steps": 1})
+    with pytest.raises(tiny.Killed):
+        logits.apply(replace(job, progress=tiny.Dying("soft labels", 4)), asked)
+    begun = json.loads((folder / "labels.json").read_text())
+    offline = logits.apply(job, asked).change.record["offline"]
+    plain, *others = offline["kept_as"]["logits"]
+    best = min(others, key=lambda one: one["share_of_float32"])
+    assert (plain["kept_as"], best["kept_as"].split(" of ")[0]) == ("all classes", "4 maps")
+    assert best["share_of_float32"] < plain["share_of_float32"]
+    assert best["divergence"] <= plain["divergence"]
+    assert offline["share_of_float32"] < plain["share_of_float32"]
+    assert json.loads((folder / "labels.json").read_text()) == begun
+    assert begun["chosen"]["logits"]["coding"]["rank"] == 4
+    few = logits.apply(job, asked.model_copy(update={"offline": logits.Offline(folder=tmp_path / "few", top=2)}))
+    assert "kept_as" not in few.change.record["offline"]

@@ -3,7 +3,8 @@
 Class scores are kept as logarithms of probabilities, which is all that a softened distribution needs: the square
 root of each in 23 steps down to e^-16, so that steps are small where a class is likely; the best classes only where
 that is asked for (the others share the rest evenly: Shen and Xing, "A fast knowledge distillation framework for visual
-recognition", ECCV 2022), and of dense ones the mean over a few neighbouring places where that is.  Other outputs are
+recognition", ECCV 2022), and of dense ones the mean over a few neighbouring places where that is; dense ones of many
+classes as a few maps where that takes fewer bytes (:mod:`edgekit.distill._compact`).  Other outputs are
 rounded to 255 steps between the least and the greatest value of each channel.  LZMA packs what is left: neighbours are
 alike.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
+from edgekit.distill._factors import factored, unfactored
 
 DEPTH = 16.0
 """Logarithms of probabilities end here: e^-16 of a class is none."""
@@ -37,12 +39,23 @@ class Coding:
         scores: whether it holds class scores on its first axis.
         stride: places along each side that become one, of dense scores.
         top: classes that are kept; None: all of them.
+        rank: maps that the classes of dense scores are made of; None: each has its own.
+        levels: steps of such a map.
     """
 
     shape: tuple[int, ...]
     scores: bool
     stride: int = 1
     top: int | None = None
+    rank: int | None = None
+    levels: int = 255
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        if self.rank is not None:
+            return f"{self.rank} maps of {self.levels} steps"
+        return f"the best {self.kept} classes" if self.kept < self.shape[0] else "all classes"
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -57,7 +70,7 @@ class Coding:
 
     def packed(self, output: Floats) -> bytes:
         """The bytes of an output of :attr:`shape`."""
-        raw = self._scores(output) if self.scores else self._values(output)
+        raw = self.encoded(output)
         return lzma.compress(raw, lzma.FORMAT_ALONE, preset=6 if len(raw) <= _SMALL else 1)
 
     def unpacked(self, content: bytes) -> Floats:
@@ -68,16 +81,31 @@ class Coding:
         """
         try:
             raw = lzma.decompress(content)
-            return self._scores_of(raw) if self.scores else self._values_of(raw)
+            return self.decoded(raw)
         except (lzma.LZMAError, ValueError) as error:
             raise DataError(f"soft labels are damaged ({error}); delete their folder to make them again") from error
 
+    def encoded(self, output: Floats) -> bytes:
+        """The bytes before they are packed."""
+        return self._scores(output) if self.scores else self._values(output)
+
+    def decoded(self, raw: bytes) -> Floats:
+        """The output of :meth:`encoded` bytes."""
+        return self._scores_of(raw) if self.scores else self._values_of(raw)
+
     # --- class scores -------------------------------------------------------------
 
-    def _scores(self, output: Floats) -> bytes:
+    def target(self, output: Floats) -> NDArray[np.float64]:
+        """What is rounded of class scores: logarithms of probabilities at :attr:`places`."""
         logs = log_softmax(output.astype(np.float64))
         if self.places != self.shape[1:]:
-            logs = np.log(np.maximum(_pooled(np.exp(logs), self.stride), np.exp(-2 * DEPTH)))
+            return np.asarray(np.log(np.maximum(_pooled(np.exp(logs), self.stride), np.exp(-2 * DEPTH))))
+        return logs
+
+    def _scores(self, output: Floats) -> bytes:
+        logs = self.target(output)
+        if self.rank is not None:
+            return factored(logs, self.rank, self.levels)
         steps: NDArray[np.uint8] = np.rint(np.sqrt(np.clip(logs / -DEPTH, 0, 1)) * SCORE_STEPS).astype(np.uint8)
         if self.kept == self.shape[0]:
             return steps.tobytes()
@@ -89,6 +117,8 @@ class Coding:
         return np.uint8 if self.shape[0] <= 256 else np.uint16
 
     def _scores_of(self, raw: bytes) -> Floats:
+        if self.rank is not None:
+            return log_softmax(unfactored(raw, (self.shape[0], *self.places), self.rank)).astype(np.float32)
         shape = (self.kept, *self.places)
         count = int(np.prod(shape))
         logs = np.square(np.frombuffer(raw[:count], np.uint8).reshape(shape) / np.float32(SCORE_STEPS)) * -DEPTH

@@ -7,8 +7,8 @@ anything else is refused.  Every frame is a file of its own, whole or absent, so
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import numpy as np
 from edgekit.core.artifacts import sha256_file, write_bytes, write_json
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array, Arrays
-from edgekit.distill._codec import DEPTH, Coding, log_softmax
+from edgekit.distill import _compact
+from edgekit.distill._codec import Coding
 from edgekit.distill._neighbours import Given, described, neighbours
 from edgekit.distill._panel import Panel
 from edgekit.technique import Examples, Job
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 INDEX = "labels.json"
 _FORMAT = 2
-_CHECKED = 16
-"""Frames on which the error of rounding is measured, evenly spread."""
+_CHECKED, _TRIED = 16, 2
+"""Frames on which the error of rounding is measured, and on which ways of keeping are tried, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,19 @@ def stored(
         for name, array in given(0).items()
         if name in job.outputs
     }
+    chosen = _claim(
+        folder, _identity(job, panel, codings, len(student), how), partial(_chosen, codings, given, len(student))
+    )
+    codings |= {name: replace(codings[name], **one["coding"]) for name, one in chosen.items()}
     found = Stored(panel.name, folder, codings, len(student))
-    _claim(folder, _identity(job, panel, codings, len(student), how))
     with job.progress.track("soft labels", len(student)) as advance:
         for index in range(len(student)):
             if not _file(folder, index).is_file():
                 write_bytes(_file(folder, index), _packed(codings, given(index)))
             advance()
     beside = {} if near is None else {"neighbours": described(near, _checked(len(student)))}
-    return found, _described(found, given) | beside
+    kept = {"kept_as": {name: one["tried"] for name, one in chosen.items()}} if chosen else {}
+    return found, _described(found, given) | beside | kept
 
 
 def _given(panel: Panel, student: Examples, device: torch.device, index: int) -> dict[str, Array]:
@@ -185,15 +190,30 @@ _WORDS = {
 }
 
 
-def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Say whose labels the folder holds, or raise when it holds others."""
+def _chosen(codings: Mapping[str, Coding], given: Given, count: int) -> dict[str, Any]:
+    """How outputs are kept for which there is a choice, by name, and what was tried."""
+    open_to = {name: coding for name, coding in codings.items() if _compact.eligible(coding)}
+    if not open_to:
+        return {}
+    frames = [given(index) for index in sorted({i * count // _TRIED for i in range(_TRIED)})]
+    found = {}
+    for name, coding in open_to.items():
+        best, tried = _compact.chosen(coding, [outputs[name][0] for outputs in frames])
+        keys = {"top": best.top, "rank": best.rank, "levels": best.levels}
+        found[name] = {"coding": keys, "tried": [one.to_dict() for one in tried]}
+    return found
+
+
+def _claim(folder: Path, identity: Mapping[str, Any], choose: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Say whose labels the folder holds, or raise when it holds others; what was chosen when it was begun."""
     file = folder / INDEX
     if not file.is_file():
         if folder.is_dir() and any(folder.iterdir()):
             raise DataError(f"distill.offline.folder {folder}: holds files and no {INDEX}; name a folder of its own")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, dict(identity))
-        return
+        chosen = choose()
+        write_json(file, {**identity, "chosen": chosen})
+        return chosen
     kept, asked = (json.loads(text) for text in (file.read_text(encoding="utf-8"), json.dumps(identity)))
     wrong = next((key for key in asked if kept.get(key) != asked[key]), None)
     if wrong is not None:
@@ -201,6 +221,7 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
             f"distill.offline.folder {folder}: the soft labels are {_WORDS[wrong]}; name another folder, or delete it "
             "to make them again"
         )
+    return dict(kept["chosen"])
 
 
 # --- how good they are ------------------------------------------------------------
@@ -227,10 +248,7 @@ def _error(coding: Coding, wanted: Array, given: Array) -> Iterator[tuple[str, f
     if not coding.scores:
         yield "relative_l2", float(np.linalg.norm(given - wanted) / max(float(np.linalg.norm(wanted)), 1e-30))
         return
-    full = _enlarged(given, wanted.shape)
-    ours, theirs = (log_softmax(np.maximum(x.astype(np.float64), x.max(0) - 2 * DEPTH)) for x in (full, wanted))
-    yield "divergence", float((np.exp(theirs) * (theirs - ours)).sum(0).mean())
-    yield "other_class", float((ours.argmax(0) != theirs.argmax(0)).mean())
+    yield from _compact.error(_enlarged(given, wanted.shape), wanted).items()
 
 
 def _enlarged(scores: Array, shape: tuple[int, ...]) -> Array:
