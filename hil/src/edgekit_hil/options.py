@@ -7,6 +7,9 @@ from pathlib import Path
 
 from edgekit.core.errors import InputError
 
+KEEP = 32
+"""Bundles that stay where they are kept, if nothing else needs them."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -23,6 +26,7 @@ class RunOptions:
         soak_minutes: how long the engine is watched for leaks and drift; 0: not.
         history: a history file or MLflow server that the run is recorded to; None: nowhere.
         owner: who holds the board; empty: user and host.
+        keep: bundles, data sets and bags that stay on the board, those that were used last.
     """
 
     out: Path
@@ -35,12 +39,15 @@ class RunOptions:
     soak_minutes: float = 0.0
     history: str | Path | None = None
     owner: str = ""
+    keep: int = KEEP
 
     def __post_init__(self) -> None:
         if self.queries is not None and self.queries < 1:
             raise InputError(f"--queries {self.queries}: at least 1")
         if self.rate_hz is not None and not self.rate_hz > 0:
             raise InputError(f"--rate {self.rate_hz:g}: frames a second, more than 0")
+        if self.keep < 1:
+            raise InputError(f"--keep {self.keep}: at least 1")
         if self.soak_minutes < 0:
             raise InputError(f"--soak {self.soak_minutes:g}: minutes, 0 or more")
         for flag, path in (("--against", self.against), ("--data", self.data), ("--bag", self.bag)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.console import Bars, JsonOption, VerboseOption, print_json, print_table
+from edgekit_hil.options import KEEP, RunOptions
 
 if TYPE_CHECKING:
     from edgekit_hil.report import RunReport
@@ -32,6 +33,9 @@ RateOption = Annotated[
 BagOption = Annotated[Path | None, typer.Option(help="A bag to replay to the bundle's ROS 2 node on the board.")]
 SoakOption = Annotated[float, typer.Option(help="Minutes to watch the engine for leaks.")]
 HistoryOption = Annotated[str | None, typer.Option(help="A history file or MLflow server to record to.")]
+KeepOption = Annotated[
+    int, typer.Option(help="Bundles, data sets and bags that stay on the board: those that were used last.")
+]
 
 
 def run(
@@ -46,6 +50,7 @@ def run(
     bag: BagOption = None,
     soak: SoakOption = 0.0,
     history: HistoryOption = None,
+    keep: KeepOption = KEEP,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -54,11 +59,10 @@ def run(
     Exit code 0: every KPI holds; 1: one fails or is undecided; 2: the input is wrong; 3: the board, its link or its
     power failed, which says nothing of the bundle.
     """
-    from edgekit_hil.options import RunOptions
     from edgekit_hil.run import run as run_once
 
     signal.signal(signal.SIGTERM, _leave)  # the board is given back on the way out
-    options = RunOptions(out, place, against, data, queries, rate, bag, soak, history)
+    options = RunOptions(out, place, against, data, queries, rate, bag, soak, history, keep=keep)
     report = run_once(env, bundle, options, Bars(verbose))
     if as_json:
         print_json(report.to_dict())

@@ -25,10 +25,13 @@ def runner(script: str, timeout_s: float = 600) -> BoardRunner:
 
 
 def test_the_options_are_those_of_hil_run() -> None:
-    asked = Request(Path("e"), Path("b"), Path("o"), "p", Path("a"), Path("d"), 9, Path("g"), 0.5, "me")
+    asked = Request(Path("e"), Path("b"), Path("o"), "p", Path("a"), Path("d"), 9, Path("g"), 0.5, "me", 7)
     first = "--env e --bundle b --out o"
-    assert " ".join(arguments(asked)) == f"{first} --place p --against a --data d --queries 9 --bag g --soak 0.5 --json"
-    assert " ".join(arguments(Request(Path("e"), Path("b"), Path("o")))) == f"{first} --json"
+    assert (
+        " ".join(arguments(asked))
+        == f"{first} --place p --against a --data d --queries 9 --bag g --soak 0.5 --keep 7 --json"
+    )
+    assert " ".join(arguments(Request(Path("e"), Path("b"), Path("o")))) == f"{first} --keep 32 --json"
 
 
 def test_the_report_of_a_run_is_read_whatever_its_exit_code(tmp_path: Path) -> None:

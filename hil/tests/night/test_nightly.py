@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,11 @@ import pytest
 from hil.tests.night.conftest import Built
 from hil.tests.night.recorded import dusk, latency, run
 
+from edgekit.core.errors import InputError
 from edgekit.core.progress import Silent
 from edgekit.core.reports import KpiResult
 from edgekit.history import History
+from edgekit_hil.night.book import Book
 from edgekit_hil.night.nightly import NIGHT, Night, run_night
 from edgekit_hil.night.plan import read_plan
 from edgekit_hil.night.runner import Request
@@ -140,6 +143,49 @@ def test_without_a_folder_the_bundles_of_the_nights_since_are_searched(rack: Rac
     assert [one.identity for one in regression.suspects] == [ware(rack.built.path(n)).known.identity for n in (1, 2)], (
         "the undecided bundle stays a suspect"
     )
+
+
+def test_the_shelf_keeps_what_a_night_may_ask_for_and_the_newest(rack: Rack) -> None:
+    (rack.folder / "plan.yaml").write_text(PLAN.replace(", between: between", "") + "keep: 1\n")
+    # The spare board is red from the third to the fifth night: all since its last-good stays, for the search.
+    boards = Boards(rack.built, lambda board, now, _: SLOW if board == "spare" and now in (2, 3, 4) else GOOD)
+    shelf = rack.folder / "nights" / "bundles"
+
+    def kept_after(number: int) -> list[int]:
+        rack.night(boards, number)
+        return sorted(rack.built.numbers[path.stem] for path in shelf.iterdir())
+
+    assert kept_after(0) == [0]
+    assert kept_after(1) == [0, 1], "what last-good was when the night began stays: the night may be gone on with"
+    assert kept_after(2) == [1, 2]
+    assert kept_after(3) == [1, 2, 3]
+    boards.answer = lambda board, now, _: "infrastructure" if board == "spare" else GOOD
+    found = rack.night(boards, 4)
+    assert kept_after(5) == [1, 2, 3, 4, 5], "unplugged, and its last-good stays too"
+    assert (
+        found.report.kept
+        == "no bundle removed, 4 kept: the newest 1, and 3 older that a last-good or a search may need"
+    )
+    boards.answer = lambda *_: GOOD
+    assert kept_after(6) == [1, 5, 6]
+    found = rack.night(boards, 7)
+    assert sorted(rack.built.numbers[path.stem] for path in shelf.iterdir()) == [6, 7]
+    assert re.fullmatch(r"2 of 4 bundles removed \(0\.\d MB\), 2 kept: the newest 1, and 1 older .*", found.report.kept)
+
+
+def test_a_damaged_history_removes_nothing(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rack.folder / "plan.yaml").write_text(PLAN.replace(", between: between", "") + "keep: 1\n")
+    boards = Boards(rack.built, lambda *_: GOOD)
+    rack.night(boards, 0)
+
+    def damaged(book: Book) -> set[str]:
+        raise InputError("the run of last-good is gone")
+
+    monkeypatch.setattr(Book, "needed", damaged)
+    rack.night(boards, 1)
+    found = rack.night(boards, 2)
+    assert len(list((rack.folder / "nights" / "bundles").iterdir())) == 3
+    assert found.report.kept == "left as they are: the run of last-good is gone"
 
 
 @pytest.mark.parametrize("dies_at", [1, 6])

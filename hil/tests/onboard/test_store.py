@@ -6,11 +6,12 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edgekit_hil.onboard import store
+from edgekit_hil.onboard import lease, store
 
 
 def packed(files: dict[str, bytes]) -> io.BytesIO:
@@ -72,6 +73,24 @@ def test_a_tree_is_links_and_nobody_writes_through_them(tmp_path: Path) -> None:
     assert (tree / "a").read_bytes() == b"one"
 
 
+def test_a_board_that_is_lost_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        fill(tmp_path, name.encode())
+        store.assemble(tmp_path, "bundles", name, [["x", digest(name.encode())]])
+    left = 2  # the first look, and one tree
+
+    def ours(remove: Callable[[], None]) -> bool:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            remove()
+        return left >= 0
+
+    assert store.sweep(tmp_path, 1, ours) == 0
+    assert len(list((tmp_path / "bundles").iterdir())) == 2
+    assert len(list((tmp_path / "store" / "blobs").iterdir())) == 3
+
+
 def test_tidy_keeps_the_newest_and_what_they_share(tmp_path: Path) -> None:
     fill(tmp_path, b"old", b"new", b"shared")
     for age, name, content in ((2, "before", b"old"), (1, "after", b"new")):
@@ -81,7 +100,11 @@ def test_tidy_keeps_the_newest_and_what_they_share(tmp_path: Path) -> None:
     for half in ("bundles/.gone.999999999.partial", "built/.cut.a1b2.partial", "built/older", "built/newer"):
         (tmp_path / half).mkdir(parents=True)
     os.utime(tmp_path / "built" / "older", (1e9, 1e9))
-    assert store.tidy(tmp_path, 1) == {"removed_bytes": 3}
+    before = sorted(tmp_path.rglob("*"))
+    assert lease.take(tmp_path, "one", "run", "ours", 60)["held"]
+    assert store.tidy(tmp_path, 1, "not ours") == {"removed_bytes": 0}
+    assert set(before) <= set(tmp_path.rglob("*")), "of a board that another run holds nothing is removed"
+    assert store.tidy(tmp_path, 1, "ours") == {"removed_bytes": 3}
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["after"]
     assert [path.name for path in (tmp_path / "built").iterdir()] == ["newer"]
     assert store.missing(tmp_path, [[digest(b"shared"), 6], [digest(b"old"), 3]], True)["missing"] == [digest(b"old")]

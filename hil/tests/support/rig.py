@@ -102,7 +102,7 @@ def half_bundles(folder: Path, bundle: Path) -> list[str]:
         if found != whole:
             wrong.append(tree.name)
     if folder.exists():
-        store.tidy(folder, 32)
+        store.sweep(folder, 32, lambda remove: remove() is None)
     return wrong + [path.name for path in (*folder.glob("store/.incoming.*"), *folder.glob("*/.*.partial"))]
 
 

@@ -100,6 +100,7 @@ def arguments(request: Request) -> list[str]:
         "--queries": request.queries,
         "--bag": request.bag,
         "--soak": request.soak_minutes,
+        "--keep": request.keep,
     }
     for option, value in given.items():
         words += [option, str(value)] if value else []

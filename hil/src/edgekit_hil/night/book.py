@@ -43,6 +43,23 @@ class Book:
         runs = self._history.entries(board_target(bundle.target, board), bundle.name)
         return tuple(run for run in reversed(runs) if run.time_ms > entry.time_ms)
 
+    def needed(self) -> set[str]:
+        """Digests that a night to come may ask for: of each board and model last-good, and all that ran there since.
+
+        Of every board in the history, those that this night did not run, or that failed, among them.
+
+        Raises:
+            InputError: what the history says of a last-good is damaged.
+        """
+        found: set[str] = set()
+        runs = self._history.entries()
+        for target, name in {(run.target, run.name) for run in runs}:
+            if self._history.has_good(target, name):
+                good = self._history.find(LAST_GOOD, target, name).entry
+                since = (r.digest for r in runs if (r.target, r.name) == (target, name) and r.time_ms > good.time_ms)
+                found |= {good.digest, *since}
+        return found
+
     def record(self, board: str, bundle: Ware, report: RunReport) -> bool:
         """Record a run once, and move last-good when it passed; whether last-good is now it."""
         with open_bundle(bundle.path) as opened:

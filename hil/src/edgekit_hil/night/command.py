@@ -59,5 +59,6 @@ def night(
         )
         for one in report.regressions:
             print(one.title)
+    print(f"{read.out / 'bundles'}: {report.kept}", file=sys.stderr)
     print(f"morning page: {found.folder / 'index.html'}", file=sys.stderr)
     raise SystemExit(report.exit_code)

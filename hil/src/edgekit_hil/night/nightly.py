@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from edgekit.core.artifacts import require_writable, sha256_of, write_json
+from edgekit.core.errors import InputError
 from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
 from edgekit_hil.night.book import Book
@@ -31,6 +33,7 @@ NIGHT = "night.json"
 _PLAN = "plan.json"
 _GOOD = "last-good.json"
 _RESUMED_FOR_S = 24 * 3600
+_GOODS = TypeAdapter(dict[str, Good | None])
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def run_night(plan: Plan, runner: Runner, progress: Progress, clock: Callable[[]
             regressions=tuple(replace(one, issue=issue_text(one, here.name)) for one in regressions),
             trends=tuple(trend for one in judged for trend in _trends(one, book)),
             labels={name: board.labels for name, board in plan.boards.items()},
+            kept=_tidied(plan, book, shelf, clock()),
         )
         runs = {(one.asked.task.board, one.asked.task.bundle): one.report for one in judged}
         return Night(report, here, runs)
@@ -95,11 +99,9 @@ def run_night(plan: Plan, runner: Runner, progress: Progress, clock: Callable[[]
 def _folder(plan: Plan, now: float) -> tuple[Path, float]:
     """The night's folder, and when it began: of an unfinished night of this plan, or a new one."""
     same = sha256_of(plan.model_dump(mode="json"))
-    for before in sorted(plan.out.glob(f"*/{_PLAN}"), reverse=True):
-        known = json.loads(before.read_bytes())
-        done = (before.parent / NIGHT).exists()
-        if not done and known["plan"] == same and now - known["began"] < _RESUMED_FOR_S:
-            return before.parent, float(known["began"])
+    for before, known in _unfinished(plan, now):
+        if known["plan"] == same:
+            return before, float(known["began"])
     name = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H%M%SZ")
     here, again = plan.out / name, 1
     while here.exists():
@@ -109,12 +111,19 @@ def _folder(plan: Plan, now: float) -> tuple[Path, float]:
     return here, now
 
 
+def _unfinished(plan: Plan, now: float) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Nights in the folder that were killed and may be gone on with, the newest first, and what their plan was."""
+    for file in sorted(plan.out.glob(f"*/{_PLAN}"), reverse=True):
+        known = json.loads(file.read_bytes())
+        if not (file.parent / NIGHT).exists() and now - known["began"] < _RESUMED_FOR_S:
+            yield file.parent, known
+
+
 def _goods(here: Path, every: Sequence[tuple[Task, Ware]], book: Book, shelf: Shelf) -> dict[str, Good | None]:
     """Each board's last-good by board and bundle, as it was when the night began."""
     file = here / _GOOD
-    adapter = TypeAdapter(dict[str, Good | None])
     if file.exists():
-        return adapter.validate_json(file.read_bytes())
+        return _GOODS.validate_json(file.read_bytes())
     found: dict[str, Good | None] = {}
     for task, bundle in every:
         entry = book.last_good(task.board, bundle)
@@ -124,7 +133,7 @@ def _goods(here: Path, every: Sequence[tuple[Task, Ware]], book: Book, shelf: Sh
             Known(f"{bundle.name}-{bundle.target}@{entry.digest[:12]}", entry.revision) if entry is not None else None
         )
         found[_key(task)] = Good(path, entry.digest, known) if path and entry and known else None
-    write_json(file, adapter.dump_python(found, mode="json"))
+    write_json(file, _GOODS.dump_python(found, mode="json"))
     return found
 
 
@@ -145,6 +154,7 @@ def _asked(plan: Plan, here: Path, task: Task, bundle: Ware, goods: dict[str, Go
         bag=task.bag,
         soak_minutes=plan.soak_minutes,
         owner=plan.owner,
+        keep=plan.keep,
     )
     return Asked(task, bundle, good, request)
 
@@ -193,6 +203,19 @@ def _since(book: Book, shelf: Shelf) -> Callable[[Judged, Good], Sequence[Ware]]
         return [*(one for one in found[start:end] if one.kind == now.kind), now]
 
     return since
+
+
+def _tidied(plan: Plan, book: Book, shelf: Shelf, now: float) -> str:
+    """The shelf without what no night will ask for; a line on what became of it."""
+    try:
+        needed = book.needed()
+    except InputError as error:
+        return f"left as they are: {error}"
+    for night, _ in _unfinished(plan, now):
+        if (night / _GOOD).exists():
+            goods = _GOODS.validate_json((night / _GOOD).read_bytes())
+            needed |= {good.digest for good in goods.values() if good is not None}
+    return shelf.tidy(needed, plan.keep)
 
 
 def _trends(one: Judged, book: Book) -> tuple[Trend, ...]:

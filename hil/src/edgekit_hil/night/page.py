@@ -90,6 +90,7 @@ def _facts(report: NightReport) -> list[str]:
         f"{boards} {'board' if boards == 1 else 'boards'}: {', '.join(counted)}",
         f"{report.runs} runs in {report.seconds / 60:.0f} min",
         f"last-good moved for {sum(one.moved for one in report.results)} of {len(report.results)}",
+        *([f"bundles: {report.kept}"] if report.kept else []),
     ]
 
 

@@ -15,6 +15,7 @@ from edgekit.core.errors import InputError
 from edgekit.core.spec import NAME, Section, SpecPath
 from edgekit.core.specfile import read_model
 from edgekit.core.suggest import allowed
+from edgekit_hil.options import KEEP
 
 AaPolicy = Literal["when-red", "always", "never"]
 
@@ -122,6 +123,12 @@ class Plan(Section):
     parallel: int | None = Field(None, ge=1, description="boards at a time; default: all")
     timeout_minutes: float = Field(240, gt=0, description="after which one run is ended, and its board reported")
     bisect: bool = Field(True, description="search the bundles since last-good for the first bad one")
+    keep: int = Field(
+        KEEP,
+        ge=1,
+        description="bundles that stay in out, those that were judged last, beside those that a last-good or a search "
+        "may need; and bundles that stay on each board",
+    )
     history: str | None = Field(None, description="file or MLflow server of the runs; default: history.db in out")
     out: SpecPath = Field(default=Path("nights"), validate_default=True, description="folder of the nights")
     owner: str = Field("edgekit-night", min_length=1, description="who holds the boards' leases")

@@ -116,7 +116,10 @@ class Trend:
 
 @dataclass(frozen=True)
 class NightReport(Document):
-    """The whole night; ``began`` is ISO 8601 in UTC, ``runs`` counts all runs, those before a restart too."""
+    """The whole night; ``began`` is ISO 8601 in UTC, ``runs`` counts all runs, those before a restart too.
+
+    ``kept`` says in a line what became of the bundles that nights keep.
+    """
 
     night: str
     verdict: RunVerdict
@@ -130,6 +133,7 @@ class NightReport(Document):
     trends: tuple[Trend, ...] = ()
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    kept: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property

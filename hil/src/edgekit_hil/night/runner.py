@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgekit.core.artifacts import sha256_file, write_json
+from edgekit_hil.options import KEEP
 from edgekit_hil.report import RunReport
 
 RUN = "run.json"
@@ -31,6 +32,7 @@ class Request:
     bag: Path | None = None
     soak_minutes: float = 0
     owner: str = ""
+    keep: int = KEEP
 
 
 class Runner(Protocol):

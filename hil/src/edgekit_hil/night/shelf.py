@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.bundle import open_bundle, pack
+from edgekit.core.artifacts import translated_writes
 from edgekit.core.errors import InputError
 from edgekit_hil.night.report import Known
 
@@ -64,7 +67,9 @@ class Shelf:
             OutputError: it cannot be written.
         """
         path = self._path(given.digest)
-        if not path.exists():
+        if path.exists():
+            os.utime(path)  # the newest are those that were judged last
+        else:
             self.root.mkdir(parents=True, exist_ok=True)
             with open_bundle(given.path) as bundle:
                 pack(bundle, path)
@@ -86,6 +91,26 @@ class Shelf:
     def has(self, digest: str) -> bool:
         """Whether there is a copy."""
         return self._path(digest).exists()
+
+    def tidy(self, needed: Collection[str], keep: int) -> str:
+        """Remove bundles, but for the ``keep`` that were judged last and those that are ``needed``; one line on it.
+
+        A bundle is removed whole or not at all, so a night that is killed here leaves a shelf like any other.
+
+        Raises:
+            OutputError: one cannot be removed.
+        """
+        kept = [path for path in self.root.glob("*.edgekit") if re.fullmatch(r"[0-9a-f]{64}", path.stem)]
+        kept.sort(key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
+        gone = [path for path in kept[keep:] if path.stem not in needed]
+        size = sum(path.stat().st_size for path in gone)
+        for path in gone:
+            with translated_writes(path):
+                path.unlink()
+        because = sum(path.stem in needed for path in kept[keep:])
+        removed = f"{len(gone)} of {len(kept)} bundles removed ({size / 1e6:.1f} MB)" if gone else "no bundle removed"
+        also = f", and {because} older that a last-good or a search may need" if because else ""
+        return f"{removed}, {len(kept) - len(gone)} kept: the newest {min(keep, len(kept))}{also}"
 
     def _path(self, digest: str) -> Path:
         return self.root / f"{digest}.edgekit"

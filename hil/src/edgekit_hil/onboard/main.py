@@ -28,7 +28,7 @@ COMMANDS: dict[str, Callable[[Path, Request], dict[str, Any]]] = {
     "store-missing": lambda f, r: store.missing(f, r["wanted"], r["thorough"]),
     "store-receive": lambda f, r: store.receive(f, sys.stdin.buffer),
     "store-assemble": lambda f, r: store.assemble(f, r["kind"], r["name"], r["entries"]),
-    "store-tidy": lambda f, r: store.tidy(f, r["keep"]),
+    "store-tidy": lambda f, r: store.tidy(f, r["keep"], r["token"]),
 }
 
 

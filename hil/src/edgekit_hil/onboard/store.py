@@ -6,13 +6,17 @@ belongs to no tree.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+from edgekit_hil.onboard import lease
+from edgekit_hil.onboard.disk import locked
 
 CHUNK = 1 << 20
 KEPT = {"bundles": 1, "data": 1, "bags": 1, "sites": 1, "built": 1, "documents": 1, "jobs": 10}
@@ -75,22 +79,45 @@ def assemble(folder: Path, kind: str, name: str, entries: list[list[str]]) -> di
     return {"path": str(tree), "made": True}
 
 
-def tidy(folder: Path, keep: int) -> dict[str, Any]:
-    """Keep the newest ``keep`` trees of each kind, and no file that none of them has; half-written ones go too."""
+def tidy(folder: Path, keep: int, token: str) -> dict[str, Any]:
+    """Keep the newest ``keep`` trees of each kind, and no file that none of them has; half-written ones go too.
+
+    ``token`` is that of the asker's lease: of a board that is another run's, or becomes it now, nothing is removed.
+    """
+
+    def ours(remove: Callable[[], None]) -> bool:
+        with locked(folder / lease.LOCK):  # while it is held nobody takes the board
+            if not lease.holds(folder, token):
+                return False
+            remove()
+            return True
+
+    return {"removed_bytes": sweep(folder, keep, ours)}
+
+
+def sweep(folder: Path, keep: int, ours: Callable[[Callable[[], None]], bool]) -> int:
+    """The bytes that :func:`tidy` removed; ``ours`` removes a thing, or says that the board is another's by now."""
     removed = 0
+    if not ours(lambda: None):
+        return removed
     for kind, share in KEPT.items():
         trees = sorted((folder / kind).glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for tree in trees[keep * share :]:
-            shutil.rmtree(tree, ignore_errors=True)
+            # Under its own name it is whole, or not there.
+            aside = tree.with_name(f".{tree.name}.{os.getpid()}.partial")
+            if not ours(functools.partial(os.replace, tree, aside)):
+                return removed
+            shutil.rmtree(aside, ignore_errors=True)
     for rest in [*_blobs(folder).parent.glob(".incoming.*"), *folder.glob("*/.*.partial")]:
         if not Path(f"/proc/{rest.name.split('.')[-2 if rest.suffix == '.partial' else -1]}").exists():
             shutil.rmtree(rest, ignore_errors=True)
     for blob in _blobs(folder).glob("*"):
         if blob.stat().st_nlink == 1:
-            removed += blob.stat().st_size
-            with contextlib.suppress(FileNotFoundError):
-                blob.unlink()
-    return {"removed_bytes": removed}
+            size = blob.stat().st_size
+            if not ours(functools.partial(blob.unlink, missing_ok=True)):
+                return removed
+            removed += size
+    return removed
 
 
 def _blobs(folder: Path) -> Path:

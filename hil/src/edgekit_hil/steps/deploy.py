@@ -10,16 +10,13 @@ from pydantic import BaseModel
 from edgekit_hil.deploy import Deployed, deploy
 from edgekit_hil.steps.context import Context
 
-KEEP = 32
-"""Bundles, data sets and bags that stay on the board."""
-
 
 def step(context: Context) -> str:
     """Deploy everything that the run needs."""
     link, found, options = context.agent.link, context.found, context.options
     context.agent.prepare(context.progress)
     with context.progress.track(f"copy to {link.name}"):
-        link.ask("store-tidy", {"keep": KEEP})
+        link.ask("store-tidy", {"keep": options.keep, "token": context.lease.token})
         bundle = deploy(link, context.bundle.given, "bundles")
         found.places["bundle"], found.bundle_bytes, found.moved_bytes = bundle.path, bundle.bytes, bundle.moved_bytes
         if options.against is not None:
