@@ -33,6 +33,7 @@ UNREAD: dict[Key, str] = {
     ("regression", "normalise"): "evaluation only",
     ("embedding", "templates"): "evaluation only",
     ("multitask", "truth"): "evaluation only",
+    ("multitask", "loss_weights"): "training only",
 }
 """Keys that decide nothing in a runtime."""
 

@@ -49,6 +49,10 @@ class TestConfig:
             ({"tasks": {"a/b": EXAMPLE.section["tasks"]["area"]}}, "tasks: 'a/b' becomes a part of metrics' names"),
             ({"tasks": {"area": EXAMPLE.section}}, r"kind: 'multitask' is unknown; .*allowed: .*segmentation"),
             ({"truth": {"aera": "drivable"}}, r"truth: no task 'aera'; did you mean 'area'\?"),
+            ({"loss_weights": {"aera": 2}}, r"loss_weights: no task 'aera'; did you mean 'area'\?"),
+            ({"loss_weights": {"area": -1}}, "greater than or equal to 0"),
+            ({"loss_weights": {"area": float("inf")}}, "finite number"),
+            ({"loss_weights": dict.fromkeys(EXAMPLE.section["tasks"], 0)}, "every task has 0, so training would learn"),
         ],
     )
     def test_refused(self, changes: dict[str, Any], message: str) -> None:

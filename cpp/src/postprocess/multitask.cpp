@@ -55,7 +55,7 @@ class MultiTask final : public Decoder {
 }  // namespace
 
 Made make_multitask(Section section, std::span<const TensorSpec> outputs) {
-  section.ignore({"truth"});
+  section.ignore({"truth", "loss_weights"});
   const nlohmann::json* tasks = section.find("tasks");
   if (tasks == nullptr || !tasks->is_object() || tasks->empty()) {
     section.expect("tasks", "a task's section under each name");

@@ -161,6 +161,7 @@ def _several(cases: Cases) -> None:
             "scene": {"kind": "segmentation", "output": "scene", "classes": names},
         },
         "truth": {"objects": "boxes", "area": "drivable", "scene": "mask"},
+        "loss_weights": {"objects": 2.0},
     }  # fmt: skip
     outputs: dict[str, Array | Noise] = {}
     for stride in (8, 16, 32):

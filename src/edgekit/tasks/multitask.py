@@ -23,6 +23,7 @@ from edgekit.inputs import InputConfig
 from edgekit.tasks import Accumulator, Found, Labelled, Task, TaskConfig, _found
 
 _Part = Annotated[Any, PluginSection("tasks", "kind", without="multitask")]
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Config(TaskConfig):
@@ -35,16 +36,27 @@ class Config(TaskConfig):
     kind: Literal["multitask"] = "multitask"
     tasks: dict[str, _Part] = Field(min_length=1)
     truth: dict[str, str] = Field(default_factory=dict, description="task to the part of the truth it reads")
+    loss_weights: dict[str, _Weight] = Field(
+        default_factory=dict,
+        description="task to the weight of its loss in training; default: 1 of each, 0 leaves it out",
+    )
 
     @model_validator(mode="after")
     def _names(self) -> Self:
         for name in self.tasks:
             if not re.fullmatch(NAME, name):
                 raise ValueError(f"tasks: {name!r} becomes a part of metrics' names; use letters, digits and . _ -")
-        unknown = next((name for name in self.truth if name not in self.tasks), None)
-        if unknown is not None:
-            raise ValueError(f"truth: no task {unknown!r}; {suggest.allowed(unknown, tuple(self.tasks))}")
+        for key, given in (("truth", self.truth), ("loss_weights", self.loss_weights)):
+            unknown = next((name for name in given if name not in self.tasks), None)
+            if unknown is not None:
+                raise ValueError(f"{key}: no task {unknown!r}; {suggest.allowed(unknown, tuple(self.tasks))}")
+        if not any(map(self.loss_weight, self.tasks)):
+            raise ValueError("loss_weights: every task has 0, so training would learn nothing; give one a weight")
         return self
+
+    def loss_weight(self, task: str) -> float:
+        """The weight of the loss of one of the tasks."""
+        return self.loss_weights.get(task, 1.0)
 
     def check_inputs(self, inputs: Mapping[str, InputConfig]) -> None:
         for section in self.tasks.values():

@@ -204,6 +204,38 @@ def test_an_embedding_needs_more_than_one_frame() -> None:
     assert float(value.detach()) == 0
 
 
+def test_losses_of_several_tasks_have_weights() -> None:
+    parts = {"one": classification.Config(output="a", classes=("a", "b")),
+             "two": classification.Config(output="b", classes=("a", "b"))}  # fmt: skip
+    outputs = {"a": torch.tensor([[1.0, 0.0]]), "b": torch.tensor([[0.0, 3.0]])}
+    truth = ({"one": 0, "two": 0},)
+    each = [torch.nn.functional.cross_entropy(logits, torch.tensor([0])) for logits in outputs.values()]
+    for weights in ({}, {"two": 0.25}, {"one": 3.0, "two": 0.5}):
+        loss = of_task(multitask.Config(tasks=parts, loss_weights=weights))
+        assert loss is not None
+        expected = sum(weights.get(name, 1) * value for name, value in zip(parts, each, strict=True))
+        torch.testing.assert_close(loss(outputs, truth), expected)
+    wanted = {name: tensor.flip(1) for name, tensor in outputs.items()}
+    plain, weighed = (
+        losses.distance_of(multitask.Config(tasks=parts, loss_weights=weights)) for weights in ({}, {"two": 4.0})
+    )
+    assert plain is not None
+    assert weighed is not None
+    before, after = plain(outputs, wanted, 2.0), weighed(outputs, wanted, 2.0)
+    assert [float(after[n] / before[n]) for n in ("a", "b")] == pytest.approx([1, 4])
+
+
+def test_a_task_of_weight_0_needs_neither_truth_nor_loss() -> None:
+    parts = {"kind": classification.Config(output="s", classes=("a", "b")), "objects": config("detr")}
+    with pytest.raises(SpecError):
+        of_task(multitask.Config(tasks=parts))
+    task = multitask.Config(tasks=parts, loss_weights={"objects": 0.0})
+    loss = of_task(task)
+    assert loss is not None
+    assert losses.placing(task)({"kind": 1}, Geometry(SIZE, SIZE, (0, 0, *SIZE))) == {"kind": 1}
+    assert float(loss({"s": torch.zeros(1, 2)}, ({"kind": 1},))) == pytest.approx(np.log(2))
+
+
 def test_several_tasks_read_their_parts() -> None:
     parts = {"kind": classification.Config(output="s", classes=("a", "b")), "objects": HEADS["yolox"]}
     task = multitask.Config(tasks=parts, truth={"kind": "scene"})
