@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit import __version__, engine, remote
-from edgekit.bundle import Bundle, open_bundle
+from edgekit.bundle import DIRTY, REVISION, Bundle, open_bundle
 from edgekit.core.artifacts import require_writable, write_bytes, write_json
 from edgekit.core.errors import DataError, OutputError, SpecError
 from edgekit.core.locks import locked
@@ -268,7 +268,8 @@ def report(
         with bundle.engine() as engine, progress.track("draw", len(ids)) as advance:
             chain = Chain(bundle.preprocess(), engine, judged.task)
             drawn = draw_frames(ids, chain, judged.dataset, advance)
-    facts = {key: bundle.manifest.get(key) for key in ("digest", "command", "calibration", "tools", "device", "inputs")}
+    known = ("digest", "command", REVISION, DIRTY, "calibration", "tools", "device", "inputs")
+    facts = {key: bundle.manifest.get(key) for key in known}
     facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
     proof = Proof.of(bundle.proofs[0])

@@ -105,12 +105,11 @@ def build(folder: Path, data: Path, channels: int = 32, sure: float = SURE, rati
     return folder / "artifacts" / "drive-cpu"
 
 
-def variant(source: Path, final: Path, seed: int, revision: str = "") -> Bundle:
+def variant(source: Path, final: Path, seed: int, revision: str = "", dirty: bool = False) -> Bundle:
     """The same bundle under another digest, as a later commit that changed nothing would give it."""
     base = open_bundle(source)
     ours = ("format", "version", "name", "target", "files", "sizes", "digest")
     rest = {key: value for key, value in base.manifest.items() if key not in ours}
     files = {name: base.path / name for name in base.manifest["files"] if name != "bundle.json"}
-    return write_bundle(
-        final, base.contents, files, {**rest, "seed": seed, **({"revision": revision} if revision else {})}
-    )
+    commit = {"revision": revision, "dirty": dirty} if revision else {}
+    return write_bundle(final, base.contents, files, {**rest, "seed": seed, **commit})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hil.tests.night.conftest import Built
+from hil.tests.night.driving import variant
 from hil.tests.night.recorded import dusk, latency, run
 
 from edgekit.core.errors import InputError
@@ -17,6 +18,7 @@ from edgekit.core.progress import Silent
 from edgekit.core.reports import KpiResult
 from edgekit.history import History
 from edgekit_hil.night.book import Book
+from edgekit_hil.night.files import write_files
 from edgekit_hil.night.nightly import NIGHT, Night, run_night
 from edgekit_hil.night.plan import read_plan
 from edgekit_hil.night.runner import Request
@@ -66,9 +68,9 @@ class Rack:
     built: Built
     now_s: float = 1_795_990_000.0
 
-    def night(self, boards: Boards, bundle: int) -> Night:
+    def night(self, boards: Boards, bundle: int | Path) -> Night:
         shutil.rmtree(self.folder / "now", ignore_errors=True)
-        shutil.copytree(self.built.path(bundle), self.folder / "now")
+        shutil.copytree(bundle if isinstance(bundle, Path) else self.built.path(bundle), self.folder / "now")
         self.now_s += DAY_S
         return run_night(read_plan(self.folder / "plan.yaml"), boards, Silent(), lambda: self.now_s)
 
@@ -128,6 +130,27 @@ def test_the_search_is_over_the_bundles_between_last_good_and_now(rack: Rack) ->
     searched = {now for _, now, _ in boards.asked} - {1, 17}
     assert searched <= set(range(2, 17)), "neither what was before last-good nor what came after now"
     assert found.report.runs == len(boards.asked)
+
+
+def test_the_commit_that_a_bundle_names_is_in_issue_page_and_summary(rack: Rack) -> None:
+    """A bundle's own commit comes before what its file is called."""
+    for number, commit in ((1, "a" * 40), (2, "b" * 40)):
+        variant(rack.built.good, rack.folder / "named" / f"{number}-0123456", number, commit, dirty=number == 2)
+        rack.built.numbers[ware(rack.folder / "named" / f"{number}-0123456").digest] = number
+    (rack.folder / "plan.yaml").write_text(PLAN.replace("between}", "named}"))
+    boards = Boards(rack.built, lambda _, now, against: SLOW if (now, against) == (2, 1) else GOOD)
+    for number in (1, 2):
+        found = rack.night(boards, rack.folder / "named" / f"{number}-0123456")
+    write_files(found)
+    good, bad = f"(commit {'a' * 12})", f"(commit {'b' * 12} with changes)"
+    (regression,) = found.report.regressions
+    assert good in regression.issue
+    assert bad in regression.issue
+    assert bad in regression.title
+    page = (found.folder / "index.html").read_text()
+    assert good in page
+    assert bad in page
+    assert good in (found.folder / "summary.md").read_text()
 
 
 def test_without_a_folder_the_bundles_of_the_nights_since_are_searched(rack: Rack) -> None:

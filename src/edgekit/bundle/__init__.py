@@ -23,6 +23,7 @@ from edgekit.bundle.bundle import Bundle as Bundle
 from edgekit.bundle.bundle import open_bundle as open_bundle
 from edgekit.bundle.bundle import pack as pack
 from edgekit.bundle.bundle import write_bundle as write_bundle
+from edgekit.bundle.contents import DIRTY as DIRTY
 from edgekit.bundle.contents import EVALUATION as EVALUATION
 from edgekit.bundle.contents import GOLDEN as GOLDEN
 from edgekit.bundle.contents import INPUT_STATISTICS as INPUT_STATISTICS
@@ -31,6 +32,7 @@ from edgekit.bundle.contents import NOT_RUN as NOT_RUN
 from edgekit.bundle.contents import PARENTS as PARENTS
 from edgekit.bundle.contents import PLACE as PLACE
 from edgekit.bundle.contents import PLACEMENT as PLACEMENT
+from edgekit.bundle.contents import REVISION as REVISION
 from edgekit.bundle.contents import SIGNATURE as SIGNATURE
 from edgekit.bundle.contents import TRAINING as TRAINING
 from edgekit.bundle.contents import VARIANTS as VARIANTS

@@ -19,6 +19,7 @@ from edgekit import engine as engines
 from edgekit.bundle import archive
 from edgekit.bundle import manifest as manifests
 from edgekit.bundle.contents import (
+    DIRTY,
     EVALUATION,
     FORMAT,
     INPUT_STATISTICS,
@@ -27,6 +28,7 @@ from edgekit.bundle.contents import (
     PARENTS,
     PLACE,
     PREDICTIONS,
+    REVISION,
     SIGNATURE,
     SIZES,
     TRAINING,
@@ -309,15 +311,36 @@ def write_bundle(final: Path, contents: Contents, files: Mapping[str, Path], man
         document |= dict(manifest) | {"files": files_of}
         document[SIZES] = {name: (folder / name).stat().st_size for name in files_of}
         whole = document | {"digest": sha256_of(document)}
-        manifests.Manifest.model_validate(json.loads(json.dumps(whole)))
+        manifests.Manifest.model_validate(_plain(whole))
         write_json(folder / MANIFEST, whole)
-        if _same_manifest(folder, final) and (final / SIGNATURE).is_file():
-            shutil.copyfile(final / SIGNATURE, folder / SIGNATURE)  # nothing changed: what was signed stays signed
+        if _stays(final, whole):
+            for name in (MANIFEST, SIGNATURE):
+                if (final / name).is_file():
+                    shutil.copyfile(final / name, folder / name)
     return open_bundle(final)
 
 
-def _same_manifest(new: Path, old: Path) -> bool:
-    return (old / MANIFEST).is_file() and (old / MANIFEST).read_bytes() == (new / MANIFEST).read_bytes()
+def _stays(final: Path, new: Mapping[str, Any]) -> bool:
+    """Whether the manifest at ``final`` is this one: a commit that changed nothing in a bundle is not named by it.
+
+    So it keeps its digest, and what was signed stays signed.  A commit is put into one that has none, or was built of
+    a project with changes, while nobody has signed it.
+    """
+    try:
+        old = manifests.read(final)
+    except BundleError:
+        return False
+    origin = (REVISION, DIRTY, "digest")
+    if {k: v for k, v in old.items() if k not in origin} != {k: v for k, v in _plain(new).items() if k not in origin}:
+        return False
+    better = REVISION in new and (REVISION not in old or (old.get(DIRTY) and not new[DIRTY]))
+    return not better or (final / SIGNATURE).is_file()
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is read back from JSON."""
+    read: dict[str, Any] = json.loads(json.dumps(document))
+    return read
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -85,6 +85,10 @@ class Manifest(BaseModel):
     seed: int | None = None
     place: str | None = Field(None, description="folder that it was written to; data that moved with it are found")
     command: str = Field(description="what made it")
+    revision: str | None = Field(
+        None, description="git commit of the project when these contents were first built; none outside a checkout"
+    )
+    dirty: bool | None = Field(None, description="whether files that git follows were changed since that commit")
     variants: dict[str, Any] = Field({}, description="precision, placement and lineage of its models by name")
     parents: tuple[Parent, ...] = Field((), description="bundles it was rebuilt from, nearest first")
     digest: Sha256

@@ -26,7 +26,7 @@ _INTACT = "every hash matches"
 
 def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """Show what is in a bundle: device, tools, inputs, parity, files."""
-    from edgekit.bundle import GOLDEN, SIGNATURE, open_bundle
+    from edgekit.bundle import DIRTY, GOLDEN, REVISION, SIGNATURE, open_bundle
 
     opened = open_bundle(bundle)
     signed = (opened.path / SIGNATURE).is_file()
@@ -60,6 +60,8 @@ def inspect(bundle: BundleArgument, as_json: JsonOption = False) -> None:
         kept = f"{origin['kept']} of them as they were read" if origin["kept"] else "none as it was read"
         rows += [("golden frames", f"{origin['format']}: {', '.join(origin['ids'])}; {kept}")]
     rows += [("made by", manifest["command"])]
+    if manifest.get(REVISION):
+        rows += [("commit", f"{manifest[REVISION]}{' with changes' if manifest.get(DIRTY) else ''}")]
     rows += [("rebuilt from", f"{parent['digest']} ({_facts(parent)})") for parent in opened.parents]
     rows += [(f"file {name}", f"{(opened.path / name).stat().st_size:,} bytes") for name in manifest["files"]]
     rows += [(f"proof {proof.engine}", proof.verdict) for proof in opened.proofs]

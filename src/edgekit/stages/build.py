@@ -13,11 +13,13 @@ from pydantic import TypeAdapter
 
 from edgekit import remote
 from edgekit.bundle import (
+    DIRTY,
     EVALUATION,
     GOLDEN,
     INPUT_STATISTICS,
     PLACE,
     PLACEMENT,
+    REVISION,
     TRAINING,
     VARIANTS,
     Bundle,
@@ -32,6 +34,7 @@ from edgekit.core.errors import SpecError
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Progress
 from edgekit.core.reports import EngineProof
+from edgekit.core.revision import revision_of
 from edgekit.core.spec import InputSection, ParityLimits, Spec
 from edgekit.core.tensors import TensorSpec
 from edgekit.core.variant import Variant
@@ -206,6 +209,7 @@ def publish_bundle(
         VARIANTS: {name: document for name, document in compressed.lineage().items() if name in roles},
         PLACE: str(final.resolve()),
         "command": f"edgekit build edgekit.yaml --target {target}",
+        **_revision(spec),
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
@@ -213,6 +217,12 @@ def publish_bundle(
             files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
         files |= frames | _records(spec, compressed, Path(scratch))
         return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
+
+
+def _revision(spec: Spec) -> dict[str, Any]:
+    """The commit of the project; no key of a stage, since what decides results is covered by the files themselves."""
+    found = revision_of(spec.base)
+    return {} if found is None else {REVISION: found.commit, DIRTY: found.dirty}
 
 
 def _contents(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from edgekit.core.budget import Budget
 from edgekit.core.errors import InputError, SpecError
 from edgekit.core.progress import Progress
 from edgekit.core.reports import ControlChart, EvaluateReport, GateReport, Metric, ProfileReport
+from edgekit.core.revision import commit_of
 from edgekit.core.spec import KPI_LIMITS, Kpi
 from edgekit.kpis import PROFILE_METRICS, Baseline, against, judge, measured, require_measured
 from edgekit.profiling import Load
@@ -296,8 +296,4 @@ def _metrics(bundle: Bundle) -> tuple[Metric, ...]:
 
 def revision() -> str | None:
     """The git commit of the working directory; None outside a repository."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None
+    return commit_of(Path())

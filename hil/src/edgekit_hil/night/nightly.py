@@ -17,12 +17,13 @@ from edgekit.core.artifacts import require_writable, sha256_of, write_json
 from edgekit.core.errors import InputError
 from edgekit.core.locks import locked
 from edgekit.core.progress import Progress
+from edgekit.history import Entry
 from edgekit_hil.night.book import Book
 from edgekit_hil.night.findings import findings
 from edgekit_hil.night.issue import issue_text
 from edgekit_hil.night.judge import Asked, Good, Judged, judge
 from edgekit_hil.night.plan import Plan, Task, tasks
-from edgekit_hil.night.report import BoardResult, Known, NightReport, Trend
+from edgekit_hil.night.report import BoardResult, NightReport, Trend
 from edgekit_hil.night.runner import Request, Runner
 from edgekit_hil.night.search import search
 from edgekit_hil.night.shelf import Shelf, Ware, folder, ware
@@ -128,13 +129,15 @@ def _goods(here: Path, every: Sequence[tuple[Task, Ware]], book: Book, shelf: Sh
     for task, bundle in every:
         entry = book.last_good(task.board, bundle)
         what = f"last-good of {bundle.name} on {task.board}"
-        path = shelf.get(entry.digest, what) if entry is not None else None
-        known = (
-            Known(f"{bundle.name}-{bundle.target}@{entry.digest[:12]}", entry.revision) if entry is not None else None
-        )
-        found[_key(task)] = Good(path, entry.digest, known) if path and entry and known else None
+        found[_key(task)] = _good(entry, shelf.get(entry.digest, what)) if entry is not None else None
     write_json(file, _GOODS.dump_python(found, mode="json"))
     return found
+
+
+def _good(entry: Entry, path: Path) -> Good:
+    """What the bundle itself says of its commit, else what its file was called when it was recorded."""
+    known = ware(path).known
+    return Good(path, entry.digest, known if known.revision else replace(known, revision=entry.revision))
 
 
 def _key(task: Task) -> str:

@@ -16,13 +16,18 @@ Reading = Literal["good", "bad", "undecided", "infrastructure"]
 
 @dataclass(frozen=True)
 class Known:
-    """A bundle: ``name-target@digest``, and the git commit it was built from, empty where nothing says."""
+    """A bundle: ``name-target@digest``, and the git commit it was built from, empty where nothing says.
+
+    ``dirty``: of a project with changes since that commit.
+    """
 
     identity: str
     revision: str = ""
+    dirty: bool = False
 
     def __str__(self) -> str:
-        return f"{self.identity} (commit {self.revision[:12]})" if self.revision else self.identity
+        changes = " with changes" if self.dirty else ""
+        return f"{self.identity} (commit {self.revision[:12]}{changes})" if self.revision else self.identity
 
 
 @dataclass(frozen=True)

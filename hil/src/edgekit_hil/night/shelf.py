@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.bundle import open_bundle, pack
+from edgekit.bundle import DIRTY, REVISION, open_bundle, pack
 from edgekit.core.artifacts import translated_writes
 from edgekit.core.errors import InputError
 from edgekit_hil.night.report import Known
@@ -43,9 +43,9 @@ def ware(path: Path) -> Ware:
     """
     with open_bundle(path) as bundle:
         named = _COMMIT.search(path.name)
-        revision = str(bundle.manifest.get("revision") or (named[1] if named else ""))
-        contents = bundle.contents
-        return Ware(path, contents.name, contents.target, bundle.digest, Known(bundle.identity, revision))
+        revision = str(bundle.manifest.get(REVISION) or (named[1] if named else ""))
+        contents, dirty = bundle.contents, bundle.manifest.get(DIRTY) is True
+        return Ware(path, contents.name, contents.target, bundle.digest, Known(bundle.identity, revision, dirty))
 
 
 def folder(path: Path) -> list[Ware]:
