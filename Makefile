@@ -70,8 +70,10 @@ cpp-sanitizers: cpp-cases ## all tests of the C++ runtime under AddressSanitizer
 
 cpp-aarch64: cpp-cases ## the C++ runtime cross-built for 64-bit Arm, its tests under qemu-user; needs g++-aarch64-linux-gnu, qemu-user-static
 	cpp/tools/aarch64_sysroot.sh build/aarch64-sysroot $(BIN)/python
-	cmake -S cpp --preset aarch64 -DONNXRUNTIME_ROOT="$(CURDIR)/build/aarch64-sysroot/onnxruntime"
+	cmake -S cpp --preset aarch64 -DONNXRUNTIME_ROOT="$(CURDIR)/build/aarch64-sysroot/onnxruntime" -DEDGEKIT_CASES="$(CURDIR)/build/cpp/cases-aarch64"
 	cmake --build build/cpp/aarch64 --parallel $(WORKERS)
+	qemu-aarch64-static -L build/aarch64-sysroot build/cpp/aarch64/test/backends/facts > build/cpp/aarch64/facts.json
+	PYTHONPATH=src $(BIN)/python cpp/tools/foreign_cases.py build/cpp/cases build/cpp/cases-aarch64 build/cpp/aarch64/facts.json
 	ctest --test-dir build/cpp/aarch64 --parallel $(WORKERS) --output-on-failure
 
 cpp-fuzz: $(VENV)/.dev ## every fuzz target of the C++ runtime for MINUTES= (10), with clang 19

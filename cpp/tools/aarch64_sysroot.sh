@@ -44,4 +44,19 @@ version=$("$python" -c 'import importlib.metadata; print(importlib.metadata.vers
 rm -f "$folder/onnxruntime/lib/"*
 cp "$scratch/unpacked/onnxruntime/capi/libonnxruntime.so.$version" "$folder/onnxruntime/lib/"
 for name in libonnxruntime.so libonnxruntime.so.1; do ln -s "libonnxruntime.so.$version" "$folder/onnxruntime/lib/$name"; done
+# What qemu-user shows programs in place of this machine's: ONNX Runtime reads it, and ends on that of another kind.
+mkdir -p "$folder/proc"
+for processor in 0 1; do
+  cat <<CPUINFO
+processor	: $processor
+BogoMIPS	: 62.50
+Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x0
+CPU part	: 0xd42
+CPU revision	: 1
+
+CPUINFO
+done > "$folder/proc/cpuinfo"
 touch "$folder/.complete"

@@ -1,5 +1,7 @@
 #include "postprocess/sure_rows.hpp"
 
+#include "core/vectors.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "postprocess/sure_rows.cpp"  // NOLINT
 #include <hwy/foreach_target.h>

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "core/vectors.hpp"
 #include "preprocess/fixed_point.hpp"
 
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)  // as kernels.cpp
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "preprocess/colour.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h

@@ -2,10 +2,9 @@
 
 #include <cstring>
 
+#include "core/vectors.hpp"
 #include "preprocess/fixed_point.hpp"
 
-// What has no two-byte shuffles is too old, and what comes after AVX-512 brings nothing here: less to compile.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "preprocess/kernels.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
