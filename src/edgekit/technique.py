@@ -86,8 +86,11 @@ class Bench(Protocol):
     def control_accuracy(self) -> float:
         """The task metric of the user's own FP32 network: what a drop is measured from, whatever was changed since."""
 
-    def accuracy(self, model: bytes) -> float:
-        """The task metric of the engine built from ``model``, over all validation frames."""
+    def accuracy(self, model: bytes, sections: Mapping[str, Any] | None = None) -> float:
+        """The task metric of the engine built from ``model``, over all validation frames.
+
+        ``sections`` are those of its inputs (JSON), where it does not take frames as the job's model does.
+        """
 
     def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
         """Inference latency of each engine, the engines opened once and timed in turn in one loop: a rough order."""

@@ -25,6 +25,7 @@ SHRINK = "- quantize: {method: shrink, size: [16, 24]}"
 LOGITS = f"- distill: {{method: logits, labels: 0.5, {TRAINING}}}"
 PTQ = "- quantize: {method: ptq}"
 DATA = "  training: {format: image_mask, images: data/images, masks: data/masks}\n  evaluation:"
+VALIDATED = DATA.replace("training:", "validation:").replace("evaluation:", DATA.lstrip())
 
 
 @pytest.fixture(autouse=True)
@@ -88,10 +89,11 @@ def test_a_student_of_its_own_with_a_teacher_from_another_spec(tiny_project: Pat
         "student: {factory: 'model.py:build', args: {channels: 4}, inputs: {image: {shape: [1, 3, 16, 24]}}, "
         "outputs: [logits]}"
     )
-    soft = "flip: true, offline: {folder: soft}"
+    soft = "keep: best, flip: true, offline: {folder: soft}"
     step = LOGITS.replace("labels: 0.5", f"teacher: large, {student}, {soft}")
-    project = with_steps(tiny_project, step, PTQ)
+    project = with_steps(tiny_project, step, PTQ, data=VALIDATED)
     folder = compressed(project)
+    assert 0 < change(project)["record"]["metric"] <= 1
     assert change(project)["shapes"] == {"image": [1, 3, 16, 24]}
     assert change(project)["record"]["teacher"] == "the teacher large/edgekit.yaml"
     golden = Golden.read(folder / "golden.npz")

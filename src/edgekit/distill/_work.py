@@ -73,8 +73,6 @@ class Work:
         learning = student(job, config.student, config.training.seed)
         if config.labels and job.loss is None:
             raise SpecError("distill.labels: the task has no loss of its own; leave labels out, or add one (plugin)")
-        if config.keep == "best" and learning.shapes:
-            raise SpecError("distill.keep: best measures at the model's input size, not the student's; set keep: last")
         wise = panel(job, config.teacher, learning.sections, scores, flip)
         return cls(job, config, learning, wise)
 
@@ -117,7 +115,11 @@ class Work:
         if self.teacher.examples is not None:
             examples = _frames.Pairs(examples, self.teacher.examples)
         job = dataclasses.replace(self.job, examples=examples)
-        return fit(job, self.student.network, self._loss(apart), self.config.training, title)
+        given = (job, self.student.network, self._loss(apart), self.config.training, title)
+        if not self.student.shapes:
+            return fit(*given)
+        export = job.need_network(title)[1]
+        return fit(*given, model=lambda now: export(now, self.student.shapes), sections=self.student.sections)
 
     def fit_inside(self, inside: Inside, apart: Apart, title: str) -> Trained:
         """Train the student and the projections of what is matched inside; the result is the student's alone."""

@@ -35,9 +35,10 @@ def evaluate(
     dataset: Dataset,
     advance: Callable[[], None] = lambda: None,
     control: str | None = None,
+    prepared_by: Mapping[str, Preprocess] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Task metrics of every engine over ``dataset``, and nothing else; arguments and errors as :func:`measure`."""
-    return measure(engines, preprocess, task, dataset, advance, control).by_engine()
+    return measure(engines, preprocess, task, dataset, advance, control, prepared_by).by_engine()
 
 
 def report(

@@ -140,8 +140,9 @@ class TargetBench:
     def control_accuracy(self) -> float:
         return self._measured(self._given.model.read_bytes(), Preprocess(self._given.spec.preprocess))
 
-    def accuracy(self, model: bytes) -> float:
-        return self._measured(model, self._preprocess)
+    def accuracy(self, model: bytes, sections: Mapping[str, Any] | None = None) -> float:
+        own = self._preprocess if sections is None else _preprocess(sections)
+        return self._measured(model, own)
 
     def _measured(self, model: bytes, preprocess: Preprocess) -> float:
         key = hashlib.sha256(model).hexdigest()
@@ -150,7 +151,9 @@ class TargetBench:
                 engines = {"it": stack.enter_context(self._engine(model))}
                 if self._task.against_control:
                     engines[CONTROL] = stack.enter_context(self._engine(self._source.read_bytes()))
-                found = evaluation.evaluate(engines, preprocess, self._task, self._validation, control=CONTROL)
+                own = {"it": preprocess}
+                given = (engines, self._preprocess, self._task, self._validation)
+                found = evaluation.evaluate(*given, control=CONTROL, prepared_by=own)
             if self.metric.name not in found["it"]:
                 hint = suggest.allowed(self.metric.name, tuple(found["it"]))
                 raise DataError(
@@ -273,8 +276,12 @@ def seen(spec: Spec, sections: Mapping[str, Any]) -> LabelledFeeds:
     """The training frames, which have to be there, as they go into a network with these sections of its inputs."""
     found = labels.of(spec, "training")
     parts = tuple(found.task.truths.values()) if isinstance(found.task, MultiTask) else None
-    preprocess = Preprocess(_INPUTS.validate_python(dict(sections)))
-    return LabelledFeeds(preprocess, found.dataset, losses.placing(spec.task), parts)
+    return LabelledFeeds(_preprocess(sections), found.dataset, losses.placing(spec.task), parts)
+
+
+def _preprocess(sections: Mapping[str, Any]) -> Preprocess:
+    """Of sections as JSON."""
+    return Preprocess(_INPUTS.validate_python(dict(sections)))
 
 
 def _sections(spec: Spec) -> dict[str, Any]:

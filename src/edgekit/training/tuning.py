@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from edgekit.core.errors import SpecError
 from edgekit.core.reports import TRACE
@@ -25,6 +26,7 @@ def fit(
     title: str,
     frozen: Collection[str] = (),
     model: Callable[[nn.Module], bytes] | None = None,
+    sections: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train ``network`` in place on ``job.examples``, resuming from ``job.scratch``.
 
@@ -38,6 +40,7 @@ def fit(
         title: shown as progress, and the name of the checkpoint: one per training of a step.
         frozen: names of modules that stay in eval mode.
         model: ONNX bytes of the network as its engine is built; default: exported as it is, in FP32.
+        sections: of the network's inputs (JSON), where they are not those of the job.
 
     Raises:
         SpecError: there are no training frames.
@@ -48,6 +51,9 @@ def fit(
         raise SpecError(f"{title} trains, and there are no training frames; give data.training")
     made = job.need_network(title)[1] if model is None else model
     bench, scratch = job.bench, job.scratch
+    judged = (
+        None if bench is None else bench.accuracy if sections is None else partial(bench.accuracy, sections=sections)
+    )
     return train(
         network,
         job.examples,
@@ -55,7 +61,7 @@ def fit(
         config,
         inputs=job.inputs,
         outputs=job.outputs,
-        validate=None if bench is None else lambda now: bench.accuracy(made(now)),
+        validate=None if judged is None else lambda now: judged(made(now)),
         higher=True if bench is None else bench.metric.higher,
         checkpoint=None if scratch is None else scratch / f"{title.replace(' ', '-')}.checkpoint",
         frozen=frozen,
