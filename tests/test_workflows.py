@@ -99,6 +99,23 @@ def test_github_and_gitlab_run_the_same_commands() -> None:
     ours, theirs = commands(runs(ACTION)), commands(read(GITLAB)[".edgekit-gate"]["script"])
     assert [line for line in ours if not line.startswith("edgekit comment")] == theirs
     assert [line.split()[1] for line in ours] == ["verify", "gate", "comment"]
+    (comment,) = commands(read(GITLAB)[".edgekit-gate"]["after_script"])
+    assert comment.replace("--forge gitlab ", "").replace("CI_MERGE_REQUEST_IID", "EDGEKIT_NUMBER") == ours[-1]
+
+
+@pytest.mark.parametrize(("token", "number", "comments"), [("t", "7", True), ("", "7", False), ("t", "", False)])
+def test_gitlab_comments_where_there_is_a_merge_request_and_a_token(
+    token: str, number: str, comments: bool, tmp_path: Path
+) -> None:
+    job = read(GITLAB)[".edgekit-gate"]
+    given = {**job["variables"], "EDGEKIT_GITLAB_TOKEN": token, "CI_MERGE_REQUEST_IID": number}
+    script = "\n".join(line.replace("/tmp/edgekit/bin:", "") for line in job["after_script"])
+    words = words_of(script, tmp_path, **given)
+    assert bool(words) == comments
+    if comments:
+        told = parse([*words, "--repo", "17"])
+        assert (told["forge"], told["number"], told["topic"]) == ("gitlab", 7, "gate")
+        assert told["file"] == Path(job["variables"]["EDGEKIT_OUT"]) / "gate.md"
 
 
 def test_gitlab_keeps_what_the_gate_writes() -> None:

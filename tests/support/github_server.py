@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
@@ -92,8 +92,22 @@ class GitHub:
         raise AssertionError(name)
 
 
+class Server(Protocol):
+    """What a server of a forge holds and does."""
+
+    address: str
+    asked: list[str]
+    wrong: list[str]
+    faults: list[Fault]
+    page: int | None
+
+    def do(self, name: str, parts: dict[str, str], query: dict[str, str], body: Any) -> Any:
+        """One operation."""
+
+
 class _Handler(BaseHTTPRequestHandler):
-    state: GitHub
+    state: Server
+    schema: dict[str, Any]
     protocol_version = "HTTP/1.1"
 
     def serve(self) -> None:
@@ -104,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(content) if content else None
         found = [
             (one, match.groupdict())
-            for one in SCHEMA["operations"]
+            for one in self.schema["operations"]
             if one["method"] == self.command and (match := re.fullmatch(one["path"], parts.path))
         ]
         if not found:
@@ -113,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         ((operation, names),) = found
         try:
-            jsonschema.validate(dict(self.headers), SCHEMA["headers"])
+            jsonschema.validate(dict(self.headers), self.schema["headers"])
             jsonschema.validate(query, operation.get("query", {"maxProperties": 0}))
             jsonschema.validate(body, operation.get("body", {"type": "null"}))
         except jsonschema.ValidationError as error:
@@ -154,12 +168,22 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+Held = TypeVar("Held", bound=Server)
+
+
 @contextmanager
 def github() -> Iterator[GitHub]:
     """A running server; every request that does not fit the description fails the test."""
-    state = GitHub()
+    with serving(GitHub(), SCHEMA) as state:
+        yield state
+
+
+@contextmanager
+def serving(state: Held, schema: dict[str, Any]) -> Iterator[Held]:
+    """A running server of a forge; every request that does not fit ``schema`` fails the test."""
     methods = {f"do_{name}": _Handler.serve for name in ("GET", "POST", "PATCH", "PUT", "DELETE")}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state, **methods}))
+    about = {"state": state, "schema": schema, **methods}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), about))
     server.daemon_threads = True
     state.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from edgekit.core.errors import InputError, MissingRequirement
-from edgekit.reporting.github import Client, Token
+from edgekit.reporting.forges import Client, Token
 from edgekit_hil.night.github import LABEL, Issue, Synced, Tracker
 from tests.support.github_server import TOKEN, Fault, GitHub, github
 

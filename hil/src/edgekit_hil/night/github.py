@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from edgekit.core.errors import InputError, MissingRequirement
-from edgekit.reporting.github.client import Client, Json, fitted
+from edgekit.reporting.forges.client import Client, Json, fitted
 
 LABEL = "edgekit-regression"
 """Which issues are the night's.  Only who may triage sets labels, so nobody else makes one of them."""

@@ -30,7 +30,7 @@ def issues(night: NightArgument, repo: RepoOption, as_json: JsonOption = False) 
     The token comes from GITHUB_TOKEN and may write issues; GITHUB_API_URL names another server. An issue stays open
     until the bundle passes on every board that it is about; a board that could not judge it closes nothing.
     """
-    from edgekit.reporting.github import Client, Token
+    from edgekit.reporting.forges import Client, Token
 
     documents = [_read(path) for path in night]
     found = _issues([one for document in documents for one in document.regressions])

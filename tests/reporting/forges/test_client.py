@@ -12,8 +12,8 @@ from email.utils import formatdate
 import pytest
 
 from edgekit.core.errors import EnvironmentFault, InputError, MissingRequirement
-from edgekit.reporting.github import Client, Token
-from edgekit.reporting.github.client import MOST_CHARACTERS, fitted
+from edgekit.reporting.forges import Client, Token
+from edgekit.reporting.forges.client import MOST_CHARACTERS, fitted
 from tests.support.github_server import TOKEN, Fault, GitHub, github
 
 REPOSITORY = "example/perception"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from edgekit.core.errors import InputError
-from edgekit.reporting.github import Client, Token, put_comment
+from edgekit.reporting.forges import Client, Token, put_comment
 from tests.support.github_server import TOKEN, Fault, GitHub, github
 
 

@@ -1,4 +1,4 @@
-"""GitHub's REST API, as far as issues and comments need it: https://docs.github.com/en/rest, version 2022-11-28.
+"""The REST API of a forge, as far as issues and comments need it.
 
 The token comes from the environment, goes into one header of one host, and is in no message, log or repr.
 """
@@ -13,25 +13,23 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from edgekit.core.errors import EnvironmentFault, InputError, MissingRequirement
+from edgekit.reporting.forges.forge import GITHUB, Forge
 
 if TYPE_CHECKING:
     import requests
 
 Json = dict[str, Any]
 Asked = Mapping[str, str | int] | None
-PUBLIC = "https://api.github.com"
 MOST_CHARACTERS = 65_536
 """Of the body of an issue or a comment: GitHub refuses longer ones."""
 PAGE = 100
-_VERSION = "2022-11-28"
 _TIMEOUT_S = (10.0, 30.0)  # to connect, and between two parts of an answer
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 _MINUTE_S = 60.0
 _LIMITS = (HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-_NAME = re.compile(r"[A-Za-z0-9_-]+/(?!\.\.?$)[A-Za-z0-9._-]+")
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -42,16 +40,15 @@ class Token:
         self._secret = secret
 
     @classmethod
-    def of_environment(cls, name: str = "GITHUB_TOKEN") -> Token:
-        """The variable's value.
+    def of_environment(cls, forge: Forge = GITHUB) -> Token:
+        """The value of the forge's variable.
 
         Raises:
             MissingRequirement: it is not set, or empty.
         """
-        found = os.environ.get(name, "").strip()
+        found = os.environ.get(forge.token, "").strip()
         if not found:
-            note = "set it to one that may write issues, in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}}"
-            raise MissingRequirement(f"a token in {name}", note=note)
+            raise MissingRequirement(f"a token in {forge.token}", note=f"set it; {forge.may}")
         return cls(found)
 
     @property
@@ -70,14 +67,14 @@ class Token:
 class Client:
     """Requests about one repository.
 
-    A server's fault (5xx, no answer) is tried again after 1, 2, 4 and 8 seconds; a rate limit after as long as GitHub
+    A server's fault (5xx, no answer) is tried again after 1, 2, 4 and 8 seconds; a rate limit after as long as it
     asks for, up to ``patience_s`` in all.  ``pause`` and ``clock`` are seconds.
 
     Raises:
-        InputError: ``repository`` is no owner/name; ``api`` would carry the token unencrypted; GitHub does not know
-            what was asked for.
+        InputError: ``repository`` is not called as one there; ``api`` would carry the token unencrypted; the server
+            does not know what was asked for.
         MissingRequirement: requests is not installed, or the token may not do it.
-        EnvironmentFault: GitHub cannot be reached, answers with errors only, or its limit lasts too long.
+        EnvironmentFault: the server cannot be reached, answers with errors only, or its limit lasts too long.
     """
 
     def __init__(
@@ -86,18 +83,20 @@ class Client:
         token: Token,
         api: str | None = None,
         *,
+        forge: Forge = GITHUB,
         patience_s: float = 900.0,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not _NAME.fullmatch(repository):
-            raise InputError(f"repository {repository!r}: expected owner/name, such as example/perception")
+        if not re.fullmatch(forge.named, repository):
+            raise InputError(f"repository {repository!r}: expected {forge.example}")
         self.repository = repository
-        self._api = _checked(api or os.environ.get("GITHUB_API_URL") or PUBLIC)
+        self._forge = forge
+        self._api = _checked(forge, api or os.environ.get(forge.api) or forge.public)
         self._token = token
         self._left_s = patience_s
         self._pause, self._clock = pause, clock
-        self._session = _session(token)
+        self._session = _session(forge, token)
 
     def hide(self, text: str) -> str:
         """The text without the token, as everything that is sent."""
@@ -114,9 +113,19 @@ class Client:
             if url is not None and urlsplit(url)[:2] != urlsplit(self._api)[:2]:
                 raise EnvironmentFault(f"{self._api} names a next page on another host; the token does not go there")
 
+    def get(self, path: str) -> Json:
+        """One document of the repository."""
+        found: Json = self._send("GET", self._url(path)).json()
+        return found
+
+    def whose(self) -> Json:
+        """The user whose token it is; the token of a workflow of GitHub's has none."""
+        found: Json = self._send("GET", f"{self._api}/user").json()
+        return found
+
     def change(self, path: str, document: Json) -> Json:
-        """PATCH, which may be repeated, and gives what is there now."""
-        changed: Json = self._send("PATCH", self._url(path), document=document).json()
+        """PATCH or PUT, which may be repeated, and gives what is there now."""
+        changed: Json = self._send(self._forge.update, self._url(path), document=document).json()
         return changed
 
     def create(self, path: str, document: Json, there: Callable[[], Json | None]) -> Json:
@@ -134,7 +143,8 @@ class Client:
         raise AssertionError
 
     def _url(self, path: str) -> str:
-        return f"{self._api}/repos/{self.repository}/{path}"
+        name = quote(self.repository, safe=self._forge.safe)
+        return f"{self._api}/{self._forge.project.format(name)}/{path}"
 
     def _send(self, method: str, url: str, asked: Asked = None, document: Json | None = None) -> requests.Response:
         """The answer to what may be asked twice."""
@@ -173,15 +183,15 @@ class Client:
         raise AssertionError
 
     def _limit(self, answer: requests.Response, attempt: int) -> float | None:
-        """Seconds to wait for the rate limit, by GitHub's rules; None: this is no rate limit."""
+        """Seconds to wait for the rate limit, by the server's rules; None: this is no rate limit."""
         if answer.status_code not in (*_LIMITS, HTTPStatus.SERVICE_UNAVAILABLE):
             return None
         if after := answer.headers.get("Retry-After"):
             return max(0.0, _seconds(after, self._clock()))
         if answer.status_code not in _LIMITS:
             return None
-        if answer.headers.get("X-RateLimit-Remaining") == "0":
-            return max(0.0, float(answer.headers.get("X-RateLimit-Reset", 0)) - self._clock()) + 1
+        if answer.headers.get(self._forge.remaining) == "0":
+            return max(0.0, float(answer.headers.get(self._forge.reset, 0)) - self._clock()) + 1
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in answer.text.lower():
             return _MINUTE_S * 2.0**attempt
         return None
@@ -190,7 +200,8 @@ class Client:
         self._left_s -= max(seconds, 1.0)  # a server that asks for no wait does not keep us for ever
         if self._left_s < 0:
             raise EnvironmentFault(
-                f"{what}: GitHub's rate limit asks to wait {seconds:.0f} s, longer than this run may; run it again then"
+                f"{what}: {self._forge.name}'s rate limit asks to wait {seconds:.0f} s, longer than this run may; "
+                "run it again then"
             )
         self._pause(seconds)
 
@@ -198,7 +209,7 @@ class Client:
         said = self._token.hide(_message(answer))
         status = f"{what} was answered {answer.status_code} ({said})"
         if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            note = f"{status}; in a workflow: permissions: {{issues: write, pull-requests: write}}"
+            note = f"{status}; {self._forge.may}"
             return MissingRequirement("a token that may do this", note=note)
         if answer.is_redirect:
             return InputError(f"{status}; the repository {self.repository} has moved: name it as it is called now")
@@ -211,13 +222,13 @@ class Client:
 
 
 def fitted(text: str, end: str = "") -> str:
-    """``text`` and ``end`` as a body that GitHub takes: what is too long is cut, and says so."""
+    """``text`` and ``end`` as a body that a forge takes: what is too long is cut, and says so."""
     cut = "\n\n… (cut: the report has the rest)"
     room = MOST_CHARACTERS - len(end)
     return (text if len(text) <= room else text[: room - len(cut)] + cut) + end
 
 
-def _session(token: Token) -> requests.Session:
+def _session(forge: Forge, token: Token) -> requests.Session:
     try:
         import requests
     except ImportError as error:
@@ -229,17 +240,15 @@ def _session(token: Token) -> requests.Session:
 
     session = requests.Session()
     session.auth = signed  # in place of what ~/.netrc may hold
-    session.headers.update(
-        {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": _VERSION, "User-Agent": "edgekit"}
-    )
+    session.headers.update({**forge.headers, "User-Agent": "edgekit"})
     return session
 
 
-def _checked(api: str) -> str:
+def _checked(forge: Forge, api: str) -> str:
     parts = urlsplit(api)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE):
         return api.rstrip("/")
-    raise InputError(f"GITHUB_API_URL {api!r}: a token goes over https only; expected such as {PUBLIC}")
+    raise InputError(f"{forge.api} {api!r}: a token goes over https only; expected such as {forge.public}")
 
 
 def _seconds(after: str, now: float) -> float:
@@ -253,7 +262,7 @@ def _seconds(after: str, now: float) -> float:
 
 
 def _message(answer: requests.Response) -> str:
-    """What GitHub says about it, on one line."""
+    """What the server says about it, on one line."""
     try:
         document = answer.json()
     except ValueError:
