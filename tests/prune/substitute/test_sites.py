@@ -160,6 +160,70 @@ class Marked(nn.Module):
         return x
 
 
+class Written(nn.Module):
+    """SiLU in the words of many networks, and what only looks like it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.gate = nn.Conv2d(3, 3, 1), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.head(x)
+        x = x * torch.sigmoid(x)
+        x = x.sigmoid() * x
+        x = torch.mul(x, functional.sigmoid(x))
+        x = x.mul(self.gate(x))
+        gates = torch.sigmoid(x)
+        squeezed = x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+        changed = torch.sigmoid(x)
+        changed += 1
+        moved = x.clone()
+        before = torch.sigmoid(moved)
+        moved -= 1
+        return x * gates * 2 + squeezed + x * changed + moved * before
+
+
+class TestWrittenOut:
+    def test_products_with_their_own_sigmoid_are_silu(self) -> None:
+        torch.manual_seed(0)
+        network = Written().eval()
+        where = [str(site) for site in sites.find(network, [FEED], ALL)]
+        assert where == ["a call in forward"] * 5
+
+    def test_they_are_exchanged_and_the_sigmoids_go(self) -> None:
+        torch.manual_seed(0)
+        network = Written().eval()
+        plain = network(FEED)
+        before = _called(network)
+        found = sites.find(network, [FEED], ("silu",))
+        same = sites.exchange(copy.deepcopy(network), {site: nn.SiLU() for site in found})
+        torch.testing.assert_close(same(FEED), plain)
+        sites.exchange(network, {site: nn.Hardswish() for site in found})
+        assert not torch.allclose(network(FEED), plain, atol=1e-2)
+        after = _called(network)
+        assert before.count("aten.sigmoid.default") == 8
+        assert after.count("aten.sigmoid.default") == 3
+        assert after.count("aten.hardswish.default") == 5
+
+    def test_the_parents_of_a_swish_in_parts(self) -> None:
+        class Parts(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.gate = nn.Sigmoid()
+
+            def forward(self, x: Tensor) -> Tensor:
+                return x * self.gate(x)
+
+        network = nn.Sequential(Parts(), Swish()).eval()
+        assert [str(site) for site in sites.find(network, [FEED], ALL)] == ["1", "a call in 0"]
+        assert [str(site) for site in sites.find(network, [FEED], ALL, ("1",))] == ["a call in 0"]
+
+
+def _called(network: nn.Module) -> list[str]:
+    program = torch.export.export(network, (FEED,), strict=False).run_decompositions({})
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
 class TestForms:
     @pytest.mark.parametrize("scale", [(2, 2), (3, 3), (4, 4), (4, 2), (1, 5)])
     def test_exact_is_bilinear_up_to_its_border(self, scale: tuple[int, int]) -> None:

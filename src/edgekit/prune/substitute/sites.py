@@ -3,18 +3,20 @@
 A module is found by its class, or by what it computes on a frame where its class is the user's own.  A call of
 ``torch.nn.functional`` has no module: it is found, and exchanged, by a
 `TorchFunctionMode <https://pytorch.org/docs/stable/torch.overrides.html>`_ around the network's forward, which sees
-every such call, in training and while torch.export traces.  The network's modules keep their names; what stands in for
-calls is in a module list of its own beside them.
+every such call, in training and while torch.export traces.  ``x * sigmoid(x)`` written out is a call of SiLU: the
+product is exchanged, and the sigmoid, which nothing reads any more, goes in the export.  The network's modules keep
+their names; what stands in for calls is in a module list of its own beside them.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase as fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.core.errors import SpecError
 from edgekit.core.suggest import allowed
@@ -107,15 +109,16 @@ def _intercept(network: nn.Module, by_call: Mapping[tuple[Kind, int], nn.Module]
             super().__init__()
             self.modules = modules
             self.count: Counter[Kind] = Counter()
+            self.calls = _Calls()
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kind = _kind_of_call(func, args, kwargs or {})
-            if kind is not None:
-                place = places.get((kind, self.count[kind]))
-                self.count[kind] += 1
+            call = self.calls.of(func, args, kwargs or {})
+            if call is not None:
+                place = places.get((call.kind, self.count[call.kind]))
+                self.count[call.kind] += 1
                 if place is not None:
-                    return self.modules[place](_first(args, kwargs))
-            return func(*args, **(kwargs or {}))
+                    return self.modules[place](call.given)
+            return self.calls.seen(func, args, kwargs or {}, func(*args, **(kwargs or {})))
 
     class Exchanged(before):  # type: ignore[misc,valid-type]
         def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -176,17 +179,18 @@ def _calls(network: nn.Module, inputs: Sequence[Tensor], gone: Collection[str], 
     found: list[Site] = []
     count: Counter[Kind] = Counter()
     inside: list[str] = []
+    calls = _Calls()
 
     class Watching(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            kind = _kind_of_call(func, args, kwargs or {})
-            if kind is not None and not any(name in gone for name in inside):
-                call = count[kind]
-                count[kind] += 1
-                made = _sized(kind, _first(args, kwargs), result)
+            call = calls.of(func, args, kwargs or {})
+            result = calls.seen(func, args, kwargs or {}, func(*args, **(kwargs or {})))
+            if call is not None and not any(name in gone for name in inside):
+                place = count[call.kind]
+                count[call.kind] += 1
+                made = _sized(call.kind, call.given, result)
                 if made is not None and not any(name in kept for name in inside):
-                    found.append(Site(kind, inside[-1] if inside else "", call, *made))
+                    found.append(Site(call.kind, inside[-1] if inside else "", place, *made))
             return result
 
     hooks = []
@@ -207,16 +211,74 @@ def _run(network: nn.Module, inputs: Sequence[Tensor], hooks: Sequence[Any]) -> 
             hook.remove()
 
 
-def _first(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
-    return args[0] if args else (kwargs or {})["input"]
+class _Call(NamedTuple):
+    """A call that computes an operator of a kind, on a tensor."""
+
+    kind: Kind
+    given: Any
 
 
-def _kind_of_call(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Kind | None:
-    kind = _functions().get(func)
-    if kind == "upsample":
-        mode = kwargs.get("mode", args[3] if len(args) > 3 else "nearest")
-        return kind if mode in _SMOOTH else None
-    return kind
+class _Was:
+    """A tensor as it was: it is not held, and what works in place makes it another."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor, self._version = weakref.ref(tensor), _version(tensor)
+
+    @property
+    def gone(self) -> bool:
+        return self._tensor() is None
+
+    def still(self, tensor: Any) -> bool:
+        return self._tensor() is tensor and self._version == _version(tensor)
+
+
+def _version(tensor: Any) -> int:
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
+class _Calls:
+    """Tells which calls of one run compute an operator: in their order, for a product is known by its sigmoid."""
+
+    def __init__(self) -> None:
+        self._sigmoids: list[tuple[_Was, _Was]] = []
+        """What came out of a sigmoid, and what went in."""
+
+    def of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call | None:
+        """What a call computes, before it is made; None: nothing that is looked for."""
+        if func in _products() and len(args) == 2 and not kwargs:
+            first, second = args
+            whole = next((pair for pair in ((first, second), (second, first)) if self._is_sigmoid(*pair)), None)
+            return None if whole is None else _Call("silu", whole[0])
+        kind = _functions().get(func)
+        if kind == "upsample" and kwargs.get("mode", args[3] if len(args) > 3 else "nearest") not in _SMOOTH:
+            return None
+        return None if kind is None else _Call(kind, args[0] if args else kwargs["input"])
+
+    def seen(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
+        """Remember the result of a call, and give it back."""
+        if func in _sigmoids():
+            given = args[0] if args else kwargs["input"]
+            self._sigmoids = [pair for pair in self._sigmoids if not pair[0].gone]
+            self._sigmoids.append((_Was(result), _Was(given)))
+        return result
+
+    def _is_sigmoid(self, given: Any, of: Any) -> bool:
+        return any(result.still(of) and read.still(given) for result, read in self._sigmoids)
+
+
+@functools.cache
+def _products() -> frozenset[Any]:
+    import torch
+
+    return frozenset({torch.mul, torch.multiply, torch.Tensor.mul, torch.Tensor.multiply, torch.Tensor.__mul__})
+
+
+@functools.cache
+def _sigmoids() -> frozenset[Any]:
+    import torch
+    from torch.nn import functional
+
+    return frozenset({torch.sigmoid, torch.special.expit, torch.Tensor.sigmoid, functional.sigmoid})
 
 
 @functools.cache
