@@ -77,9 +77,9 @@ def compress(
 
 
 def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> Compressed:
-    from edgekit.stages import export, steps
+    from edgekit.stages import export, measuring, steps
 
-    backend = engine.backend(spec.targets[target])  # without its host: a technique that measures does so here
+    backend = measuring.backend_of(spec, target, progress)
     frames = export.calibration_data(spec)
     measures = any(step.technique.measures for step in spec.compress)
     with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
@@ -127,7 +127,8 @@ def sensitivity(
     exported = export.export_model(spec, workspace, frames, progress)
     found, picture = compress.analyse_layers(spec, target, backend, exported, frames, by_metric, progress)
     if prune:
-        groups = compress.analyse_groups(spec, target, backend, exported, frames, workspace.root, progress)
+        far = remote.backend(spec.targets[target], progress)
+        groups = compress.analyse_groups(spec, target, far, exported, frames, workspace.root, progress)
         found = replace(found, groups=groups)
     document = folder / "sensitivity.json"
     with locked(document):  # the picture is that of the numbers

@@ -38,6 +38,9 @@ class TechniqueConfig(BaseModel):
     """What it changes: the numbers that the network computes in (:class:`Quantized`), after which no step can train or
     edit it, or the network's function (:class:`Changed`)."""
 
+    times_only: ClassVar[bool] = False
+    """Whether all that it measures on a target is :meth:`Bench.latency`, which a board gives over SSH too."""
+
     @property
     def measures(self) -> bool:
         """Whether the result is one target's own, because the technique measures there."""

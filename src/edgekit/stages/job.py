@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import TypeAdapter
 
-from edgekit import evaluation, profiling
+from edgekit import evaluation, profiling, remote
 from edgekit.core import suggest
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, EnvironmentFault, SpecError
@@ -164,9 +165,21 @@ class TargetBench:
 
     def latency(self, models: Mapping[str, bytes], queries: int = 100) -> dict[str, Latency]:
         feeds = self._preprocess(self._validation[0].images).feeds
+        if isinstance(self._backend, remote.Board):
+            return self._latency_there(self._backend, models, feeds)
         with contextlib.ExitStack() as stack:
             engines = {name: stack.enter_context(self._engine(model)) for name, model in models.items()}
             return profiling.time_inference(engines, feeds, queries, warmup=5)
+
+    def _latency_there(self, board: remote.Board, models: Mapping[str, bytes], feeds: Arrays) -> dict[str, Latency]:
+        """A query from here would count the way there: the board times its engines itself."""
+        engines = {name: self._built(model) for name, model in models.items()}
+        found = board.race(engines, dict.fromkeys(models, feeds))
+        if not found.ms:
+            raise EnvironmentFault(
+                f"{board.host.name}: {found.by} did not time the engines there; install edgekit on it"
+            )
+        return {name: profiling.summarise(np.array(times)) for name, times in found.ms.items()}
 
     def times_ms(self, models: Mapping[str, bytes]) -> Mapping[str, Sequence[float]]:
         feeds = self._preprocess(self._validation[0].images).feeds
@@ -259,7 +272,8 @@ def _placed(job: Job, folder: Path, model: bytes) -> bytes:
 def _machine(spec: Spec, backend: Backend) -> str:
     """What decides how long engines take: runtime, processor, and the options of the target."""
     options = keys.portable(backend.config.model_dump(mode="json"), spec.base.resolve())
-    return sha256_of({"engine": backend.fingerprint(), "options": options, "cpu": profiling.machine().cpu})
+    cpu = backend.host.name if isinstance(backend, remote.Board) else profiling.machine().cpu
+    return sha256_of({"engine": backend.fingerprint(), "options": options, "cpu": cpu})
 
 
 def _own(given: Given) -> Own:

@@ -33,6 +33,7 @@ class Config(TechniqueConfig):
 
     method: Literal["channels"]
     changes: ClassVar[Changes] = "function"
+    times_only: ClassVar[bool] = True
     ratio: float | None = Field(None, gt=0, lt=1, description="share of the channels that go")
     speedup: float | None = Field(None, gt=1, description="how many times as fast the FP32 engine has to become")
     budget_ms: float | None = Field(None, gt=0, description="the most milliseconds that the FP32 engine may take")
