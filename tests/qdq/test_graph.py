@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.core.errors import ModelError
+from edgekit.onnxfile.graph import MODULE_KEY
 from edgekit.qdq.graph import OPSET, Graph, attribute, run, runtime, session, simplified
 from tests.support.graphs import convnet, node, normal, write
 
@@ -199,6 +200,22 @@ class TestGraph:
 
     def test_unknown_node(self, tmp_path: Path) -> None:
         graph = Graph(onnx.load(convnet(tmp_path / "m.onnx")))
-        graph.require_nodes(("Conv_c1",), "exclude")
-        with pytest.raises(ModelError, match=r"exclude: the model has no node 'Conv_c3'; did you mean 'Conv_c[12]'\?"):
-            graph.require_nodes(("Conv_c1", "Conv_c3"), "exclude")
+        assert graph.nodes_named(("Conv_c1",), "exclude") == ("Conv_c1",)
+        with pytest.raises(
+            ModelError, match=r"exclude: .* no module and no node 'Conv_c3'; did you mean 'Conv_c[12]'\?"
+        ):
+            graph.nodes_named(("Conv_c1", "Conv_c3"), "exclude")
+
+    def test_modules_and_globs_mean_all_their_nodes(self, tmp_path: Path) -> None:
+        model = onnx.load(convnet(tmp_path / "m.onnx"))
+        modules = ("features.1.conv", "features.1.act", "features.10.conv")
+        for one, module in zip(model.graph.node, modules, strict=False):
+            one.metadata_props.add(key=MODULE_KEY, value=module)
+        graph = Graph(model)
+        first, second, third, *rest = (one.name for one in graph.nodes)
+        assert graph.nodes_named(["features.1.conv"], "exclude") == (first,)
+        assert graph.nodes_named(["features.1"], "exclude") == (first, second)
+        assert graph.nodes_named(["*.conv", first], "exclude") == (first, third)
+        assert graph.nodes_named(["*"], "exclude") == (first, second, third, *rest)
+        with pytest.raises(ModelError, match=r"did you mean 'features\.1\.conv'\?"):
+            graph.nodes_named(["feature.1.conv"], "exclude")

@@ -100,7 +100,9 @@ class TestKeep:
         check_close(source, model, feeds_of("shared"), "fp16")
 
     def test_unknown_name(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelError, match=r"keep: the model has no node 'Conv_c11'; did you mean 'Conv_c1'\?"):
+        with pytest.raises(
+            ModelError, match=r"keep: the model has no module and no node 'Conv_c11'; did you mean 'Conv_c1'\?"
+        ):
             applied(convnet(tmp_path / "m.onnx"), Frames(x=(1, 3, 16, 16)), keep=["Conv_c11"])
 
     def test_nothing_left(self, tmp_path: Path) -> None:

@@ -260,7 +260,9 @@ class TestExclude:
             quantized(source, ptq.Config(exclude=names))
 
     def test_unknown_name(self, source: Path) -> None:
-        with pytest.raises(ModelError, match=r"exclude: the model has no node 'Conv_c11'; did you mean 'Conv_c1'\?"):
+        with pytest.raises(
+            ModelError, match=r"exclude: the model has no module and no node 'Conv_c11'; did you mean 'Conv_c1'\?"
+        ):
             quantized(source, ptq.Config(exclude=("Conv_c11",)))
 
     def test_only_the_head_before_a_resize_stays_float(self, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import edgekit
 from edgekit.core.golden import Golden
 from edgekit.core.progress import Silent
-from edgekit.core.reports import Interval, Race
+from edgekit.core.reports import ControlProfile, Interval, Latency, ProfileReport, Race, Settings
 from edgekit.engine import ort, trt
 from edgekit.stages import race as racing
 from edgekit.stages.typed import TypedModel
@@ -99,6 +99,31 @@ def test_chance_between_openings_is_no_gain(gain: float, spread: float, verdict:
     openings = np.random.default_rng(3).normal(0, spread, (2, OPENINGS)).repeat(EACH, axis=1)
     found = racing.raced((1 + openings[0]).tolist(), (1 + gain + openings[1]).tolist(), "fp32", "edgekit")
     assert found.verdict == verdict
+
+
+def profile_with(interval: Interval | None) -> ProfileReport:
+    def latency(p50: float) -> Latency:
+        return Latency(p50, p50, p50, p50, 120)
+
+    control = ControlProfile("fp32.ort", latency(12.0))
+    settings = Settings(queries=120, loads=30)
+    return ProfileReport("b", "int8.ort", latency(10.0), {}, {}, 1.0, control, 1.2, interval, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(1.15, 1.25, "faster"), (1.0, 1.25, "undecided"), (1.0, 1.01, "rejected")]
+)
+def test_a_profile_runs_the_race_of_the_build_again(low: float, high: float, verdict: str) -> None:
+    found = racing.run_again(race_with("undecided"), profile_with(Interval(low, high)))
+    assert found == Race("fp32", 10.0, 12.0, 1.2, Interval(low, high), 120, "edgekit", verdict, 30)
+
+
+def test_without_a_measured_speedup_the_race_is_that_of_the_build() -> None:
+    built = race_with("rejected")
+    assert racing.run_again(built, None) == built
+    assert racing.run_again(built, profile_with(None)) == built
+    assert racing.run_again(built, replace(profile_with(Interval(1, 2)), control=None)) == built
+    assert racing.run_again(None, profile_with(Interval(1, 2))) is None
 
 
 def race_with(verdict: Literal["faster", "rejected", "undecided"]) -> Race:

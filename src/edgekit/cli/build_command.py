@@ -50,6 +50,8 @@ def build(
         if report is not None and report["target"] == target:
             show_rungs(report)
         show(bundle)
+    if advice := bundle.proofs[0].advice():
+        print(advice, file=sys.stderr)
     refuse_slower(bundle, allow_slower)
 
 
@@ -85,6 +87,8 @@ def show(bundle: Bundle) -> None:
         show_summary(report)
     if bundle.race is not None and not bundle.race.advice():  # which says it all
         print(bundle.race.line())
+    if (near := bundle.proofs[0].fidelity()) and not bundle.proofs[0].advice():  # which says it all
+        print(near)
     if bundle.stages:  # one that was just built here
         print(reuse_line(bundle.stages))
     proven = "built, not verified here" if bundle.unverified else "parity holds"

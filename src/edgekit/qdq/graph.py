@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array, Arrays
+from edgekit.onnxfile.graph import MODULE_KEY
 from edgekit.runtime import sessions
 from edgekit.runtime.denormals import flushed
 
@@ -201,12 +203,22 @@ class Graph:
 
         return np.array(onnx.numpy_helper.to_array(self.constants[name]))
 
-    def require_nodes(self, names: Iterable[str], key: str) -> None:
-        """Raise :class:`ModelError` unless every name is a node's; ``key`` is the spec's key."""
-        known = tuple(node.name for node in self.nodes)
+    def nodes_named(self, names: Iterable[str], key: str) -> tuple[str, ...]:
+        """Names of the nodes that a user's ``names`` mean: a node, a module with all that is in it, a glob of either.
+
+        Raises:
+            ModelError: one of them means no node; ``key`` is the spec's key.
+        """
+        modules = {node.name: module_of(node) for node in self.nodes}
+        found: dict[str, None] = {}
         for name in names:
-            if name not in known:
-                raise ModelError(f"{key}: the model has no node {name!r}; {allowed(name, known).split(' allowed:')[0]}")
+            meant = [node for node, module in modules.items() if _means(name, node, module)]
+            if not meant:
+                known = tuple(dict.fromkeys((*filter(None, modules.values()), *modules)))
+                hint = allowed(name, known).split(" allowed:")[0]
+                raise ModelError(f"{key}: the model has no module and no node {name!r}; {hint}")
+            found.update(dict.fromkeys(meant))
+        return tuple(found)
 
 
 class Names:
@@ -234,6 +246,16 @@ def attribute(node: Any, name: str, default: Any = None) -> Any:
         if found.name == name:
             return onnx.helper.get_attribute_value(found)
     return default
+
+
+def module_of(node: Any) -> str:
+    """Dotted name of the PyTorch module that a node comes from; empty when the model was an ONNX file."""
+    return next((str(item.value) for item in node.metadata_props if item.key == MODULE_KEY), "")
+
+
+def _means(name: str, node: str, module: str) -> bool:
+    exact = name == node or (bool(module) and (module == name or module.startswith(f"{name}.")))
+    return exact or fnmatch.fnmatchcase(node, name) or (bool(module) and fnmatch.fnmatchcase(module, name))
 
 
 def interpolates(node: Any) -> bool:

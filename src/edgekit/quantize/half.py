@@ -93,7 +93,7 @@ def apply(job: Job, config: Config) -> Quantized:
 
     wanted = FORMATS[config.dtype]
     graph = Graph(raised(simplified(job.source), wanted.opset))
-    graph.require_nodes(config.keep, "keep")
+    config = config.model_copy(update={"keep": graph.nodes_named(config.keep, "keep")})
     seen, frames = _scan(graph, job)
     signatures = [signature(graph, node, wanted) for node in graph.nodes]
     reasons = _Chooser(graph, signatures, seen, wanted, config).reasons()

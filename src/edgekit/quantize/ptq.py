@@ -42,7 +42,9 @@ class Config(TechniqueConfig):
     rounding: Literal["nearest", "adaround"] = Field("nearest", description="adaround: learn which weights go up")
     adaround_iterations: int = Field(200, ge=1, description="steps of adaround per layer")
     rewrite: bool = Field(True, description="replace operators without an integer kernel where that is exact")
-    exclude: tuple[str, ...] = Field((), description="names of ONNX nodes that stay float")
+    exclude: tuple[str, ...] = Field(
+        (), description="modules, with all in them, and ONNX nodes that stay float; globs of either"
+    )
     profiles: tuple[str, ...] = Field((), description="further Q/DQ placements to export from the same calibration")
 
     def finder(self, tensor: str, frames: int) -> ranges.RangeFinder:
@@ -86,7 +88,7 @@ def apply(job: Job, config: Config) -> Quantized:
 
     Raises:
         DataError: no frame.
-        ModelError: NaN activations, an unknown excluded node, or nothing to quantize.
+        ModelError: NaN activations, an excluded name that means none, or nothing to quantize.
         SpecError: an unknown profile.
     """
     prepared = prepare(job, config)
@@ -99,7 +101,7 @@ def apply(job: Job, config: Config) -> Quantized:
 def prepare(job: Job, config: Config) -> Prepared:
     """Everything up to the typed models; raises as :func:`apply`."""
     names = tuple(dict.fromkeys((job.profile, *config.profiles)))
-    graph = starting_graph(job.source, config)
+    graph, config = started(job.source, config)
     repairs: dict[str, Any] = {}
     if config.equalize:
         graph, repairs["equalize"] = equalized(graph, job)  # knows PRelu, so before it is rewritten
@@ -115,15 +117,14 @@ def prepare(job: Job, config: Config) -> Prepared:
     return bias_corrected(prepared, job) if config.bias_correction else prepared
 
 
-def starting_graph(source: Path, config: Config) -> Graph:
-    """The simplified model.
+def started(source: Path, config: Config) -> tuple[Graph, Config]:
+    """The simplified model, and ``config`` with the nodes of that model that its ``exclude`` means.
 
     Raises:
-        ModelError: ONNX Runtime refuses the file, or ``exclude`` names a node it does not have.
+        ModelError: ONNX Runtime refuses the file, or a name under ``exclude`` means no node.
     """
     graph = Graph(simplified(source))
-    graph.require_nodes(config.exclude, "exclude")
-    return graph
+    return graph, config.model_copy(update={"exclude": graph.nodes_named(config.exclude, "exclude")})
 
 
 def rewritten(graph: Graph, profiles: Collection[str], config: Config) -> tuple[Graph, list[str]]:
@@ -193,7 +194,8 @@ def place(source: Path, ranges: Mapping[str, tuple[float, float]], profile_name:
     """
     if config.equalize:
         raise SpecError("equalize: true changes the ranges of the model, and here they are known already; leave it out")
-    graph, _ = rewritten(starting_graph(source, config), (profile_name,), config)
+    graph, config = started(source, config)
+    graph, _ = rewritten(graph, (profile_name,), config)
     return place_in(graph, plan(graph, profile(profile_name), config.exclude), ranges, config)
 
 

@@ -25,6 +25,7 @@ from edgekit.stages import measure
 from edgekit.stages.baseline import Other
 from edgekit.stages.gate_budget import Part, Timely
 from edgekit.stages.measure import EvaluateOptions, ProfileOptions
+from edgekit.stages.race import run_again
 
 if TYPE_CHECKING:
     from edgekit.history import History
@@ -115,7 +116,7 @@ def gate(
         verdict = "undecided" if report.verdict == "pass" and not allowed else report.verdict
         report = replace(report, unmeasured=missed, verdict=verdict)
     warnings = (*(evaluated.warnings if evaluated is not None else ()), *unjudged)
-    report = replace(report, warnings=warnings, race=bundle.race)
+    report = replace(report, warnings=warnings, race=run_again(bundle.race, profiled))
     if book is None or evaluated is None or profiled is None:  # half a run is no run to compare later ones with
         return Gated(report, evaluated, profiled)
     run = _record(bundle, book, evaluated, profiled, report, fresh)

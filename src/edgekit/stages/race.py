@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.core.progress import Progress
-from edgekit.core.reports import Race
+from edgekit.core.reports import ProfileReport, Race
 from edgekit.engine import Backend
 from edgekit.stages.typed import TypedModel
 from edgekit.stats import faster
@@ -56,5 +56,24 @@ def raced(times_ms: Sequence[float], control_ms: Sequence[float], control: str, 
         queries=None if alone else len(times_ms),
         openings=None if alone else OPENINGS,
         by=by,
+        verdict=faster.faster(found),
+    )
+
+
+def run_again(built: Race | None, profile: ProfileReport | None) -> Race | None:
+    """The race of a build as a profile ran it since: newer, and on the machine that counts; else the build's own."""
+    if built is None or profile is None or profile.control is None or profile.speedup_interval is None:
+        return built
+    openings = profile.settings.loads
+    found = faster.Speedup(profile.speedup_p50 or 0.0, profile.speedup_interval, openings)
+    return Race(
+        control=built.control,
+        p50_ms=profile.latency_ms.p50,
+        control_p50_ms=profile.control.latency_ms.p50,
+        speedup_p50=found.ratio,
+        interval=found.interval,
+        queries=profile.latency_ms.samples,
+        openings=openings,
+        by=built.by,
         verdict=faster.faster(found),
     )

@@ -59,7 +59,8 @@ class GateReport(Document):
     """The verdict over all KPIs of the target; ``undecided`` when nothing failed but not all passed.
 
     ``warnings`` are of the evaluation and the baseline; ``run`` is the one that was recorded; ``race`` the build's
-    :class:`Race`; ``unmeasured`` says of KPIs that no time was left for why they are undecided.
+    :class:`Race`, or the same as this gate's profile ran it; ``unmeasured`` says of KPIs that no time was left for why
+    they are undecided.
     """
 
     bundle: str

@@ -18,6 +18,10 @@ from edgekit.core.reports.parity import (
 from edgekit.core.reports.race import Race
 from edgekit.core.reports.values import SCHEMA_VERSION, Document
 
+FAR = 0.2
+"""Distance from FP32 (relative L2) from which a build warns: healthy INT8 networks were at 0.005 to 0.06, one whose
+accuracy was gone at 0.7."""
+
 
 @dataclass(frozen=True)
 class EngineProof(Document):
@@ -43,6 +47,31 @@ class EngineProof(Document):
     achieved: Achieved | None = None
     race: Race | None = None
     schema_version: int = SCHEMA_VERSION
+
+    def fidelity(self) -> str:
+        """How far the engine's outputs are from the PyTorch model's, in one sentence; empty: that was not measured."""
+        worst = self._farthest()
+        if worst is None or self.engine == "fp32":
+            return ""
+        share = f"{100 * (worst.rel_l2_fp32 or 0):.2g} %"
+        frames = f"{self.frames} golden frame{'s' if self.frames != 1 else ''}"
+        return f"{self.engine} against FP32: output {worst.output!r} differs by {share} (relative L2, {frames})"
+
+    def advice(self) -> str:
+        """What follows where that is far; empty: it is near."""
+        worst = self._farthest()
+        if worst is None or (worst.rel_l2_fp32 or 0) <= FAR or not self.fidelity():
+            return ""
+        return (
+            f"{self.engine.upper()} may have lost accuracy: {self.fidelity()}, of which parity says nothing: it "
+            "compares an engine with its own typed model; measure it with: edgekit evaluate BUNDLE; find the layers with: "
+            "edgekit sensitivity SPEC, and keep them in float (exclude: [...] of the step), or let the step - auto: "
+            "{max_drop: ...} choose"
+        )
+
+    def _farthest(self) -> OutputParity | None:
+        known = [one for one in self.outputs if one.rel_l2_fp32 is not None]
+        return max(known, key=lambda one: one.rel_l2_fp32 or 0.0, default=None)
 
     @classmethod
     def of(cls, report: VerifyReport) -> EngineProof:

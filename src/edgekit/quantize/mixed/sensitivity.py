@@ -15,8 +15,7 @@ import numpy as np
 
 from edgekit.core.reports import LayerNoise
 from edgekit.core.tensors import Array
-from edgekit.onnxfile.graph import MODULE_KEY
-from edgekit.qdq.graph import Graph, run, runtime, session
+from edgekit.qdq.graph import Graph, module_of, run, runtime, session
 from edgekit.quantize.mixed.variants import Variants
 from edgekit.technique import Bench
 
@@ -53,11 +52,6 @@ def analyse(variants: Variants, bench: Bench | None = None) -> tuple[LayerNoise,
         LayerNoise(name, nodes[name].op_type, module_of(nodes[name]), _decibels(signal, noise), noise / total, drop)
         for name, noise, drop in ranked
     )
-
-
-def module_of(node: Any) -> str:
-    """Dotted name of the PyTorch module that a node comes from; empty when the model was an ONNX file."""
-    return next((str(item.value) for item in node.metadata_props if item.key == MODULE_KEY), "")
 
 
 def _drop(reference: float, found: float, bench: Bench) -> float:

@@ -44,7 +44,7 @@ class Variants:
         """The typed model with the layers in ``exclude`` in float."""
         if not exclude:
             return self.prepared.model(self.job.profile)
-        names = (*self.config.exclude, *exclude)
+        names = (*self.prepared.config.exclude, *exclude)
         placed = plan(self.graph, self.plan.profile, names)
         plans = {self.job.profile: placed}
         return replace(self.prepared, plans=plans).model(self.job.profile)

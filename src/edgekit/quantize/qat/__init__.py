@@ -136,7 +136,9 @@ class _Work:
         if not frames:
             raise DataError("the calibration set is empty; give data.calibration at least one frame")
         names = dict.fromkeys((job.profile, *config.ptq.profiles))
-        graph, _ = ptq.rewritten(ptq.starting_graph(job.source, config.ptq), tuple(names), config.ptq)
+        graph, started = ptq.started(job.source, config.ptq)
+        config = config.model_copy(update={"ptq": started})
+        graph, _ = ptq.rewritten(graph, tuple(names), config.ptq)
         return cls(job, config, network, export, job.examples, graph, frames)
 
     @cached_property

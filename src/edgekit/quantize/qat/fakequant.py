@@ -22,8 +22,7 @@ import numpy as np
 
 from edgekit.core.errors import MissingRequirement, ModelError
 from edgekit.core.tensors import Array, Arrays
-from edgekit.onnxfile.graph import MODULE_KEY
-from edgekit.qdq.graph import Graph, run, runtime, session
+from edgekit.qdq.graph import Graph, module_of, run, runtime, session
 from edgekit.qdq.insert import Grid
 from edgekit.qdq.placement import Plan
 from edgekit.quantize.qat.sites import Site, Trace, Watcher
@@ -156,7 +155,7 @@ def _weights(
     lost = []
     compute = set(plan.compute)
     for node in (node for node in graph.nodes if node.name in compute):
-        exported = next((p.value for p in node.metadata_props if p.key == MODULE_KEY), "")
+        exported = module_of(node)
         name = next((n for n in (exported, f"network.{exported}") if exported and n in modules), "")
         module = modules.get(name)
         weight = getattr(module, "weight", None)
