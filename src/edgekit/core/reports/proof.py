@@ -64,9 +64,9 @@ class EngineProof(Document):
             return ""
         return (
             f"{self.engine.upper()} may have lost accuracy: {self.fidelity()}, of which parity says nothing: it "
-            "compares an engine with its own typed model; measure it with: edgekit evaluate BUNDLE; find the layers with: "
-            "edgekit sensitivity SPEC, and keep them in float (exclude: [...] of the step), or let the step - auto: "
-            "{max_drop: ...} choose"
+            "compares an engine with its own typed model; measure it with: edgekit evaluate BUNDLE; find the "
+            "layers with: edgekit sensitivity SPEC, and keep them in float (exclude: [...] of the step), or let "
+            "the step - auto: {max_drop: ...} choose"
         )
 
     def _farthest(self) -> OutputParity | None:
