@@ -27,7 +27,7 @@ from edgekit.technique import Job
 
 FRAMES = 16
 SUBSETS = 3
-CALIBRATORS = ("minmax", "percentile")
+CALIBRATORS = ("minmax", "percentile", "entropy", "mse")
 
 
 @dataclass(frozen=True)
