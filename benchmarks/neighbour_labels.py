@@ -21,7 +21,7 @@ import torch
 
 from edgekit import read_spec
 from edgekit.data.rendered import Config as Rendered
-from edgekit.distill._neighbours import Neighbours, described
+from edgekit.distill.logits import Neighbours, described
 from edgekit.model.load import load_model
 from edgekit.preprocess import Preprocess
 from edgekit.stages.job import LabelledFeeds

@@ -17,6 +17,7 @@ from typing_extensions import Self
 from edgekit.core.spec import SpecPath
 from edgekit.distill import _outputs
 from edgekit.distill._config import DistillConfig
+from edgekit.distill._neighbours import Neighbours, described
 from edgekit.distill._panel import Panel
 from edgekit.distill._stored import How, stored
 from edgekit.distill._work import Apart, Work, rebuild
@@ -25,7 +26,7 @@ from edgekit.technique import Changed, Job
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Config", "Offline", "apply", "rebuild"]
+__all__ = ["Config", "Neighbours", "Offline", "apply", "described", "rebuild"]
 
 
 class Offline(BaseModel):
