@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hil.tests.conftest import LOOPBACK, TestBoard
 from hil.tests.support.rig import Rig, rig
 
+from edgekit.core.errors import EnvironmentFault
 from edgekit_hil.faults.board import when
 from edgekit_hil.onboard import lease
 from edgekit_hil.options import RunOptions
-from edgekit_hil.run import run
+from edgekit_hil.run import Step, run
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -101,6 +103,30 @@ def test_clocks_are_put_back_unless_somebody_else_measures(bundle: Path, tmp_pat
         assert _owner(board.board.folder) == "somebody@else"
         board.put_back()
         assert (board.stand_in.mode, board.stand_in.clocks) == former
+
+
+def test_a_board_of_somebody_else_is_not_switched_off(
+    board: TestBoard, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power, environment = tmp_path / "power", tmp_path / "switched.yaml"
+    power.write_text(f"#!/bin/sh\necho $1 >>{tmp_path}/said\n")
+    power.chmod(0o755)
+    driver = "".join(f"        cmd_{word}: {power} {word}\n" for word in ("on", "off", "cycle"))
+    switched = f'      ExternalPowerDriver:\n{driver}        delay: 0.0\n      BoardStrategy:\n        leave: "off"\n'
+    environment.write_text(LOOPBACK.read_text().replace("      BoardStrategy:\n", switched))
+
+    def fails(context: object) -> str:
+        raise EnvironmentFault("a fault before anything is measured")
+
+    monkeypatch.setattr("edgekit_hil.run.DEPLOY", (Step("facts", fails),))
+    with board.lease("somebody@else"):
+        report = run(environment, bundle, RunOptions(tmp_path / "runs"))
+    assert "somebody@else holds the board" in report.why
+    assert (tmp_path / "said").read_text().split() == ["on"]
+    report = run(environment, bundle, RunOptions(tmp_path / "runs"))
+    assert report.why == "a fault before anything is measured"
+    assert (tmp_path / "said").read_text().split() == ["on", "on", "off"]
+    assert not board.leased()
 
 
 def test_a_job_without_a_lease_is_not_begun(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -82,6 +85,24 @@ def test_a_board_of_somebody_else_is_left_alone(board: TestBoard, bundle: Path, 
     assert report.verdict == "infrastructure"
     assert "somebody@else holds the board" in report.why
     assert [step.name for step in report.steps] == ["boot"]
+
+
+def test_a_fault_comes_with_what_the_coordinator_says(
+    board: TestBoard, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place that was given to somebody else after a restart explains whose lease the board holds."""
+    lost = "the coordinator has forgotten who holds orin-a, and desk/somebody has it now"
+
+    @contextmanager
+    def held(place: str, **_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(place=place, lost=lost)
+
+    monkeypatch.setattr("edgekit_hil.run.held", held)
+    with board.lease("somebody@else"):
+        report = run(LOOPBACK, bundle, RunOptions(tmp_path / "runs", place="orin-a"))
+    assert report.verdict == "infrastructure"
+    assert "somebody@else holds the board" in report.why
+    assert report.why.endswith(f"; {lost}")
 
 
 def test_a_dropped_connection_is_made_anew(board: TestBoard, bundle: Path, tmp_path: Path) -> None:

@@ -150,9 +150,10 @@ def _on_board(strategy: BoardStrategy, run: _Run, log: _Log) -> None:
         log.steps.append(StepReport("boot", "done", time.monotonic() - begin))
         agent, log.emulated = strategy.agent, strategy.agent.emulated
         lease = Lease(agent.link, _owner(run.options), run.name)
-        lease.take()
+        # Before it is taken: a board that turns out to be somebody else's is not switched off on the way back.
         strategy.way_back("lease", lease.release, changes=False)
         strategy.under(lambda: "" if agent.link.lost else lease.regain())
+        lease.take()
         threading.Thread(target=lease.keep, name="lease", daemon=True).start()
         context = Context(agent, lease, run.bundle, run.options, run.folder, run.progress, log.found)
         strategy.plan(lambda: log.do(DEPLOY, context), lambda: log.do(MEASURE, context))

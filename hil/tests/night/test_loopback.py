@@ -43,6 +43,7 @@ def test_a_board_passes_a_night_and_an_unplugged_one_is_infrastructure(
     assert {"index.html", "night.json", "summary.md", "junit.xml"} <= {path.name for path in here.iterdir()}
     assert list(here.glob("runs/lead/drive/*/run.json")), "the run's own folder is kept"
     assert not (board.folder / "lease.json").exists()
+    assert f"{tmp_path / 'nights' / 'bundles'}: no bundle removed, 1 kept: the newest 1\n" in log
     text = LOOPBACK.read_text().replace("boot_timeout_s: ", "boot_timeout_s: 0.1 # ")
     (tmp_path / "gone.yaml").write_text(text)
     (tmp_path / "plan.yaml").write_text(PLAN.format(environment="gone.yaml", bundle=built.good))
