@@ -18,6 +18,7 @@ from edgekit.engine import Probe, backend_class
 from edgekit.profiling import machine
 from edgekit.reporting import find_browser
 from edgekit.ros2_node.package.findings import probe
+from edgekit.runtime import processor
 
 COMPRESS = 'pip install "edgekit[compress]"'
 PACKAGES = (
@@ -44,6 +45,7 @@ def examine() -> list[Probe]:
             f"{platform.python_version()} on {here.system} {here.machine}",
         ),
         Probe("cpu", True, f"{here.cpu}, {here.cpus} usable CPUs, load {here.load_average_1min}"),
+        _kernels(),
         _clocks(here.governor),
     ]
     for name in plugins.names("engine"):
@@ -63,6 +65,13 @@ def _engine(name: str) -> list[Probe]:
         return backend_class(name).probe()
     except InputError as refused:  # a plugin of another package: the rest of the machine is still of interest
         return [Probe(name, False, str(refused), "install a version of the plugin that fits this edgekit")]
+
+
+def _kernels() -> Probe:
+    found = processor.kernels()
+    if found is None:
+        return Probe("cpu kernels", False, "not known: only Linux tells what a processor can do", optional=True)
+    return Probe("cpu kernels", True, found.line())
 
 
 def _clocks(governor: str) -> Probe:
