@@ -5,6 +5,7 @@ Every function here is a command of the CLI and a function of the Python API.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +29,11 @@ from edgekit.core.specfile import located, read_spec
 from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace
 from edgekit.data import Dataset
-from edgekit.engine import Chain
+from edgekit.engine import AutoConfig, Chain
 from edgekit.kpis import check_names
 from edgekit.reporting import Content, Picture, Proof, draw_frames, write_html, write_picture
+from edgekit.stages import contest, labels, measure
 from edgekit.stages import gate as gating
-from edgekit.stages import labels, measure
 from edgekit.stages import rebuild as rebuilding
 from edgekit.stages.build import build_engines, publish_bundle
 from edgekit.stages.compressed import Compressed
@@ -71,30 +72,47 @@ def compress(
     """
     spec = _checked_spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
+    contest.told(spec.targets[target])
     workspace = _workspace(spec, out, fresh)
-    made = _compress(spec, target, workspace, progress)
-    return _published(spec, made, out)
+    return _published(spec, _compress(spec, target, workspace, progress), out)
 
 
-def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> Compressed:
+def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> tuple[contest.Entry, ...]:
     from edgekit.stages import export, measuring, steps
 
-    backend = measuring.backend_of(spec, target, progress)
+    config = spec.targets[target]
+    several = engine.backends(config) if isinstance(config, AutoConfig) else ()
+    backends = several or (measuring.backend_of(spec, target, progress),)
+    entries = [contest.Entry(backend) for backend in backends]
     frames = export.calibration_data(spec)
     measures = any(step.technique.measures for step in spec.compress)
     with labels.checked(spec, ("validation", "training") if measures else (), workspace, progress):
         exported = export.export_model(spec, workspace, frames, progress)
         export.check_task(spec, exported)
-        return steps.run(spec, target, backend, workspace, exported, frames, progress)
+        start = steps.Point.of(spec, exported)
+        chain = steps.Chain(target, entries[0].backend, workspace, start, frames, progress)
+        point = steps.reached(chain)  # once, whatever the number of runtimes
+
+        def compressed(entry: contest.Entry) -> contest.Entry:
+            return replace(entry, compressed=steps.finished(replace(chain, backend=entry.backend), point))
+
+        return contest.each(entries, compressed)
 
 
-def _published(spec: Spec, made: Compressed, out: Path | None) -> Compressed:
-    """The typed models where the user finds them; builds of several targets write them there in turn."""
+def _published(
+    spec: Spec, entries: Sequence[contest.Entry], out: Path | None, chosen: contest.Entry | None = None
+) -> Compressed:
+    """The typed models where the user finds them; builds of several targets write them there in turn.
+
+    Of several runtimes those of the chosen one, by default the first, and what is its own of the others.
+    """
     from edgekit.stages import compress
 
+    models = {entry.engine: entry.compressed for entry in entries if entry.compressed is not None}
+    made = models.pop(next(iter(models)) if chosen is None else chosen.engine)
     final = _out(spec, out) / f"{spec.name}-compressed"
     with locked(final):
-        return compress.publish_compressed(spec, made, final)
+        return compress.publish_compressed(spec, made, final, models)
 
 
 def sensitivity(
@@ -110,7 +128,8 @@ def sensitivity(
 
     Args:
         spec: a spec, or the path of its file.
-        target: decides the Q/DQ placement; default: the first of the spec.
+        target: decides the Q/DQ placement, of ``engine: auto`` the first runtime by name; default: the first of the
+            spec.
         by_metric: measure the loss of the task metric too, on the validation frames; much slower.
         out: folder for the results; default ``artifacts`` beside the spec.
         progress: shows steps.
@@ -121,13 +140,13 @@ def sensitivity(
 
     spec = _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
-    backend, folder = engine.backend(spec.targets[target]), _out(spec, out)
+    backend, folder = engine.backends(spec.targets[target])[0], _out(spec, out)
     workspace = _workspace(spec, out, fresh)
     frames = export.calibration_data(spec)
     exported = export.export_model(spec, workspace, frames, progress)
     found, picture = compress.analyse_layers(spec, target, backend, exported, frames, by_metric, progress)
     if prune:
-        far = remote.backend(spec.targets[target], progress)
+        far = remote.backends(spec.targets[target], progress)[0]
         groups = compress.analyse_groups(spec, target, far, exported, frames, workspace.root, progress)
         found = replace(found, groups=groups)
     document = folder / "sensitivity.json"
@@ -151,6 +170,9 @@ def build(
     (user@board) is where the engines are built and proven, over SSH; default: that of the target, else here.  ``fresh``
     trusts no earlier result.  The bundle's ``stages`` say which were reused, and why the others were not.
 
+    A target with ``engine: auto`` is built for every runtime of this machine's processor; the bundle holds the fastest
+    that holds parity, and ``contest.json`` says why.
+
     Builds of other targets of the project may run meanwhile; one into the same bundle waits until this one is done.
     """
     from edgekit.stages import export
@@ -158,18 +180,32 @@ def build(
     spec = _checked_spec(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
-    backend = remote.backend(spec.targets[_target(spec, target)], progress)
-    backend.require()  # no work for an engine that is not here
+    config = spec.targets[_target(spec, target)]
+    absent, backends = contest.told(config), remote.backends(config, progress)
+    for backend in backends:
+        backend.require()  # no work for an engine that is not here
     workspace = _workspace(spec, out, fresh)
     final = _out(spec, out) / f"{spec.name}-{target}"
+
+    def built(entry: contest.Entry) -> contest.Entry:
+        made = build_engines(spec, target, entry.backend, entry.models, workspace, progress)
+        return replace(entry, built=made)
+
     # The labels before time goes into anything else.
     with locked(final), labels.checked(spec, ("evaluation",), workspace, progress) as data:
         compressed = _compress(spec, target, workspace, progress)
         _published(spec, compressed, out)
-        built = build_engines(spec, target, backend, compressed, workspace, progress)
-        origins = export.origins(spec, compressed)
-        bundle = publish_bundle(spec, target, backend, final, compressed, built, data.get("evaluation"), origins)
-        return replace(bundle, stages=(*compressed.stages, built))
+        there = (replace(entry, backend=backend) for entry, backend in zip(compressed, backends, strict=True))
+        entries = contest.each(tuple(there), built)
+        held = contest.decide(target, entries, absent, workspace, progress) if isinstance(config, AutoConfig) else None
+        won = entries[0] if held is None else contest.winner(entries, held)
+        if won is not entries[0]:
+            _published(spec, entries, out, won)
+        origins = export.origins(spec, won.models)
+        bundle = publish_bundle(
+            spec, target, won.backend, final, won.models, won.engines, data.get("evaluation"), origins, held
+        )
+        return replace(bundle, stages=contest.stages(entries, held))
 
 
 def rebuild(bundle: Bundle | Path, out: Path | None = None, progress: Progress = SILENT) -> Rebuilt:
@@ -273,7 +309,7 @@ def report(
     facts = {key: bundle.manifest.get(key) for key in known}
     facts["reported by"] = f"edgekit {__version__}"
     metrics = (*task.metrics, *task.sequence_metrics)
-    proof = Proof.of(bundle.proofs[0])
+    proof = Proof.of(bundle.proofs[0], bundle.contest)
     content = Content(gated, evaluated, profiled, compressed, drawn, history, facts, metrics, proof, bundle.training)
     write_html(path, content)
     return content

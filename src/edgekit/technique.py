@@ -171,6 +171,7 @@ class Job:
         placed: an FP32 model with Q/DQ pairs as post-training quantization places them, ranges from a few frames: to be
             timed, not to be used.
         after: for a technique that chooses among chains of steps.
+        calibrations: what was seen on the frames already, by what decides it: jobs of several runtimes share it.
         scratch: folder that survives a killed run: checkpoints.
         progress: shows steps.
     """
@@ -195,6 +196,7 @@ class Job:
     machine: str = ""
     placed: Callable[[bytes], bytes] | None = None
     after: After | None = None
+    calibrations: dict[str, Any] = field(default_factory=dict)
     scratch: Path | None = None
     progress: Progress = field(default_factory=Silent)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from edgekit import engine as engines
 from edgekit.core import plugins
 from edgekit.core.errors import EdgekitError, EnvironmentFault, InputError, TensorError
-from edgekit.engine import Backend, Engine, EngineConfig, Probe, target_of
+from edgekit.engine import Backend, Engine, EngineConfig, Probe, ThreadsConfig, target_of
 from tests.support.graphs import node, normal, relative_l2, write
 
 # The smallest section of a spec for each backend; a new one adds a line, one of another package has EXAMPLE itself.
@@ -107,6 +107,15 @@ class TestBackend:
             if (wanted := vars(Backend).get(method)) is not None and not method.startswith("_"):
                 wanted = wanted.__func__ if isinstance(wanted, staticmethod) else wanted
                 assert list(inspect.signature(own).parameters) == list(inspect.signature(wanted).parameters), method
+
+    def test_a_contender_takes_what_every_processor_is_told(self, name: str, backend: Backend) -> None:
+        if not backend.contends():
+            pytest.skip("it does not race in engine: auto")
+        told = {"threads": 2, "pin": [0, 1], "precision": "int8"}
+        bound = target_of({"engine": name} | told)
+        assert isinstance(bound, ThreadsConfig)
+        assert (bound.threads, bound.pin, bound.precision) == (2, (0, 1), "int8")
+        assert engines.backend(bound).contends()
 
     def test_int8_has_a_control(self, backend: Backend) -> None:
         assert backend.control("int8") == backend.int8_control != "int8"

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit.core.reports import EngineProof, LayersReport, Race, VerifyReport
+from edgekit.core.reports import (
+    Contender,
+    Contest,
+    EngineProof,
+    Interval,
+    LayersReport,
+    Race,
+    Timed,
+    VerifyReport,
+)
 from edgekit.reporting import Proof, write_html
 from edgekit.reporting.proof import LAYERS, Shown, shown
 from tests.support.report_content import content, proof
@@ -100,3 +109,28 @@ def test_page_has_the_section_and_leaves_it_out(tmp_path: Path) -> None:
     write_html(tmp_path / "without.html", content(100, proof=None))
     assert 'id="proof"' not in (tmp_path / "without.html").read_text()
     assert shown(None) is None
+
+
+def test_every_runtime_of_an_automatic_target_has_a_sentence() -> None:
+    ends = Interval(1.9, 2.1)
+    timed = Timed(2.0, ends, 3.0, 1.5, Interval(1.4, 1.6), 2.0, ends)
+    contest = Contest(
+        "cpu",
+        "ov",
+        10,
+        80,
+        (
+            Contender(
+                "ort", "slower", "the chosen one is 2.00x [1.90, 2.10] as fast", "int8", None, "fp32", 1.0, timed
+            ),
+            Contender("ov", "chosen", "no other is shown to be faster", "int8", None, "fp32", 1.0, timed),
+            Contender("acme", "absent", "it is not here"),
+        ),
+    )
+    made = shown(Proof.of(EngineProof("int8", "not run", "no device"), contest))
+    assert made is not None
+    told = [sentence for sentence in made.sentences if sentence.startswith("Runtimes of this machine's processor")]
+    assert len(told) == 3
+    assert "ort slower: int8 p50 2.000 ms [1.900, 2.100], its FP32 control 3.000 ms; the chosen one is 2.00x" in told[0]
+    assert told[2].endswith("acme absent: it is not here.")
+    assert shown(Proof.of(EngineProof("int8", "not run", "no device"))).sentences == []  # type: ignore[union-attr]

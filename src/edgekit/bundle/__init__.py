@@ -23,6 +23,7 @@ from edgekit.bundle.bundle import Bundle as Bundle
 from edgekit.bundle.bundle import open_bundle as open_bundle
 from edgekit.bundle.bundle import pack as pack
 from edgekit.bundle.bundle import write_bundle as write_bundle
+from edgekit.bundle.contents import CONTEST as CONTEST
 from edgekit.bundle.contents import DIRTY as DIRTY
 from edgekit.bundle.contents import EVALUATION as EVALUATION
 from edgekit.bundle.contents import GOLDEN as GOLDEN

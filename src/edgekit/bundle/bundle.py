@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import Self
@@ -19,6 +19,7 @@ from edgekit import engine as engines
 from edgekit.bundle import archive
 from edgekit.bundle import manifest as manifests
 from edgekit.bundle.contents import (
+    CONTEST,
     DIRTY,
     EVALUATION,
     FORMAT,
@@ -42,7 +43,7 @@ from edgekit.core.decoded import PredictionsDocument
 from edgekit.core.errors import BundleError, DataError
 from edgekit.core.golden import Golden
 from edgekit.core.mistakes import words
-from edgekit.core.reports import Agreement, EngineProof, Race, TrainingReport
+from edgekit.core.reports import Agreement, Contest, EngineProof, Race, TrainingReport
 from edgekit.core.workspace import Stage
 from edgekit.data import DataConfig, Dataset
 from edgekit.engine import Backend, Chain, Engine
@@ -50,6 +51,8 @@ from edgekit.evaluation.class_names import Agreed, agreed
 from edgekit.evaluation.input_statistics import InputStatistics
 from edgekit.preprocess import Preprocess
 from edgekit.tasks import Task
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -228,11 +231,24 @@ class Bundle:
         Raises:
             BundleError: ``training.json`` is no such report.
         """
-        if TRAINING not in self.manifest["files"]:
+        return self._document(TRAINING, TrainingReport)
+
+    @property
+    def contest(self) -> Contest | None:
+        """Which runtimes raced for its target; None: the spec names its runtime.
+
+        Raises:
+            BundleError: ``contest.json`` is no such report.
+        """
+        return self._document(CONTEST, Contest)
+
+    def _document(self, name: str, kind: type[_Read]) -> _Read | None:
+        """A file that not every bundle has; None: this one has it not."""
+        if name not in self.manifest["files"]:
             return None
-        file = self.path / TRAINING
+        file = self.path / name
         try:
-            return TypeAdapter(TrainingReport).validate_json(file.read_bytes())
+            return TypeAdapter(kind).validate_json(file.read_bytes())
         except ValidationError as error:
             raise BundleError(f"{file}: {words(error.errors()[0])}; made by another edgekit? build it again") from error
 
@@ -262,14 +278,7 @@ class Bundle:
         Raises:
             BundleError: it is no such document.
         """
-        if PREDICTIONS not in self.manifest["files"]:
-            return None
-        try:
-            return PredictionsDocument.model_validate_json((self.path / PREDICTIONS).read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise BundleError(
-                f"{self.path}/{PREDICTIONS}: {words(error.errors()[0])}; made by another edgekit? build it again"
-            ) from error
+        return self._document(PREDICTIONS, PredictionsDocument)
 
     @property
     def input_statistics(self) -> InputStatistics | None:
@@ -278,13 +287,7 @@ class Bundle:
         Raises:
             BundleError: ``input_statistics.json`` is no such document.
         """
-        if INPUT_STATISTICS not in self.manifest["files"]:
-            return None
-        file = self.path / INPUT_STATISTICS
-        try:
-            return InputStatistics.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise BundleError(f"{file}: {words(error.errors()[0])}; made by another edgekit? build it again") from error
+        return self._document(INPUT_STATISTICS, InputStatistics)
 
     def size_mib(self) -> float:
         """Size of the candidate's engine file."""

@@ -41,6 +41,7 @@ def build(
     INT8 has no other use (TensorRT); the bundle is written all the same.
     """
     from edgekit import pipeline
+    from edgekit.engine import lacking
 
     bundle = pipeline.build(spec, target, out, Bars(verbose), host, fresh)
     if as_json:
@@ -50,6 +51,8 @@ def build(
         if report is not None and report["target"] == target:
             show_rungs(report)
         show(bundle)
+        for absent in lacking(bundle.contents.engine) if bundle.contest is None else ():
+            print(f"not raced: {absent.line()}; with engine: auto the faster of the two is kept")
     if advice := bundle.proofs[0].advice():
         print(advice, file=sys.stderr)
     refuse_slower(bundle, allow_slower)
@@ -77,6 +80,8 @@ def document(bundle: Bundle) -> dict[str, Any]:
         "verified": not bundle.unverified,
         "achieved": achieved and {"verdict": achieved.verdict, "missed": list(achieved.missed)} | achieved.numbers,
         "race": bundle.race and bundle.race.to_dict(),
+        "engine": bundle.contents.engine.engine,
+        "contest": bundle.contest and bundle.contest.to_dict(),
         "stages": [stage.to_dict() for stage in bundle.stages],
     }
 
@@ -85,6 +90,8 @@ def show(bundle: Bundle) -> None:
     """What was made and proven, and the next command."""
     for report in bundle.proofs:
         show_summary(report)
+    for line in bundle.contest.lines() if bundle.contest is not None else ():
+        print(line)
     if bundle.race is not None and not bundle.race.advice():  # which says it all
         print(bundle.race.line())
     if (near := bundle.proofs[0].fidelity()) and not bundle.proofs[0].advice():  # which says it all

@@ -13,7 +13,7 @@ OfOption = Annotated[
     typer.Option(
         "--of",
         help="spec; or a command: compress, sensitivity, evaluate, profile, verify, gate, history, result; "
-        "or a file of a bundle: bundle, manifest, parity, predictions, input-statistics.",
+        "or a file of a bundle: bundle, manifest, parity, contest, predictions, input-statistics.",
     ),
 ]
 
@@ -23,12 +23,13 @@ def documents() -> dict[str, Any]:
     from edgekit.bundle import Contents
     from edgekit.bundle.manifest import Manifest
     from edgekit.core.decoded import PredictionsDocument
-    from edgekit.core.reports import DOCUMENTS, EngineProof, HistoryReport, ResultReport
+    from edgekit.core.reports import DOCUMENTS, Contest, EngineProof, HistoryReport, ResultReport
     from edgekit.core.spec import Spec
     from edgekit.evaluation.input_statistics import InputStatistics
 
     printed: dict[str, Any] = {"spec": Spec, **DOCUMENTS, "history": HistoryReport, "result": ResultReport}
     files: dict[str, Any] = {"bundle": Contents, "manifest": Manifest, "parity": tuple[EngineProof, ...]}
+    files |= {"contest": Contest}
     return printed | files | {"predictions": PredictionsDocument, "input-statistics": InputStatistics}
 
 

@@ -6,9 +6,7 @@ Plugin sections (task, data, compress steps, targets) are validated by the
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,17 +15,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
-from edgekit.core import plugins, suggest
+from edgekit.core import suggest
 from edgekit.core.golden import GOLDEN_FRAMES
 from edgekit.core.reports import KpiKind
+from edgekit.core.sections import ModuleSection, PluginSection
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become parts of file names."""
@@ -46,81 +44,6 @@ def _beside_the_spec(path: Path, info: ValidationInfo) -> Path:
 
 SpecPath = Annotated[Path, AfterValidator(_beside_the_spec)]
 """A path; a relative one is taken from the folder of the spec file."""
-
-
-class PluginSection:
-    """Annotation: a mapping that plugin ``section[key]`` of ``kind`` validates.
-
-    ``optional`` ones may be None; ``without`` names plugins that may not stand here: itself, in its own ``Config``;
-    ``default`` names the one that is meant when the key is not there.
-    """
-
-    def __init__(
-        self, kind: str, key: str, optional: bool = False, without: str | tuple[str, ...] = (), default: str = ""
-    ) -> None:
-        self.kind = kind
-        self.key = key
-        self.optional = optional
-        self.without = (without,) if isinstance(without, str) else without
-        self.default = default
-
-    def named(self, value: Mapping[str, Any]) -> object:
-        """What stands under the key, or the default; None: neither."""
-        return value.get(self.key, self.default or None)
-
-    def _names(self) -> tuple[str, ...]:
-        return tuple(name for name in plugins.names(self.kind) if name not in self.without)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        configs = [plugins.load(self.kind, name).Config for name in self._names()]
-        return {"oneOf": [handler(config.__pydantic_core_schema__) for config in configs]}
-
-    def _validate(self, value: Any, info: ValidationInfo) -> Any:
-        known = self._names()
-        if isinstance(value, BaseModel) or (value is None and self.optional):
-            return value
-        if not isinstance(value, dict):
-            raise ValueError(f"expected a mapping with the key {self.key!r}; {suggest.allowed('', known)}")
-        name = self.named(value)
-        if name is None:
-            raise ValueError(f"the key {self.key!r} is missing; allowed values: {', '.join(known)}")
-        if name not in known:
-            plugins.require_apart(self.kind, str(name))
-            raise ValueError(f"{self.key}: {name!r} is unknown; {suggest.allowed(name, known)}")
-        return plugins.load(self.kind, name).Config.model_validate(value, context=info.context)
-
-
-class ModuleSection:
-    """Annotation: a mapping, or None, that the ``Config`` of one module validates; loaded when it is needed."""
-
-    def __init__(self, module: str) -> None:
-        self.module = module
-
-    def _config(self) -> type[BaseModel]:
-        config: type[BaseModel] = importlib.import_module(self.module).Config
-        return config
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(self._config().__pydantic_core_schema__)
-
-    def _validate(self, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, BaseModel) or value is None:
-            return value
-        return self._config().model_validate(value, context=info.context)
-
-
-def _dump(value: BaseModel | None) -> Any:
-    return None if value is None else value.model_dump(mode="json")
 
 
 class Misfit(ValueError):
@@ -186,6 +109,8 @@ DataSection = Annotated[Any, PluginSection("data", "format", optional=True)]
 InputSection = Annotated[Any, PluginSection("inputs", "kind", default="image")]
 TaskSection = Annotated[Any, PluginSection("tasks", "kind")]
 EngineSection = Annotated[Any, PluginSection("engine", "engine")]
+TargetSection = Annotated[Any, PluginSection("engine", "engine", beside={"auto": "edgekit.engine:AutoConfig"})]
+"""A target: of one engine, or ``auto``, the fastest that is installed."""
 PruneSection = Annotated[Any, PluginSection("prune", "method", optional=True)]
 DistillSection = Annotated[Any, PluginSection("distill", "method", optional=True)]
 QuantizeSection = Annotated[Any, PluginSection("quantize", "method", optional=True)]
@@ -334,7 +259,7 @@ class Spec(Section):
     task: TaskSection
     data: DataSections
     compress: tuple[CompressStep, ...] = Field((), description="any number of steps, run in order; none: FP32")
-    targets: dict[str, EngineSection] = Field(min_length=1)
+    targets: dict[str, TargetSection] = Field(min_length=1)
     kpis: dict[str, Kpi] = Field(default_factory=dict)
     parity: ParityLimits = Field(ParityLimits(), description="limits of the proof that an engine is its typed model")
     golden: GoldenFrames = Field(GoldenFrames(), description="what a bundle keeps of the frames that prove it")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from edgekit.core import plugins, suggest
+from edgekit.core import suggest
 from edgekit.core.errors import SpecError
 from edgekit.core.mistakes import mistakes, words
 from edgekit.core.spec import Spec
@@ -234,7 +234,7 @@ def _keys_at(tree: Any, where: Sequence[int | str], kind: type[BaseModel]) -> tu
 def _resolve(current: Any, node: Any) -> Any:
     if hasattr(current, "kind") and hasattr(current, "key"):
         name = current.named(node) if isinstance(node, dict) else None
-        return plugins.load(current.kind, name).Config if name in plugins.names(current.kind) else None
+        return current.config(str(name)) if name in current.names() else None
     return current
 
 

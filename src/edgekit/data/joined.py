@@ -16,7 +16,8 @@ from typing_extensions import Self
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError
-from edgekit.core.spec import PluginSection, Section, SpecPath
+from edgekit.core.sections import PluginSection
+from edgekit.core.spec import Section, SpecPath
 from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array
 from edgekit.data import DataConfig, Dataset, Sample, _files

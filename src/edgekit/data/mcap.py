@@ -24,7 +24,8 @@ from edgekit.core.artifacts import sha256_of
 from edgekit.core.bags import Bag, Message
 from edgekit.core.errors import DataError
 from edgekit.core.predictions import Objects
-from edgekit.core.spec import PluginSection, SpecPath
+from edgekit.core.sections import PluginSection
+from edgekit.core.spec import SpecPath
 from edgekit.core.suggest import allowed
 from edgekit.core.tensors import Array
 from edgekit.data import DataConfig, Dataset, Sample, _files

@@ -145,6 +145,17 @@ class Backend(ABC):
     def probe() -> list[Probe]:
         """What this backend can really do on this machine: found by running something, not by names."""
 
+    def contends(self) -> bool:
+        """Whether it is one of the runtimes of this machine's processor that ``engine: auto`` chooses among.
+
+        The target's ``Config`` is then an :class:`edgekit.engine.ThreadsConfig` whose other keys have defaults.
+        """
+        return False
+
+    def gain(self) -> str:
+        """What the runtime is known to bring on this machine, said where it is not installed; empty: nothing."""
+        return ""
+
     def runs_elsewhere(self) -> str:
         """Why engines that are built here cannot be run from here; empty: they can."""
         return ""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from edgekit.core.artifacts import sha256_file
 from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.tensors import Array
 from edgekit.qdq import adaround, bias, equalize, ranges
@@ -176,11 +177,24 @@ def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
 
 
 def ranges_seen(graph: Graph, plans: Iterable[Plan], job: Job, config: Config) -> Calibration:
-    """One pass over the frames for the tensors of all plans."""
+    """One pass over the frames for the tensors of all plans; none for those of one before it."""
     tensors = dict.fromkeys(name for placed in plans for name in placed.tensors)
-    count = len(job.frames)
-    with job.progress.track("calibrate", count) as advance:
-        return calibrate(graph, tensors, job.frames, lambda name: config.finder(name, count), advance)
+    count, key = len(job.frames), _seen_key(job, config)
+    known = job.calibrations.get(key, Calibration({}, count))
+    left = [name for name in tensors if name not in known.finders]
+    if left or not count:
+        with job.progress.track("calibrate", count) as advance:
+            found = calibrate(graph, left, job.frames, lambda name: config.finder(name, count), advance)
+        known = Calibration({**known.finders, **found.finders}, found.frames, known.unseen | found.unseen)
+    job.calibrations.clear()  # the histograms of one kind of range at a time
+    job.calibrations[key] = known
+    return Calibration({name: known.finders[name] for name in tensors}, known.frames, known.unseen & tensors.keys())
+
+
+def _seen_key(job: Job, config: Config) -> str:
+    """What decides the values of a tensor and how its range is found; rewriting an operator changes neither."""
+    source = sha256_file(job.source) if job.source.is_file() else str(job.source)
+    return f"{source} {len(job.frames)} {config.equalize} {config.calibrator} {config.percentile}"
 
 
 def place(source: Path, ranges: Mapping[str, tuple[float, float]], profile_name: str, config: Config) -> bytes:

@@ -1,6 +1,7 @@
 """Engines that are built on the board where they will run, over SSH, with the board's own TensorRT.
 
     backend(config, progress)       what builds the engines of a target: here, or a :class:`Board` when it names a host
+    backends(config, progress)      the same of ``engine: auto``, where several race, here
     on_host(spec, target, name)     the spec with another host for one target
     on_target(config)               the target without its host, for a bundle
 
@@ -14,7 +15,7 @@ from edgekit import engine
 from edgekit.core.errors import SpecError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.spec import Spec
-from edgekit.engine import Backend, EngineConfig, RemoteConfig
+from edgekit.engine import AutoConfig, Backend, EngineConfig, RemoteConfig
 from edgekit.remote.board import Board as Board
 from edgekit.remote.board import BoardEngine as BoardEngine
 
@@ -24,6 +25,11 @@ def backend(config: EngineConfig, progress: Progress | None = None) -> Backend:
     if isinstance(config, RemoteConfig) and config.host is not None:
         return Board(config.host, config, progress or Silent())
     return engine.backend(config)
+
+
+def backends(config: EngineConfig, progress: Progress | None = None) -> tuple[Backend, ...]:
+    """What may build and open the engines of a target: one, or of ``engine: auto`` all runtimes that work here."""
+    return engine.backends(config) if isinstance(config, AutoConfig) else (backend(config, progress),)
 
 
 def on_target(config: EngineConfig) -> EngineConfig:

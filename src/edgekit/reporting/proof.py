@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgekit.core.reports import Agreement, EngineProof, LayerParity, LayersReport, OutputParity, VerifyReport
+from edgekit.core.reports import Agreement, Contest, EngineProof, LayerParity, LayersReport, OutputParity, VerifyReport
 from edgekit.reporting import words
 
 LAYERS = 5
@@ -17,17 +17,20 @@ class Proof:
     """What a build found out about its candidate engine.
 
     ``parity`` is None where the engine could not be run while it was built: ``reason`` says why.  ``race`` is INT8
-    against its control in one sentence; empty: there was none.
+    against its control in one sentence; empty: there was none.  ``contest`` has a sentence on every runtime that could
+    have served a target ``engine: auto``.
     """
 
     parity: VerifyReport | None
     reason: str = ""
     race: str = ""
+    contest: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: EngineProof) -> Proof:
-        """From an element of ``parity.json``."""
-        return cls(found.parity(), found.reason, "" if found.race is None else found.race.line())
+    def of(cls, found: EngineProof, contest: Contest | None = None) -> Proof:
+        """From an element of ``parity.json``, and ``contest.json``."""
+        race = "" if found.race is None else found.race.line()
+        return cls(found.parity(), found.reason, race, () if contest is None else tuple(contest.lines()))
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def shown(found: Proof | None) -> Shown | None:
     if found is None:
         return None
     further = [f"Race against the control: {found.race}."] if found.race else []
+    further += [f"Runtimes of this machine's processor, {line}." for line in found.contest]
     report = found.parity
     if report is None:
         lead = f"Not proven: {found.reason}. Run edgekit verify where the engine runs."

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from edgekit import remote
 from edgekit.bundle import (
+    CONTEST,
     DIRTY,
     EVALUATION,
     GOLDEN,
@@ -83,7 +84,9 @@ def build_engines(
         make_engines(backend, models, folder, progress, spec.parity, comparison)
         write_reference(spec, folder)  # its key covers the calibration frames, which take time to read
 
-    return workspace.stage(f"engine-{target}", inputs, fill)
+    one_of_several = spec.targets[target].engine != config.engine
+    name = f"engine-{target}-{config.engine}" if one_of_several else f"engine-{target}"
+    return workspace.stage(name, inputs, fill)
 
 
 def candidate_of(target: str, config: EngineConfig, compressed: Compressed) -> Variant:
@@ -167,6 +170,7 @@ def publish_bundle(
     built: Stage,
     evaluation_data: EvaluationData | None,
     origins: Mapping[str, Any],
+    contest: Stage | None = None,
 ) -> Bundle:
     """Write the bundle of one target.
 
@@ -179,6 +183,7 @@ def publish_bundle(
         built: the engines.
         evaluation_data: the evaluation data.
         origins: what the manifest says of the model's and the calibration's origin.
+        contest: which runtimes it was chosen among; None: the target names it.
 
     Raises:
         SpecError: the model's outputs do not fit the task.
@@ -195,6 +200,8 @@ def publish_bundle(
     )
     kept = ("parity.json", INPUT_STATISTICS)
     files = {name: built.path / name for name in kept if (built.path / name).exists()}
+    if contest is not None:
+        files[CONTEST] = contest.path / CONTEST
     for variant in (control, wanted):
         files |= {roles[variant.name].model: variant.model}
         files |= engine_files(built.path, f"{variant.name}{backend.suffix}")

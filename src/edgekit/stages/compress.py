@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,16 @@ VARIANTS = "variants.json"
 """Where every model comes from: precision, placement, lineage and digest by name."""
 
 
-def publish_compressed(spec: Spec, made: Compressed, final: Path) -> Compressed:
-    """Copy the models where the user finds them, atomically; the places in the result are those of the copies."""
+def publish_compressed(
+    spec: Spec, made: Compressed, final: Path, others: Mapping[str, Compressed] | None = None
+) -> Compressed:
+    """Copy the models where the user finds them, atomically; the places in the result are those of the copies.
+
+    ``others`` are those of further runtimes of the target, by name: of each its INT8 model in its own placement, and
+    the report of its ladder.
+    """
+    further = [_further(engine, other) for engine, other in (others or {}).items()]
+    made = replace(made, files={name: file for found in (*further, made.files) for name, file in found.items()})
     candidate = made.variants[made.final]
     files = {EXPORT: made.exported.path / EXPORT, **made.files}
     variants = {name: _published(variant, final, candidate) for name, variant in made.variants.items()}
@@ -41,6 +50,17 @@ def publish_compressed(spec: Spec, made: Compressed, final: Path) -> Compressed:
         if (trained := made.training()) is not None:
             write_json(folder / TRAINING, trained.to_dict())
     return replace(made, path=final, variants=variants, files={name: final / name for name in made.files})
+
+
+def _further(engine: str, other: Compressed) -> dict[str, Path]:
+    """What is kept of a runtime that is not the one the models are for."""
+    from edgekit import ladder
+
+    last = other.variants[other.final]
+    found = {f"{last.precision}-{last.placement}.onnx": last.model} if last.placement else {}
+    if (report := other.files.get(ladder.REPORT)) is not None:
+        found[f"report-{engine}.json"] = report
+    return found
 
 
 def _published(variant: Variant, final: Path, candidate: Variant) -> Variant:

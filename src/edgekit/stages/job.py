@@ -220,6 +220,7 @@ def job(
     progress: Progress,
     measures: bool | None = None,
     given: Given | None = None,
+    calibrations: dict[str, Any] | None = None,
 ) -> Iterator[Job]:
     """The job of one technique for one target; engines built on the way are gone when it ends.
 
@@ -253,6 +254,7 @@ def job(
             examples_hash=str if spec.data.training is None else labels.of(spec, "training").dataset.fingerprint,
             bench=_bench(spec, target, backend, source, config, Path(folder), given) if measured else None,
             machine=_machine(spec, backend) if measured else "",
+            calibrations={} if calibrations is None else calibrations,
             scratch=scratch,
             progress=progress,
         )
@@ -266,7 +268,7 @@ def _placed(job: Job, folder: Path, model: bytes) -> bytes:
     source = folder / "placed.onnx"
     source.write_bytes(model)
     few = [feeds for feeds, _ in zip(job.frames, range(_FEW), strict=False)]
-    return ptq.apply(replace(job, source=source, frames=few, progress=Silent()), ptq.Config()).model
+    return ptq.apply(replace(job, source=source, frames=few, calibrations={}, progress=Silent()), ptq.Config()).model
 
 
 def _machine(spec: Spec, backend: Backend) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgekit import engine as engines
 from edgekit.bundle import (
+    CONTEST,
     MANIFEST,
     PARENTS,
     PLACEMENT,
@@ -140,7 +141,7 @@ def _at_home(config: EngineConfig) -> EngineConfig:
 
 def _kept(bundle: Bundle) -> dict[str, Path]:
     """The parent's files that are not this machine's: all but engines and what was found out about them."""
-    rewritten = ("bundle.json", "parity.json")
+    rewritten = ("bundle.json", "parity.json", CONTEST)
     return {
         name: bundle.path / name
         for name in bundle.manifest["files"]

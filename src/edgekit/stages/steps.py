@@ -11,7 +11,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Chain:
-    """What every step of one run is made with; ``start`` is the user's own network."""
+    """What every step of one run is made with; ``start`` is the user's own network.
+
+    ``calibrations`` is shared by the chains of one target's runtimes: that of every :class:`edgekit.technique.Job`.
+    """
 
     target: str
     backend: Backend
@@ -89,6 +92,7 @@ class Chain:
     start: Point
     frames: Dataset
     progress: Progress
+    calibrations: dict[str, Any] = field(default_factory=dict)
 
     def after(self, point: Point, step: CompressStep) -> Point:
         """Where the chain stands after a step that changes the function."""
@@ -106,20 +110,34 @@ def run(
     progress: Progress,
 ) -> Compressed:
     """Run the spec's compress steps; without any, the exported model is what there is, in its own precision."""
-    point = start = Point.of(spec, exported)
-    if not spec.compress:
-        return _exported_alone(start, target, workspace)
-    chain = Chain(target, backend, workspace, start, frames, progress)
-    for step in spec.compress:
-        if step.technique.changes == "numbers":
-            stage = run_step(chain, point, step)
-            for link in _links(step, stage):
-                point = chain.after(point, link)
-            return _typed(chain, replace(point, stages=(*point.stages, stage)), _edit(step, stage), stage)
-        point = chain.after(point, step)
+    chain = Chain(target, backend, workspace, Point.of(spec, exported), frames, progress)
+    return finished(chain, reached(chain))
+
+
+def reached(chain: Chain) -> Point:
+    """Where the steps that change the function lead to."""
+    point = chain.start
+    for step in point.spec.compress:
+        if step.technique.changes == "function":
+            point = chain.after(point, step)
+    return point
+
+
+def finished(chain: Chain, point: Point) -> Compressed:
+    """What the last step makes of ``point``, that :func:`reached` gave: the typed models of the chain's backend."""
+    start, steps = chain.start, chain.start.spec.compress
+    if not steps:
+        return _exported_alone(start, chain.target, chain.workspace)
+    last = steps[-1]
+    if last.technique.changes == "numbers":
+        stage = run_step(chain, point, last)
+        for link in _links(last, stage):
+            point = chain.after(point, link)
+        return _typed(chain, replace(point, stages=(*point.stages, stage)), _edit(last, stage), stage)
     found = [_control(start), point.variant("fp32", point.model, point.golden, None, None)]
     variants = {variant.name: variant for variant in found}
-    return Compressed(point.stages[-1].path, target, variants, found[-1].name, _files(point), exported, point.stages)
+    path, exported = point.stages[-1].path, point.stages[0]
+    return Compressed(path, chain.target, variants, found[-1].name, _files(point), exported, point.stages)
 
 
 def _edit(step: CompressStep, stage: Stage) -> Edit:
@@ -236,6 +254,7 @@ def _job(
         scratch,
         chain.progress,
         given=given,
+        calibrations=chain.calibrations,
     )
 
 
@@ -285,7 +304,7 @@ def _inputs(chain: Chain, point: Point, step: CompressStep) -> dict[str, Any]:
         "control": backend.control("int8"),
         "sessions": sessions.SETTINGS,
         "tools": keys.tools(),
-        "plugins": {step.kind: code, "engine": plugins.code("engine", spec.targets[chain.target].engine)},
+        "plugins": {step.kind: code, "engine": plugins.code("engine", backend.config.engine)},
     }
     if config.measures or config.changes == "function" or code:
         inputs |= _measured_inputs(spec, chain)

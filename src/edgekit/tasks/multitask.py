@@ -17,7 +17,8 @@ from edgekit.core import suggest
 from edgekit.core.errors import DataError, SpecError, TensorError
 from edgekit.core.predictions import Geometry
 from edgekit.core.reports import Metric
-from edgekit.core.spec import NAME, PluginSection
+from edgekit.core.sections import PluginSection
+from edgekit.core.spec import NAME
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 from edgekit.inputs import InputConfig
 from edgekit.tasks import Accumulator, Found, Labelled, Task, TaskConfig, _found

@@ -31,6 +31,10 @@ class Backend(ort.Backend):
 
     config: Config
 
+    def contends(self) -> bool:
+        """No: its engines are those of ``ort``, which races already."""
+        return False
+
     def fingerprint(self) -> dict[str, Any]:
         """That of ONNX Runtime: the engine files are the same."""
         return super().fingerprint() | {"engine": "native"}

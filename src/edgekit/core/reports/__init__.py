@@ -23,6 +23,9 @@ from edgekit.core.reports.conditions import MachineReport as MachineReport
 from edgekit.core.reports.conditions import PeaksReport as PeaksReport
 from edgekit.core.reports.conditions import Settings as Settings
 from edgekit.core.reports.conditions import Traffic as Traffic
+from edgekit.core.reports.contest import Contender as Contender
+from edgekit.core.reports.contest import Contest as Contest
+from edgekit.core.reports.contest import Timed as Timed
 from edgekit.core.reports.gate import GateReport as GateReport
 from edgekit.core.reports.gate import KpiKind as KpiKind
 from edgekit.core.reports.gate import KpiLimit as KpiLimit

@@ -42,6 +42,10 @@ class Backend(engine.Backend):
         """Raise :class:`MissingRequirement` when ONNX Runtime or the provider is not installed here."""
         provider_of(self.config)
 
+    def contends(self) -> bool:
+        """On the processor, with its own provider."""
+        return self.config.provider == "cpu"
+
     def fingerprint(self) -> dict[str, Any]:
         """Version, provider and instruction set: what the optimised graph was made for."""
         facts = {
