@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import onnx
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from edgekit import ladder
-from edgekit.core.errors import SpecError
+from edgekit.core.errors import MissingRequirement, SpecError
 from edgekit.core.reports import CompressReport
 from edgekit.core.variant import Changes
 from edgekit.quantize.ptq import Config as PtqConfig
@@ -72,6 +73,26 @@ def test_an_engine_that_the_build_would_refuse_is_no_answer(tmp_path: Path) -> N
     integer = [rung for rung in report.rungs if rung.precision == "int8"]
     assert integer
     assert all(rung.verdict == "rejected" and "a layer does not compute" in rung.reason for rung in integer)
+
+
+def test_a_rung_that_the_processor_does_not_compute_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO refuses float16 where the processor has none."""
+
+    def accuracy(self: CountingBench, model: bytes, real: Any = CountingBench.accuracy) -> float:
+        weights = onnx.load_from_string(model).graph.initializer
+        if any(weight.data_type == onnx.TensorProto.FLOAT16 for weight in weights):
+            raise MissingRequirement("fp16 arithmetic", note="take another")
+        found: float = real(self, model)
+        return found
+
+    monkeypatch.setattr(CountingBench, "accuracy", accuracy)
+    _, report = climb(uneven(tmp_path / "m.onnx", bad=()), max_drop=0.2)
+    assert report.chosen == "ptq percentile"
+    half = report.rungs[1]
+    assert (half.name, half.verdict, half.accuracy) == ("fp16", "rejected", None)
+    assert "fp16 arithmetic is not available" in half.reason
 
 
 def test_a_floor_that_nothing_holds_gives_the_control(tmp_path: Path) -> None:

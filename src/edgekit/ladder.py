@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from edgekit.core.errors import ModelError, SpecError
+from edgekit.core.errors import MissingRequirement, ModelError, SpecError
 from edgekit.core.reports import CompressReport, LayerNoise, Rung
 from edgekit.core.spec import CompressStep, DistillSection
 from edgekit.quantize import half, mixed, qat
@@ -250,8 +250,8 @@ class _Ladder:
     def _attempt(self, name: str, make: Callable[[], tuple[Quantized, Job]]) -> Attempt:
         try:
             return self._measured(name, *make())
-        except ModelError as problem:
-            # A rung that this model or engine does not admit is reported, and the climb goes on.
+        except (ModelError, MissingRequirement) as problem:
+            # A rung that this model, engine or processor does not admit is reported, and the climb goes on.
             rung = Rung(name, "", None, None, None, None, None, "rejected", str(problem))
             return Attempt(rung, b"", {})
 
