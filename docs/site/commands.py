@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 INTRO = """# Command line
 
@@ -61,7 +61,9 @@ def _row(parameter: Any) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """What an option takes, in one word."""
+    """What an option takes, in one word, or the words that it may be."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(get_args(annotation))
     one = next(iter(get_args(annotation)), annotation)
     word: str = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}.get(one, one.__name__.upper())
     return word
