@@ -18,9 +18,6 @@ from typing import Any
 
 from edgekit.bundle import open_bundle, write_bundle
 
-WRITTEN_ANEW = ("format", "version", "name", "target", "files", "sizes", "digest")
-"""Keys of a manifest that write_bundle gives."""
-
 
 def rebind(source: Path, target: Path, facts: dict[str, Any]) -> None:
     """Write a bundle again, with its typed models as engines of the machine that ``facts`` describe."""
@@ -29,7 +26,7 @@ def rebind(source: Path, target: Path, facts: dict[str, Any]) -> None:
     roles = [role for role in (contents.candidate, contents.control) if role is not None]
     files = {name: bundle.path / name for name in bundle.manifest["files"] if name != "bundle.json"}
     files |= {role.file: bundle.path / role.model for role in roles}
-    manifest = {key: value for key, value in bundle.manifest.items() if key not in WRITTEN_ANEW}
+    manifest = {key: value for key, value in bundle.manifest.items() if key != "digest"}
     write_bundle(target, contents, files, manifest | {"device": facts})
 
 

@@ -9,6 +9,7 @@
 #include "bundle/hash.hpp"
 #include "bundle/json.hpp"
 #include "bundle/text.hpp"
+#include "core/is_text.hpp"
 #include "files/npz.hpp"
 #include "files/picture.hpp"
 
@@ -205,8 +206,8 @@ class GoldenFramesReader {
     only(record, {"file", "kind", "shape", "dtype"});
     const auto file = record.at("file").get<std::string>();
     if (!stays_inside(file)) throw Wrong(quoted_name(file) + " points outside the bundle");
-    const bool picture = record.at("kind") == "png";
-    if (!picture && record.at("kind") != "npz") throw Wrong("expected 'png' or 'npz'");
+    const bool picture = is_text(record.at("kind"), "png");
+    if (!picture && !is_text(record.at("kind"), "npz")) throw Wrong("expected 'png' or 'npz'");
     const std::size_t rank = list(record, "shape").size();
     Expected<Tensor> found = picture ? from_png(file, rank) : from_npz(file, name);
     if (!found && found.error().code == Code::out_of_memory) return found.error();
@@ -276,7 +277,7 @@ Expected<std::optional<GoldenFrames>> GoldenFrames::read(const Bundle& bundle) n
     if (!parsed) return wrong("not valid JSON: " + parsed.error().message);
     const Json& document = parsed->root;
     only(document, {"format", "version", "task", "reference", "frames"});
-    if (document.at("format") != "edgekit-predictions" || document.at("version") != 1) {
+    if (!is_text(document.at("format"), "edgekit-predictions") || document.at("version") != 1) {
       return wrong("expected edgekit-predictions, version 1");
     }
     GoldenFrames made{document.at("task").get<std::string>(), document.at("reference").get<std::string>(), {}};

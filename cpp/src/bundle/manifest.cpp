@@ -13,6 +13,7 @@
 #include "bundle/hash.hpp"
 #include "bundle/json.hpp"
 #include "bundle/text.hpp"
+#include "core/is_text.hpp"
 
 namespace edgekit {
 namespace {
@@ -151,7 +152,7 @@ Expected<Manifest> Manifest::parse(std::string content, const std::string& file)
   }
   const Json& root = parsed->root;
   const Json& format = root.is_object() ? value_of(root, "format") : root;
-  if (!root.is_object() || format != "edgekit-bundle") {
+  if (!root.is_object() || !is_text(format, "edgekit-bundle")) {
     return wrong(file + ": not a manifest of an edgekit bundle");
   }
   const Json& said = value_of(root, "version");

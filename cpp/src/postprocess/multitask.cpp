@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/is_text.hpp"
 #include "postprocess/tasks.hpp"
 
 namespace edgekit {
@@ -63,7 +64,7 @@ Made make_multitask(Section section, std::span<const TensorSpec> outputs) {
   if (Status fits = section.finish(); !fits) return fits.error();
   std::vector<Member> members;
   for (const auto& [name, part] : tasks->items()) {
-    if (part.is_object() && part.contains("kind") && part["kind"] == "multitask") {
+    if (part.is_object() && part.contains("kind") && is_text(part["kind"], "multitask")) {
       return Error{Code::unsupported,
                    "task.tasks." + name + ".kind: found \"multitask\"; expected another task: they do not nest"};
     }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "core/is_text.hpp"
 #include "preprocess/half.hpp"
 #include "preprocess/section.hpp"
 
@@ -63,7 +64,7 @@ void read_antialias(SectionReader& keys, ImageSettings& made) {
   if (value == nullptr || *value == false) return;
   if (*value == true) {
     made.antialias = Antialias::on;
-  } else if (*value == "pillow-13") {
+  } else if (is_text(*value, "pillow-13")) {
     made.antialias = Antialias::pillow_13;
   } else {
     return keys.refuse("antialias", value->dump() + " is nothing that this library has; it has false, true, pillow-13");

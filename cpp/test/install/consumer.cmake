@@ -1,5 +1,5 @@
 # Install into a prefix, build the consumer against it by find_package and by pkg-config, run it.
-# Needs BUILD, WORK, CONSUMER, CXX, C, GENERATOR, LIBDIR, SHARED; takes FLAGS, TOOLCHAIN, EMULATOR, BUNDLE.
+# Needs BUILD, WORK, CONSUMER, CXX, C, GENERATOR, LIBDIR, SHARED; takes FLAGS, TOOLCHAIN, SYSROOT, EMULATOR, BUNDLE.
 set(prefix ${WORK}/prefix)
 set(moved ${WORK}/moved)
 file(REMOVE_RECURSE ${prefix} ${moved} ${WORK}/consumer)
@@ -31,7 +31,7 @@ file(RENAME ${prefix} ${moved})  # an installation can be moved
 
 set(how -DCMAKE_C_COMPILER=${C} -DCMAKE_CXX_COMPILER=${CXX})
 if(TOOLCHAIN)
-  set(how -DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN})
+  set(how -DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN} -DEDGEKIT_SYSROOT=${SYSROOT})
 endif()
 must(${CMAKE_COMMAND} -G ${GENERATOR} -S ${CONSUMER} -B ${WORK}/consumer -Dedgekit_DIR=${moved}/${LIBDIR}/cmake/edgekit ${how} "-DCMAKE_CXX_FLAGS=${FLAGS}")
 must(${CMAKE_COMMAND} --build ${WORK}/consumer)

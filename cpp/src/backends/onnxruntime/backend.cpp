@@ -7,6 +7,7 @@
 #include <set>
 
 #include "backends/onnxruntime/session.hpp"
+#include "core/is_text.hpp"
 #include "core/no_memory.hpp"
 
 namespace edgekit {
@@ -48,7 +49,7 @@ Expected<std::string> fingerprint(const EngineOptions& options) {
   const bool fused =
       std::any_of(sets.begin(), sets.end(), [](const std::string& name) { return name.ends_with("_vnni"); });
   // On x86 without VNNI products of uint8 and int8 saturate: the graph then multiplies uint8 by uint8.
-  if (facts["machine"] == "x86_64" && !fused) facts["int8_products"] = "u8u8";
+  if (is_text(facts["machine"], "x86_64") && !fused) facts["int8_products"] = "u8u8";
   return facts.dump();
 }
 
