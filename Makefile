@@ -16,6 +16,8 @@ ROS_PINS := ros$(if $(filter jazzy,$(DISTRO)),-jazzy)
 PYTHON ?= $(shell for p in python3.11 python3; do if $$p -c '' 2>/dev/null; then echo $$p; break; fi; done)
 # For the C++ runtime; the default is made of the wheel in .venv and of headers from Debian.
 ONNXRUNTIME_ROOT ?= $(CURDIR)/build/onnxruntime
+CPP_CONFIGURE = cmake -S cpp --preset release -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" -DEDGEKIT_OPENVINO=ON \
+  -DOpenVINO_DIR="$$($(BIN)/python -c 'from importlib.util import find_spec; print(find_spec("openvino").submodule_search_locations[0] + "/cmake")')"
 # Processes that share the tests, a file each.
 WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
@@ -40,13 +42,13 @@ test: lint dockerfiles $(ROS)/.ready ## what CI runs: lint, then every test with
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-append --cov-report=term
 
 cpp: $(VENV)/.dev cpp-cases ## the C++ runtime: configure, build and test, in 4 minutes; ONNXRUNTIME_ROOT= names another ONNX Runtime
-	@begin=$$SECONDS; cmake -S cpp --preset release -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" > build/cpp/configure.log; \
+	@begin=$$SECONDS; $(CPP_CONFIGURE) > build/cpp/configure.log; \
 	cmake --build build/cpp/release --parallel $(WORKERS); \
 	ctest --test-dir build/cpp/release --parallel $(WORKERS) --output-on-failure > build/cpp/ctest.log || { cat build/cpp/ctest.log; exit 1; }; \
 	tail -n 4 build/cpp/ctest.log; echo "make cpp took $$((SECONDS - begin)) s"
 
 cpp-python: $(VENV)/.dev cpp-cases ## edgekit-native over the library of `make cpp`, in build/cpp/native, and its tests
-	cmake -S cpp --preset release -DONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" > build/cpp/configure.log
+	$(CPP_CONFIGURE) > build/cpp/configure.log
 	cmake --build build/cpp/release --parallel $(WORKERS) --target edgekit
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-build-isolation --no-deps --upgrade --target build/cpp/native \
 	  -C cmake.define.EDGEKIT_BUILD="$(CURDIR)/build/cpp/release" cpp/python

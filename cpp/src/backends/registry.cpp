@@ -8,6 +8,9 @@ namespace edgekit {
 #ifdef EDGEKIT_WITH_ONNXRUNTIME
 extern const Backend onnxruntime_backend;
 #endif
+#ifdef EDGEKIT_WITH_OPENVINO
+extern const Backend openvino_backend;
+#endif
 #ifdef EDGEKIT_WITH_TENSORRT
 extern const Backend tensorrt_backend;
 #endif
@@ -16,6 +19,9 @@ std::span<const Backend> backends() noexcept {
   static const std::vector<Backend> all{
 #ifdef EDGEKIT_WITH_ONNXRUNTIME
       onnxruntime_backend,
+#endif
+#ifdef EDGEKIT_WITH_OPENVINO
+      openvino_backend,
 #endif
 #ifdef EDGEKIT_WITH_TENSORRT
       tensorrt_backend,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ Named = list[tuple[str, list[int | None]]]
 def write(folder: Path) -> None:
     """``scale``: y = 2 x; ``nonzero``: a result of any length; ``denormal``: 1e-10 x; ``fails``: only for 9 values not.
 
-    ``passed`` gives its input as an output too; ``broken`` is none.
+    ``passed`` gives its input as an output too; ``broken`` is none.  Beside each the engine of OpenVINO, where that is.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -38,6 +39,12 @@ def write(folder: Path) -> None:
     passed = [helper.make_node("Mul", ["x", "two"], ["y"])]
     _save(folder / "passed.onnx", passed, [("x", [1, 4])], [("y", [1, 4]), ("x", [1, 4])], [two])
     (folder / "broken.onnx").write_bytes(b"no model")
+    if find_spec("openvino"):
+        from edgekit.engine import ov
+
+        for source in sorted(folder.glob("*.onnx")):
+            if source.stem != "broken":
+                ov.Backend(ov.Config(engine="ov")).build(source, source.with_suffix(".ov"))
 
 
 def _save(

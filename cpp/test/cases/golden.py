@@ -7,6 +7,7 @@ does the same with the reference networks of examples/.
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ _TASKS = {
         "{kind: segmentation, output: dense, classes: [a, b, c, d, e]}",
     ),
     "int8": (
+        "{resize: [48, 64], scale: 0.00392156863}",
+        "{kind: segmentation, output: dense, classes: [a, b, c, d, e]}",
+    ),
+    "openvino": (
         "{resize: [48, 64], scale: 0.00392156863}",
         "{kind: segmentation, output: dense, classes: [a, b, c, d, e]}",
     ),
@@ -54,7 +59,7 @@ model:
 preprocess: {{image: {preprocess}}}
 task: {task}
 data: {{calibration: {{format: images, root: images}}}}
-{compress}targets: {{cpu: {{engine: ort, threads: 1}}}}
+{compress}targets: {{cpu: {{engine: {engine}, threads: 1}}}}
 """
 
 
@@ -68,6 +73,8 @@ def write(folder: Path) -> None:
     (project / "images").mkdir(parents=True)
     _frames(project / "images")
     for name, (preprocess, task) in _TASKS.items():
+        if name == "openvino" and not find_spec("openvino"):
+            continue
         channels, outputs = 1 if "grey" in preprocess else 3, [o for o in ("dense", "head", "vector") if o in task]
         _network(project / f"{name}.onnx", channels, outputs)
         spec = _SPEC.format(
@@ -77,7 +84,8 @@ def write(folder: Path) -> None:
             outputs=", ".join(outputs),
             preprocess=preprocess,
             task=task,
-            compress="compress: [quantize: {method: ptq}]\n" if name == "int8" else "",
+            engine="ov" if name == "openvino" else "ort",
+            compress="compress: [quantize: {method: ptq}]\n" if name in ("int8", "openvino") else "",
         )
         (project / "edgekit.yaml").write_text(spec)
         edgekit.build(project / "edgekit.yaml", "cpu", project / "built").path.rename(folder / name)

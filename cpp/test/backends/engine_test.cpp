@@ -1,10 +1,11 @@
+#include "edgekit/engine.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "core/denormals.hpp"
-#include "edgekit/engine.hpp"
 
 namespace edgekit {
 namespace {
@@ -12,11 +13,29 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::unique_ptr<Engine> opened(const std::string& name) {
-  auto engine = (*backend("ort"))->open(EDGEKIT_CASES "/engines/" + name, {});
-  EXPECT_TRUE(engine) << engine.error().message;
-  return std::move(*engine);
+/// A backend that computes here, and what the names of its engines end in.
+struct Computing {
+  const char* backend;
+  const char* suffix;
+  const char* described;
+};
+
+std::vector<Computing> computing() {
+  std::vector<Computing> made;
+  for (const Computing& one : {Computing{"ort", ".onnx", "onnxruntime 1."}, Computing{"ov", ".ov", "openvino 20"}}) {
+    if (backend(one.backend)) made.push_back(one);
+  }
+  return made;
 }
+
+class EngineContract : public ::testing::TestWithParam<Computing> {
+ protected:
+  std::unique_ptr<Engine> opened(const std::string& name) const {
+    auto engine = (*backend(GetParam().backend))->open(EDGEKIT_CASES "/engines/" + name + GetParam().suffix, {});
+    EXPECT_TRUE(engine) << engine.error().message;
+    return std::move(*engine);
+  }
+};
 
 TensorView view_of(const std::vector<float>& values) {
   return {values.data(), Shape{1, static_cast<std::int64_t>(values.size())}, DType::float32};
@@ -24,11 +43,11 @@ TensorView view_of(const std::vector<float>& values) {
 
 std::vector<float> floats(const TensorView& view) { return {view.as<float>().begin(), view.as<float>().end()}; }
 
-TEST(OrtEngine, Computes) {
-  const auto engine = opened("scale.onnx");
+TEST_P(EngineContract, Computes) {
+  const auto engine = opened("scale");
   ASSERT_EQ(engine->inputs().size(), 1U);
   EXPECT_EQ(engine->inputs()[0].text(), "x: float32[1, 4]");
-  EXPECT_THAT(engine->describe(), HasSubstr("onnxruntime 1."));
+  EXPECT_THAT(engine->describe(), HasSubstr(GetParam().described));
   for (const float start : {1.0F, 5.0F}) {
     const std::vector<float> values{start, 2, 3, 4};
     const TensorView feed = view_of(values);
@@ -38,8 +57,8 @@ TEST(OrtEngine, Computes) {
   }
 }
 
-TEST(OrtEngine, SeesWhatChangedInTheSameMemory) {
-  const auto engine = opened("scale.onnx");
+TEST_P(EngineContract, SeesWhatChangedInTheSameMemory) {
+  const auto engine = opened("scale");
   std::vector<float> values{1, 2, 3, 4};
   const TensorView feed = view_of(values);
   ASSERT_TRUE(engine->infer({&feed, 1}));
@@ -47,8 +66,8 @@ TEST(OrtEngine, SeesWhatChangedInTheSameMemory) {
   EXPECT_EQ(floats((*engine->infer({&feed, 1}))[0])[0], 20);
 }
 
-TEST(OrtEngine, RefusesOtherShapesAndTypes) {
-  const auto engine = opened("scale.onnx");
+TEST_P(EngineContract, RefusesOtherShapesAndTypes) {
+  const auto engine = opened("scale");
   const std::vector<float> values(5);
   TensorView feed = view_of(values);
   EXPECT_THAT(engine->infer({&feed, 1}).error().message, HasSubstr("float32[1, 5]; expected x: float32[1, 4]"));
@@ -59,8 +78,8 @@ TEST(OrtEngine, RefusesOtherShapesAndTypes) {
   EXPECT_THAT(engine->infer({}).error().message, HasSubstr("0 inputs"));
 }
 
-TEST(OrtEngine, GivesOutputsOfAnyLength) {
-  const auto engine = opened("nonzero.onnx");
+TEST_P(EngineContract, GivesOutputsOfAnyLength) {
+  const auto engine = opened("nonzero");
   for (const std::vector<float>& values : {std::vector<float>{0, 1, 0, 2}, {0, 0, 0, 0}, {1, 1, 1, 1}}) {
     const TensorView feed = view_of(values);
     const auto outputs = engine->infer({&feed, 1});
@@ -69,8 +88,8 @@ TEST(OrtEngine, GivesOutputsOfAnyLength) {
   }
 }
 
-TEST(OrtEngine, GivesAnInputThatIsAnOutput) {
-  const auto engine = opened("passed.onnx");
+TEST_P(EngineContract, GivesAnInputThatIsAnOutput) {
+  const auto engine = opened("passed");
   const std::vector<float> values{1, 2, 3, 4};
   const TensorView feed = view_of(values);
   const auto outputs = engine->infer({&feed, 1});
@@ -78,14 +97,17 @@ TEST(OrtEngine, GivesAnInputThatIsAnOutput) {
   EXPECT_THAT(floats((*outputs)[1]), ElementsAre(1, 2, 3, 4));
 }
 
-TEST(OrtEngine, WorksAgainAfterAQueryThatFailed) {
-  const auto engine = opened("fails.onnx");
+TEST_P(EngineContract, WorksAgainAfterAQueryThatFailed) {
+  if (GetParam().backend == std::string_view("ov")) {
+    GTEST_SKIP() << "OpenVINO does not notice that four values are no 3x3: it gives nine";
+  }
+  const auto engine = opened("fails");
   const std::vector<float> wrong(4);
   TensorView feed = view_of(wrong);
   const auto outputs = engine->infer({&feed, 1});
   ASSERT_FALSE(outputs);
   EXPECT_EQ(outputs.error().code, Code::engine);
-  EXPECT_THAT(outputs.error().message, HasSubstr("fails.onnx: inference failed"));
+  EXPECT_THAT(outputs.error().message, HasSubstr("fails" + std::string(GetParam().suffix) + ": inference failed"));
   const std::vector<float> right(9, -1.0F);
   feed = view_of(right);
   EXPECT_EQ(floats((*engine->infer({&feed, 1}))[0])[8], 1);
@@ -96,8 +118,8 @@ float product() {  // 1e-40 is denormal
   return small * 1e-10F;
 }
 
-TEST(OrtEngine, FlushesDenormalsInTheThreadThatComputesAndNowhereElse) {
-  const auto engine = opened("denormal.onnx");
+TEST_P(EngineContract, FlushesDenormalsInTheThreadThatComputesAndNowhereElse) {
+  const auto engine = opened("denormal");
   const std::vector<float> values(4, 1e-30F);
   const TensorView feed = view_of(values);
   float computed = -1;
@@ -112,6 +134,9 @@ TEST(OrtEngine, FlushesDenormalsInTheThreadThatComputesAndNowhereElse) {
   const FlushedDenormals flushed;
   EXPECT_EQ(product(), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(All, EngineContract, ::testing::ValuesIn(computing()),
+                         [](const auto& one) { return one.param.backend; });
 
 }  // namespace
 }  // namespace edgekit
