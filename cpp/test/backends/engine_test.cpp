@@ -20,6 +20,8 @@ struct Computing {
   const char* described;
 };
 
+void PrintTo(const Computing& one, std::ostream* out) { *out << one.backend; }
+
 std::vector<Computing> computing() {
   std::vector<Computing> made;
   for (const Computing& one : {Computing{"ort", ".onnx", "onnxruntime 1."}, Computing{"ov", ".ov", "openvino 20"}}) {
