@@ -58,6 +58,12 @@ def test_stages_of_other_names_share_nothing(workspace: Workspace) -> None:
     assert workspace.stage("quantize", {"a": 1}, fill).reused is False
 
 
+def test_why_a_stage_runs_is_held_against_its_own_last_run(workspace: Workspace) -> None:
+    workspace.stage("engine-cpu-ort", {"a": 1}, Fill())
+    assert workspace.stage("engine-cpu", {"b": 2}, Fill()).why == "it had not run"
+    assert workspace.stage("engine-cpu", {"b": 3}, Fill()).why == "b changed"
+
+
 def test_the_record_names_inputs_and_hashes(workspace: Workspace) -> None:
     stage = workspace.stage("export", {"file": Path("a/b"), "n": 1}, Fill())
     record = json.loads((stage.path / RECORD).read_text())

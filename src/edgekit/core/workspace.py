@@ -152,7 +152,8 @@ class Workspace:
             return "--fresh", ()
         if final.exists():
             return "its result was edited or removed", ()
-        records = self.root.glob(f"{name}-*/{RECORD}")
+        # Names begin alike: those of engine-cpu-ort are no runs of engine-cpu.
+        records = (r for r in self.root.glob(f"{name}-*/{RECORD}") if _record(r.parent).get("stage") == name)
         last = max(records, key=_written, default=None)
         if last is None:
             return "it had not run", ()
