@@ -112,6 +112,23 @@ def test_refused_frames_warn_and_only_refused_frames_are_an_error() -> None:
     assert node.level("refused frames") == Level.OK
 
 
+def test_a_publisher_that_cannot_be_heard_is_an_error_until_a_frame_is_read() -> None:
+    node = Node()
+    node.run(1.0)
+    node.monitor.unheard("", "it does not fit in reliability", node.now_s)
+    node.now_s += 3600
+    assert node.level("refused frames") == Level.ERROR
+    assert node.status("refused frames").message == "No frame can be heard: it does not fit in reliability"
+    node.run(3.0)
+    assert node.level("refused frames") == Level.OK
+    node.monitor.unheard("", "again", node.now_s)
+    node.monitor.active(True, node.now_s)
+    assert node.level("refused frames") == Level.ERROR
+    node.monitor.active(False, node.now_s)
+    node.monitor.active(True, node.now_s)
+    assert node.level("refused frames") == Level.OK
+
+
 def test_refused_frames_between_good_ones_are_no_error() -> None:
     node = Node()
     for _ in range(6):

@@ -133,11 +133,17 @@ class Refusals:
         self._in_a_row = 0
         self._total = 0
         self._reason = ""
+        self._unheard = ""
 
     def begin(self) -> None:
         """The node listens from now on."""
         self._recent.clear()
         self._in_a_row = 0
+
+    def unheard(self, reason: str, now_s: float) -> None:
+        """There is a publisher that cannot be heard; that is told once, and stays so until a frame is read."""
+        self.refuse(reason, now_s)
+        self._unheard = reason
 
     def refuse(self, reason: str, now_s: float) -> None:
         """A frame was refused; ``reason`` names what was wrong with it."""
@@ -147,14 +153,17 @@ class Refusals:
         self._reason = reason
 
     def accept(self) -> None:
-        """A frame could be read."""
+        """A frame could be read, or none is waited for."""
         self._in_a_row = 0
+        self._unheard = ""
 
     def status(self, name: str, now_s: float, limits: Limits) -> Status:
-        """ERROR when nothing else comes, WARN while some are refused."""
+        """ERROR when nothing else comes or can be heard, WARN while some are refused."""
         recent = self._recent.within(now_s, max(limits.hold_s, 0.1))
         level, message = Level.OK, "No frame refused."
-        if recent and self._in_a_row >= limits.refused_error_frames:
+        if self._unheard:
+            level, message = Level.ERROR, f"No frame can be heard: {self._unheard}"
+        elif recent and self._in_a_row >= limits.refused_error_frames:
             level, message = Level.ERROR, f"Every frame is refused: {self._reason}"
         elif recent:
             level, message = Level.WARN, f"Frames refused: {self._reason}"

@@ -95,6 +95,8 @@ class Monitor:
             self._active = active
             for each in self._cameras.values():
                 each.begin(now_s)
+                if not active:  # what cannot be heard may be told before the node is said to be active
+                    each.refusals.accept()
             for part in (self._times, self._deadline, self._drops):
                 part.begin()
 
@@ -109,6 +111,11 @@ class Monitor:
         """A frame could not be read; ``reason`` is a sentence that names what was wrong with it."""
         with self._lock:
             self._of(camera).refusals.refuse(reason, now_s)
+
+    def unheard(self, camera: str, reason: str, now_s: float) -> None:
+        """A publisher of a camera cannot be heard: ``reason`` stays in the status until a frame is read."""
+        with self._lock:
+            self._of(camera).refusals.unheard(reason, now_s)
 
     def dropped(self, camera: str, reason: str, now_s: float) -> None:
         """A frame was not processed, because a newer one came."""

@@ -169,8 +169,10 @@ class Perception:
             f"qos_overrides.<topic>.<subscription or publisher>.{policy}"
         )
         self._node.get_logger().error(f"{where or 'input'}: {sentence}")
-        camera = where if where in self.settings.cameras else self.settings.cameras[0]
-        self._monitor.refused(camera, sentence, self._now_s())
+        if where in self.settings.cameras:
+            self._monitor.unheard(where, sentence, self._now_s())
+        else:
+            self._monitor.refused(self.settings.cameras[0], sentence, self._now_s())
 
     # On the inference thread.
 
