@@ -216,7 +216,7 @@ class TestTechnique:
 
     def test_same_frames_same_bytes(self, applied: Quantized, apply: Callable[[Job], Quantized], job: Job) -> None:
         progress = Counted()
-        again = apply(replace(job, progress=progress))
+        again = apply(replace(job, progress=progress, calibrations={}))  # what one job has seen is kept for the next
         assert again.model == applied.model
         assert again.record == applied.record
         assert [8, 8] in progress.steps
