@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from edgekit_hil.onboard import lease
-from tests.support.loopback import USER, serve
+from tests.support.loopback import USER, serve, server_process
 from tests.support.projects import SPEC, write_project
 
 os.environ["EDGEKIT_HISTORY"] = "off"
@@ -102,5 +102,4 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestBoard
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        (process,) = (c for c in psutil.Process().children() if str(server.root / "sshd_config") in c.cmdline())
-        yield TestBoard(Path(variables["LG_HIL_FOLDER"]), process, variables)
+        yield TestBoard(Path(variables["LG_HIL_FOLDER"]), server_process(server.root), variables)

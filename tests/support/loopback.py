@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import edgekit
 from tests.support.waiting import PATIENCE_S, until
+
+if TYPE_CHECKING:
+    import psutil
 
 FAKE = Path(__file__).parent / "fake_trtexec.py"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -152,3 +156,16 @@ def _script(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+def server_process(root: Path) -> psutil.Process:
+    """The sshd that :func:`serve` started in ``root``; other children of a test may be zombies."""
+    import psutil
+
+    def is_it(child: psutil.Process) -> bool:
+        try:
+            return str(root / "sshd_config") in child.cmdline()
+        except psutil.NoSuchProcess:  # a zombie is one
+            return False
+
+    return next(filter(is_it, psutil.Process().children()))

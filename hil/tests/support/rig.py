@@ -17,7 +17,7 @@ from edgekit_hil.onboard import lease, store
 from edgekit_hil.options import RunOptions
 from edgekit_hil.report import RunReport
 from edgekit_hil.run import run
-from tests.support.loopback import USER, Loopback, require_server, serve
+from tests.support.loopback import USER, Loopback, require_server, serve, server_process
 from tests.support.waiting import until
 
 _ENVIRONMENT = """\
@@ -122,7 +122,7 @@ def rig(root: Path) -> Iterator[Rig]:
             until(lambda: b"Server listening" in (root / "sshd.log").read_bytes().splitlines()[-1], "that sshd listens")
 
         def pid() -> int:
-            return started[-1].pid if started else _first(config)
+            return started[-1].pid if started else server_process(root).pid
 
         board = LocalBoard(
             folder, root / "board" / "home", server.bin, python, stand_in.state / "sys", server.port, pid, start
@@ -146,10 +146,3 @@ def rig(root: Path) -> Iterator[Rig]:
             for process in started:
                 process.kill()
                 process.wait()
-
-
-def _first(config: Path) -> int:
-    """The server that ``serve`` started, by its configuration."""
-    import psutil
-
-    return next(one.pid for one in psutil.Process().children() if str(config) in one.cmdline())
