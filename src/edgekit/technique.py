@@ -171,7 +171,8 @@ class Job:
         placed: an FP32 model with Q/DQ pairs as post-training quantization places them, ranges from a few frames: to be
             timed, not to be used.
         after: for a technique that chooses among chains of steps.
-        calibrations: what was seen on the frames already, by what decides it: jobs of several runtimes share it.
+        calibrations: what was seen on these ``frames`` already, by what else decides it: jobs of several runtimes share
+            it; a job of other frames of the same model needs one of its own.
         scratch: folder that survives a killed run: checkpoints.
         progress: shows steps.
     """

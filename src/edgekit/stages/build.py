@@ -188,8 +188,7 @@ def publish_bundle(
     Raises:
         SpecError: the model's outputs do not fit the task.
     """
-    config = backend.config
-    wanted = candidate_of(target, config, compressed)
+    wanted = candidate_of(target, backend.config, compressed)
     control = compressed.control(backend, wanted)
     sections = sections_of(spec, wanted)
     roles = {variant.name: _role(variant, backend.suffix, spec, wanted) for variant in (control, wanted)}
@@ -209,14 +208,9 @@ def publish_bundle(
         **origins,
         PLACEMENT: wanted.placement,
         EVALUATION: evaluation_data and asdict(evaluation_data),
-        "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
-        "tools": tool_versions(),
-        "device": backend.fingerprint(),
-        "seed": spec.seed,
         VARIANTS: {name: document for name, document in compressed.lineage().items() if name in roles},
         PLACE: str(final.resolve()),
-        "command": f"edgekit build edgekit.yaml --target {target}",
-        **_revision(spec),
+        **_made_by(spec, target, backend, compressed),
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
@@ -224,6 +218,18 @@ def publish_bundle(
             files[roles[control.name].golden] = write_tensors(control, Path(scratch) / roles[control.name].golden)
         files |= frames | _records(spec, compressed, Path(scratch))
         return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
+
+
+def _made_by(spec: Spec, target: str, backend: Backend, compressed: Compressed) -> dict[str, Any]:
+    """What a manifest says of the command, the tools, the machine and the commit that made the bundle."""
+    return {
+        "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
+        "tools": tool_versions(),
+        "device": backend.fingerprint(),
+        "seed": spec.seed,
+        "command": f"edgekit build edgekit.yaml --target {target}",
+        **_revision(spec),
+    }
 
 
 def _revision(spec: Spec) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -212,6 +212,7 @@ def _timed(times: Mapping[str, Sequence[float]], name: str, chosen: str) -> Time
 
 def _contender(target: str, entry: Entry, chosen: bool, timed: Timed | None) -> Contender:
     wanted, control = entry.variants(target)
+    verdict: Literal["chosen", "slower", "no faster"]
     if timed is None:
         verdict, reason = "chosen", "no other runtime is left"
     elif chosen:
@@ -222,7 +223,7 @@ def _contender(target: str, entry: Entry, chosen: bool, timed: Timed | None) -> 
         reason = f"the chosen one is {behind} as fast"
     return Contender(
         entry.engine,
-        verdict,  # type: ignore[arg-type]
+        verdict,
         reason,
         wanted.precision,
         wanted.placement,
