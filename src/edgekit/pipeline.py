@@ -25,7 +25,7 @@ from edgekit.core.reports import (
     VerifyReport,
 )
 from edgekit.core.spec import Spec
-from edgekit.core.specfile import located, read_spec
+from edgekit.core.specfile import lines_of, located, read_spec
 from edgekit.core.suggest import allowed
 from edgekit.core.workspace import Workspace
 from edgekit.data import Dataset
@@ -70,11 +70,12 @@ def compress(
         progress: shows steps.
         fresh: trust no earlier result.
     """
-    spec = _checked_spec(spec)
+    given, spec = spec, _checked_spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     contest.told(spec.targets[target])
     workspace = _workspace(spec, out, fresh)
-    return _published(spec, _compress(spec, target, workspace, progress), out)
+    with lines_of(given):
+        return _published(spec, _compress(spec, target, workspace, progress), out)
 
 
 def _compress(spec: Spec, target: str, workspace: Workspace, progress: Progress) -> tuple[contest.Entry, ...]:
@@ -138,12 +139,13 @@ def sensitivity(
     """
     from edgekit.stages import compress, export
 
-    spec = _spec(spec)
+    given, spec = spec, _spec(spec)
     target = _target(spec, target or next(iter(spec.targets)))
     backend, folder = engine.backends(spec.targets[target])[0], _out(spec, out)
     workspace = _workspace(spec, out, fresh)
     frames = export.calibration_data(spec)
-    exported = export.export_model(spec, workspace, frames, progress)
+    with lines_of(given):
+        exported = export.export_model(spec, workspace, frames, progress)
     found, picture = compress.analyse_layers(spec, target, backend, exported, frames, by_metric, progress)
     if prune:
         far = remote.backends(spec.targets[target], progress)[0]
@@ -177,7 +179,7 @@ def build(
     """
     from edgekit.stages import export
 
-    spec = _checked_spec(spec)
+    given, spec = spec, _checked_spec(spec)
     if host is not None:
         spec = remote.on_host(spec, _target(spec, target), host)
     config = spec.targets[_target(spec, target)]
@@ -193,7 +195,8 @@ def build(
 
     # The labels before time goes into anything else.
     with locked(final), labels.checked(spec, ("evaluation",), workspace, progress) as data:
-        compressed = _compress(spec, target, workspace, progress)
+        with lines_of(given):
+            compressed = _compress(spec, target, workspace, progress)
         _published(spec, compressed, out)
         there = (replace(entry, backend=backend) for entry, backend in zip(compressed, backends, strict=True))
         entries = contest.each(tuple(there), built)

@@ -154,7 +154,9 @@ def save(project: Path, state: dict[str, Any]) -> None:
 def test_missing_weights(tiny_project: Path) -> None:
     (tiny_project / "weights.pth").unlink()
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
-    assert message.startswith(f"model.weights: no file {tiny_project}/weights.pth; ")
+    spec = tiny_project / "edgekit.yaml"
+    line = 1 + [line.split(":")[0].strip() for line in spec.read_text().splitlines()].index("weights")
+    assert message.startswith(f"{spec}:{line}: model.weights: no file {tiny_project}/weights.pth; ")
     (tiny_project / "weight.pth").write_bytes(b"")
     message = untouched(tiny_project, "build", tiny_project, "--target", "cpu")
     assert message.endswith("/weights.pth; did you mean 'weight.pth'?")

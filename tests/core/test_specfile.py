@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core.errors import SpecError
+from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.spec import Section, SpecPath
-from edgekit.core.specfile import read_model, read_spec
+from edgekit.core.specfile import lines_of, read_model, read_spec
 from tests.support.projects import SPEC
 
 
@@ -379,3 +379,19 @@ def test_other_files_are_read_with_the_same_messages(tmp_path: Path, monkeypatch
         read_model(path, _Plan)
     with pytest.raises(SpecError, match=r"gone\.yaml: cannot be read as UTF-8 text: .*; name a YAML file"):
         read_model(tmp_path / "gone.yaml", _Plan)
+
+
+@pytest.mark.parametrize(("said", "marker"), [("model.weights: no file x", "weights:"), ("no output", "model:")])
+def test_what_is_wrong_with_the_model_names_its_line(said: str, marker: str, tmp_path: Path) -> None:
+    (tmp_path / "edgekit.yaml").write_text(SPEC)
+    for given in (tmp_path, tmp_path / "edgekit.yaml"):
+        with pytest.raises(ModelError) as caught, lines_of(given):
+            raise ModelError(said)
+        assert str(caught.value) == f"{tmp_path}/edgekit.yaml:{_line_of(SPEC, marker)}: {said}"
+
+
+def test_a_spec_without_a_file_has_no_lines(tmp_path: Path) -> None:
+    (tmp_path / "edgekit.yaml").write_text(SPEC)
+    with pytest.raises(ModelError) as caught, lines_of(read_spec(tmp_path / "edgekit.yaml")):
+        raise ModelError("model.weights: no file x")
+    assert str(caught.value) == "model.weights: no file x"

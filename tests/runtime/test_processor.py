@@ -9,7 +9,7 @@ import pytest
 from edgekit import doctor
 from edgekit.runtime import processor
 
-SAPPHIRE_RAPIDS = "avx2 avx512f avx512_vnni avx_vnni amx_int8 avx512_vbmi avx512_bf16 amx_bf16 avx512_fp16"
+SAPPHIRE_RAPIDS = "avx2 avx512f avx512_vnni avx_vnni amx_int8 avx512vbmi avx512_bf16 amx_bf16 avx512_fp16"
 
 
 def flags(monkeypatch: pytest.MonkeyPatch, machine: str, names: str) -> None:

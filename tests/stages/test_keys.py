@@ -228,7 +228,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "exported graph": (_exported("fp32.onnx"), {"quantize", "engine-cpu"}),
     "golden outputs": (_exported("golden.npz"), {"quantize", "engine-cpu"}),
     "limits of parity": (_spec("name: rich", "parity: {frames: @}\nname: rich"), {"engine-cpu"}),
-    "settings of the sessions": (_patched(steps.sessions, "SETTINGS", {"threads": "9"}), {"quantize"}),
+    "settings of the sessions": (_patched(steps.sessions, "settings", lambda: {"threads": "9"}), {"quantize"}),
     "nothing": (lambda root, patch, number: None, set()),
     "a file that nobody reads": (_append("README.md"), set()),
     "the name of the file": (lambda root, patch, n: (root / "edgekit.yaml").rename(root / "other.yml") and None, set()),

@@ -21,7 +21,10 @@ from edgekit.cli.console import (
 if TYPE_CHECKING:
     from edgekit.core.reports import Latency, ProfileReport, Traffic
 
-QueriesOption = Annotated[int, typer.Option(help="Queries that count; p99 needs 662, p99.9 needs 6636.")]
+QueriesOption = Annotated[
+    int,
+    typer.Option(help="Queries that count, rounded up to equally many an opening; p99 needs 662, p99.9 needs 6636."),
+]
 WarmupOption = Annotated[int, typer.Option(help="Queries before them that do not.")]
 LoadsOption = Annotated[
     int, typer.Option(help="How often the engines are opened anew; each time is a little different.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from edgekit.core import suggest
-from edgekit.core.errors import SpecError
+from edgekit.core.errors import ModelError, SpecError
 from edgekit.core.mistakes import mistakes, words
 from edgekit.core.spec import Spec
 from edgekit.core.textfile import read_text
@@ -123,6 +123,23 @@ def located(path: Path, error: SpecError) -> SpecError:
     wheres = (problem.partition(": ")[0].split(".", 1) for problem in error.problems)
     problems = tuple(f"{path}:{_line(tree, w)}: {p}" for w, p in zip(wheres, error.problems, strict=True))
     return _all(problems)
+
+
+@contextlib.contextmanager
+def lines_of(given: Spec | Path) -> Iterator[None]:
+    """What is wrong with the model is said after the line of the spec's file, where there is a file.
+
+    That is the line of ``model.KEY`` where the message begins with it, else of ``model``.
+    """
+    try:
+        yield
+    except ModelError as error:
+        if isinstance(given, Spec):
+            raise
+        path = spec_file(Path(given))
+        key = re.match(r"model\.(\w+)", str(error))
+        where = ("model", key[1]) if key else ("model",)
+        raise ModelError(f"{path}:{_line(_parse(path, read_text(path), Spec), where)}: {error}") from error
 
 
 def _all(problems: tuple[str, ...]) -> SpecError:

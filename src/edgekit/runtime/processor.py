@@ -28,7 +28,7 @@ def instruction_sets(sets: Sequence[str] = _SETS) -> list[str]:
 def int8_products() -> str | None:
     """``u8u8`` on an x86 processor without VNNI, whose 16-bit sums of uint8 times int8 would saturate; else None.
 
-    See :data:`edgekit.runtime.sessions.SETTINGS`.
+    See :func:`edgekit.runtime.sessions.settings`.
     """
     return "u8u8" if _x86() and not _VNNI & set(instruction_sets()) else None
 
@@ -59,7 +59,7 @@ _X86_KERNELS = {
     "AVX512-VNNI": ("avx512_vnni",),
     "AVX-VNNI": ("avx_vnni",),
     "AMX": ("amx_int8",),
-    "VBMI": ("avx512_vbmi",),
+    "VBMI": ("avx512vbmi",),
     "bf16": ("avx512_bf16", "amx_bf16"),
     "f16": ("avx512_fp16", "amx_fp16"),
 }

@@ -1,6 +1,6 @@
 """A typed model in which no two layers share their integer weights or these weights' zero points.
 
-Where ONNX Runtime turns int8 weights to uint8 (:data:`edgekit.runtime.sessions.SETTINGS`), it names the new tensor
+Where ONNX Runtime turns int8 weights to uint8 (:func:`edgekit.runtime.sessions.settings`), it names the new tensor
 after the old one, once for every layer that reads it, and refuses the model at the second.  A DequantizeLinear of
 weights that several layers read counts as well: ONNX Runtime first gives each of these layers one of its own.  So do
 weights that it computes from constants before: those rounded by a QuantizeLinear, turned or cut.

@@ -182,7 +182,7 @@ def _own_golden(source: Path, precision: str, golden: Path, workspace: Workspace
     inputs = {
         "source": sha256_file(source),
         "golden": sha256_file(golden),
-        "sessions": sessions.SETTINGS,
+        "sessions": sessions.settings(),
         "tools": keys.tools(),
     }
 
@@ -302,7 +302,7 @@ def _inputs(chain: Chain, point: Point, step: CompressStep) -> dict[str, Any]:
         "calibration": keys.frames(spec.data.calibration, frames),
         "profile": backend.quantization_profile(),
         "control": backend.control("int8"),
-        "sessions": sessions.SETTINGS,
+        "sessions": sessions.settings(),
         "tools": keys.tools(),
         "plugins": {step.kind: code, "engine": plugins.code("engine", backend.config.engine)},
     }
