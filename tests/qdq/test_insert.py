@@ -267,6 +267,22 @@ class TestNames:
         exact = fake_quant(onnx.load(tmp_path / "m.onnx"), X)["y"]
         assert relative_l2(fake_quant(model, X)["y"], exact) < 0.05
 
+    def test_nothing_is_dequantized_that_nobody_reads(self, tmp_path: Path) -> None:
+        """Max computes on the integers, so that of its operands only the one with another reader has values."""
+        weights = {"w": normal(1, 8, 8, 3, 3, scale=0.2), "s": np.full((8, 1, 1), 0.2, np.float32)}
+        nodes = [
+            node("Conv", "x w", "a", pads=PADS),
+            node("Mul", "a s", "b"),
+            node("Max", "a b", "c"),
+            node("Conv", "c w", "y", pads=PADS),
+        ]
+        _, model = typed(tmp_path, nodes, weights, {})
+        graph = Graph(model)
+        values = {n.output[0] for n in graph.nodes if n.op_type == "DequantizeLinear"}
+        assert "a/rounded" in values
+        assert "b/rounded" not in values
+        assert values - {"y"} <= graph.consumers.keys()
+
     def test_same_arguments_same_bytes(self, tmp_path: Path) -> None:
         graph = Graph(simplified(convnet(tmp_path / "m.onnx")))
         placed = plan(graph, profile("ort-x86"))

@@ -159,6 +159,7 @@ class _Writer:
         made.CopyFrom(self.graph.model)
         del made.graph.node[:]
         made.graph.node.extend(self.nodes)
+        _drop_unread(made)
         self._replace_constants(made)
         onnx.checker.check_model(made)
         return made
@@ -325,6 +326,16 @@ class _Writer:
         infos = [value for value in made.graph.value_info if value.name in alive]
         del made.graph.value_info[:]
         made.graph.value_info.extend(infos)
+
+
+def _drop_unread(made: Any) -> None:
+    """Take out every DequantizeLinear that nobody reads: those behind a tensor that only integers are read of."""
+    graph = Graph(made)
+    read = graph.consumers.keys() | set(graph.outputs)
+    kept = [node for node in graph.nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
+    if len(kept) < len(graph.nodes):
+        del made.graph.node[:]
+        made.graph.node.extend(kept)
 
 
 def _has_bias(node: Any) -> bool:
