@@ -84,6 +84,20 @@ def test_a_student_of_other_outputs(large: Path, tmp_path: Path) -> None:
         logits.apply(job_of(tmp_path), step)
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_it_computes_in_the_precision_of_the_training(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
+    seen: set[torch.dtype] = set()
+    job = job_of(tmp_path)
+    assert job.network is not None
+    assert job.own is not None
+    wise = job.network()
+    layer = next(module for module in wise.modules() if isinstance(module, torch.nn.Conv2d))
+    layer.register_forward_hook(lambda module, given, result: seen.add(result.dtype) if len(result) > 1 else None)
+    training = tiny.QUICK | {"steps": 2, "precision": precision}
+    logits.apply(replace(job, own=replace(job.own, network=lambda: wise), scratch=None), config(training=training))
+    assert seen == {dtype}
+
+
 def test_it_sees_the_frames_its_own_way(large: Path, tmp_path: Path) -> None:
     seen: list[Any] = []
 

@@ -13,7 +13,19 @@ from edgekit.distill._layers import Pair, Tap, beside, fitted, pairs, projection
 from edgekit.distill._panel import Panel, first, panel
 from edgekit.distill._student import Student, load, student
 from edgekit.technique import Change, Changed, Examples, Job
-from edgekit.training import Batch, Loss, Trained, fit, packed, restore, seed_all, supervised, undisturbed, unpacked
+from edgekit.training import (
+    Batch,
+    Loss,
+    Trained,
+    fit,
+    lowered,
+    packed,
+    restore,
+    seed_all,
+    supervised,
+    undisturbed,
+    unpacked,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -140,12 +152,14 @@ class Work:
         return dataclasses.replace(trained, state=state)
 
     def _loss(self, apart: Apart) -> Loss:
-        wise, weight = self.teacher, self.config.labels
+        wise, weight, precision = self.teacher, self.config.labels, self.config.training.precision
         task = supervised(self.job.loss) if weight and self.job.loss is not None else None
 
         def loss(outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
             plain, beside = _frames.apart(batch)
-            value = apart(outputs, wise(plain.inputs, beside))
+            with lowered(precision, next(iter(outputs.values())).device.type):
+                wanted = wise(plain.inputs, beside)
+            value = apart(outputs, wanted)
             return value if task is None else value + weight * task(outputs, plain)
 
         return loss

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from edgekit.training._checkpoint import tensors
+from edgekit.training._memory import kept
+from edgekit.training._precision import lowered
 from edgekit.training._randomness import seed_all, undisturbed
 from edgekit.training.augment import Augmentation, Variation
 from edgekit.training.draws import Augmentable, Draw, Vary
@@ -28,6 +30,8 @@ __all__ = [
     "Variation",
     "Vary",
     "fit",
+    "kept",
+    "lowered",
     "of_task",
     "packed",
     "pick",

@@ -19,8 +19,9 @@ from edgekit.core.artifacts import write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import CurvePoint, TrainingCurve
-from edgekit.training import _checkpoint, _events
+from edgekit.training import _checkpoint, _events, _memory
 from edgekit.training._batches import batches
+from edgekit.training._precision import lowered
 from edgekit.training._randomness import seed_all, undisturbed
 from edgekit.training.draws import Examples
 from edgekit.training.losses import Batch, Loss
@@ -102,7 +103,8 @@ def train(
         run.validate(validate)
     shown = (progress or Silent()).track(title, config.steps, done=run.step, frames=config.frames)
     file = None if trace is None else trace / title.replace(" ", "-")
-    with _events.opened(file, run.step) as events, shown as advance, undisturbed():
+    on_cpu = run.device.type == "cpu"
+    with _events.opened(file, run.step) as events, shown as advance, undisturbed(), _memory.kept(on_cpu):
         while run.step < config.steps and not run.stopped:
             run.turn(examples, loss, validate)
             events.add(run.step, run.numbers(metric or "metric"))
@@ -209,11 +211,8 @@ class _Run:
 
     def _learn(self, batch: Batch, loss: Loss) -> float:
         """Add the gradients of a batch, which is one of the step's equal parts; gives its loss."""
-        import torch
-
         config = self.config
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=config.precision != "fp32"):
+        with lowered(config.precision, self.device.type):
             results = self.network(*(batch.inputs[name] for name in self.inputs))
         value = loss({name: r.float() for name, r in zip(self.outputs, results, strict=True)}, batch)
         found = self._finite("loss", float(value.detach()))

@@ -14,6 +14,7 @@ from edgekit.prune.channels.groups import Group
 from edgekit.prune.channels.search import Cost
 from edgekit.prune.channels.statistics import retake
 from edgekit.technique import Job
+from edgekit.training import kept
 from edgekit.training.losses import Batch, Loss, supervised, teacher
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def costs(
     loss = _loss(job, network, batches)
     start = _mean(job, network, batches, loss)
     found = {}
-    with progress.track("prune: what each group costs", len(groups)) as advance:
+    with kept(), progress.track("prune: what each group costs", len(groups)) as advance:
         for group in groups:
             narrower = options[group.name][1:]
             measured = {}
