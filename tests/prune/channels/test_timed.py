@@ -82,6 +82,24 @@ def test_a_group_of_one_step_stays(job: Job) -> None:
     assert min(after.values()) == 16
 
 
+def test_int8_engines(job: Job) -> None:
+    """The goal is that of the engines whose pairs are placed, and their table is another."""
+
+    def placed(model: bytes) -> bytes:
+        """One layer takes as long as ever in INT8, all others a quarter."""
+        layers = json.loads(model)
+        return json.dumps([[positions / 4, *rest] for positions, *rest in layers[:-1]] + layers[-1:]).encode()
+
+    assert job.scratch is not None
+    asked = replace(job, placed=placed, scratch=job.scratch.parent.parent / "int8" / "one")
+    found = channels.apply(asked, config(speedup=1.4, precision="int8"))
+    before, after = (ms(job, placed(model)) for model in (job.source.read_bytes(), found.model))
+    assert 1.4 <= before / after < 1.75
+    assert found.change.record["attempts"][-1]["unpruned_ms"] == pytest.approx(before, rel=1e-3)
+    channels.apply(replace(asked, scratch=asked.scratch.parent / "two"), config(speedup=1.4))
+    assert len(list(asked.scratch.parent.glob("latency-*.json"))) == 2
+
+
 def test_a_budget(job: Job) -> None:
     found = channels.apply(replace(job, scratch=None), config(budget_ms=6.0))
     assert 5.0 < ms(job, found.model) <= 6.0
@@ -129,6 +147,10 @@ def test_without_a_bench(job: Job) -> None:
     [
         ({}, "give exactly one of ratio, speedup, budget_ms; found none"),
         ({"ratio": 0.5, "speedup": 2.0}, "found ratio, speedup"),
+        (
+            {"ratio": 0.5, "precision": "int8"},
+            "precision: int8 is of engines that are timed; give speedup or budget_ms",
+        ),
         ({"speedup": 1.0}, "greater than 1"),
         ({"budget_ms": 0.0}, "greater than 0"),
         ({"speedup": 2.0, "scope": "global"}, "scope: global goes with ratio; speedup chooses the width"),

@@ -35,8 +35,9 @@ class Config(TechniqueConfig):
     changes: ClassVar[Changes] = "function"
     times_only: ClassVar[bool] = True
     ratio: float | None = Field(None, gt=0, lt=1, description="share of the channels that go")
-    speedup: float | None = Field(None, gt=1, description="how many times as fast the FP32 engine has to become")
-    budget_ms: float | None = Field(None, gt=0, description="the most milliseconds that the FP32 engine may take")
+    speedup: float | None = Field(None, gt=1, description="how many times as fast the engine has to become")
+    budget_ms: float | None = Field(None, gt=0, description="the most milliseconds that the engine may take")
+    precision: Literal["fp32", "int8"] = Field("fp32", description="of the engines that speedup and budget_ms speak of")
     scope: Literal["layer", "global"] = Field(
         "layer", description="layer: the same share everywhere; global: the least important of the whole network"
     )
@@ -68,6 +69,8 @@ class Config(TechniqueConfig):
         given = [key for key in ("ratio", "speedup", "budget_ms") if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of ratio, speedup, budget_ms; found {', '.join(given) or 'none'}")
+        if self.precision != "fp32" and self.ratio is not None:
+            raise ValueError(f"precision: {self.precision} is of engines that are timed; give speedup or budget_ms")
         if self.scope == "global" and self.ratio is None:
             raise ValueError(f"scope: global goes with ratio; {given[0]} chooses the width of every group")
         return self
@@ -163,7 +166,8 @@ def _timed(
     bench = job.need_bench(f"prune: {config.goal}")
     example = frames.first(job)
     scores = _scores(job, config, copy.deepcopy(network), groups)
-    engines = timed.Engines(bench, export, network, example, groups, scores, job.source.read_bytes())
+    typed = job.placed if config.precision == "int8" else None
+    engines = timed.Engines(bench, export, network, example, groups, scores, job.source.read_bytes(), typed)
     found = timed.choose(job, engines, config.goal, stride, config.max_ratio, config.engines)
     return found.widths, dict(found.record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ class Engines:
         groups: of the network.
         scores: importance of its channels; which go does not matter for the time.
         source: FP32 ONNX of the network as it is.
+        typed: gives an ONNX model the types that the engines are to have; None: they stay FP32.
     """
 
     def __init__(
@@ -76,15 +77,17 @@ class Engines:
         groups: Sequence[Group],
         scores: Scores,
         source: bytes,
+        typed: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        self.bench, self.export, self.source = bench, export, source
+        self.typed = typed or bytes
+        self.bench, self.export, self.source = bench, export, self.typed(source)
         self.network, self.inputs, self.groups, self.scores = network, inputs, groups, scores
 
     def time(self, widths: Mapping[str, int]) -> Row:
         """The median of both engines in one loop."""
         narrow = copy.deepcopy(self.network)
         Graph(narrow, self.inputs).cut(self.groups, widths, self.scores)
-        found = self.bench.latency({"own": self.source, "narrow": self.export(narrow)}, QUERIES)
+        found = self.bench.latency({"own": self.source, "narrow": self.typed(self.export(narrow))}, QUERIES)
         return Row(dict(widths), found["narrow"].p50, found["own"].p50)
 
 
@@ -111,7 +114,7 @@ def choose(job: Job, engines: Engines, goal: Goal, step: int, max_ratio: float, 
         return Chosen(**json.loads(kept.read_text(encoding="utf-8")))
     groups = engines.groups
     options = {group.name: search.coarse(group, step, max_ratio) for group in groups}
-    held = table.Table(place(job, groups, step))
+    held = table.Table(place(job, groups, step, engines.typed is not bytes))
     work = layers.Work(
         layers.layers(Graph(copy.deepcopy(engines.network), engines.inputs), groups, engines.inputs), groups, step
     )
@@ -241,10 +244,11 @@ def _record(
     }
 
 
-def place(job: Job, groups: Sequence[Group], step: int) -> Path | None:
-    """The file of the table: beside the project's stages, one for each network, target and staircase."""
+def place(job: Job, groups: Sequence[Group], step: int, typed: bool = False) -> Path | None:
+    """The file of the table: beside the project's stages, one for each network, target, staircase and precision."""
     if job.scratch is None or not job.machine:
         return None
     digest = hashlib.sha256(job.source.read_bytes())
     digest.update(json.dumps([job.machine, step, [[g.name, g.width] for g in groups]]).encode())
+    digest.update(b"int8" if typed else b"")
     return job.scratch.parent / f"latency-{digest.hexdigest()[:16]}.json"
