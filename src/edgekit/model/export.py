@@ -20,7 +20,7 @@ from edgekit.core.artifacts import write_bytes
 from edgekit.core.errors import EdgekitError, MissingRequirement, ModelError
 from edgekit.core.golden import FP32, Golden
 from edgekit.core.tensors import Array, Arrays, TensorSpec
-from edgekit.model import onnxsource, usercode
+from edgekit.model import onnxsource, stem, usercode
 from edgekit.model.denormals import Denormals, without_denormals
 from edgekit.model.opset import graphs
 from edgekit.onnxfile.graph import MODULE_KEY
@@ -68,7 +68,7 @@ def export(model: LoadedModel, path: Path, opset: int = 20) -> Denormals:
 
 
 def _write(path: Path, content: bytes) -> Denormals:
-    content, found = without_denormals(content)
+    content, found = without_denormals(stem.merged(content))
     write_bytes(path, content)
     return found
 
