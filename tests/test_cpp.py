@@ -30,7 +30,7 @@ def _linked() -> set[str]:
     """What the library and the tool are linked to, as CMake names it."""
     found = set()
     for path in _files("CMakeLists.txt", ".cmake"):
-        if path.relative_to(CPP).parts[0] in NOT_SHIPPED:
+        if set(NOT_SHIPPED) & set(path.relative_to(CPP).parts):
             continue
         text = re.sub(r"#.*", "", path.read_text())
         for call in re.findall(r"target_link_libraries\(([^)]*)\)", text):

@@ -19,8 +19,8 @@ NAVIGATION: list[tuple[str, list[str]]] = [
             "guide.md", "bundle.md", "preprocess.md", "tasks.md", "datasets.md", "bags.md", "rendered.md",
             "quantization.md", "prune.md", "distill.md", "training.md",
             "parity.md", "profiling.md", "evaluation.md", "gate.md", "ci.md", "history.md", "report.md",
-            "orin.md", "ros2.md", "diagnostics.md", "images.md", "cpp.md", "hil.md", "cases.md", "mutants.md",
-            "findability.md",
+            "orin.md", "ros2.md", "diagnostics.md", "images.md", "cpp.md", "operators.md", "hil.md", "cases.md",
+            "mutants.md", "findability.md",
         ],
     ),
 ]  # fmt: skip

@@ -16,7 +16,7 @@ import edgekit as api
 from edgekit.core.artifacts import sha256_file, sha256_of
 from edgekit.core.errors import TensorError
 from tests.support.projects import write_frames
-from tests.support.shell import edgekit, untouched
+from tests.support.shell import edgekit, error_of, untouched
 
 BUNDLE_COMMANDS = ("verify", "evaluate", "profile", "gate", "bundle inspect")
 
@@ -181,6 +181,13 @@ def test_bundle_of_another_machine(tiny_bundle: Path) -> None:
     message = untouched(tiny_bundle, "verify", tiny_bundle)
     assert "the engine was built for machine 'aarch64', this machine has '" in message
     assert message.endswith(f"make its engines anew for this machine: edgekit bundle rebuild {tiny_bundle}")
+
+
+def test_bundle_whose_engine_needs_a_package(tiny_bundle: Path) -> None:
+    resign(tiny_bundle, lambda manifest: manifest["device"].update(operators=1000))
+    message = error_of(edgekit("verify", tiny_bundle), 3)
+    assert message.startswith("edgekit-ops with version 1000 of the operators, with which the engine was built")
+    assert "install it with: pip install edgekit-ops" in message
 
 
 # --- judging and measuring -----------------------------------------------------

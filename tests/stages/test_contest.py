@@ -253,6 +253,10 @@ class TestCommands:
         (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not raced")]
         assert session.INSTALL in line
         assert "it is faster; with engine: auto" in line
+        monkeypatch.setattr(ort.Backend, "hint", lambda self, source: f"it wants {source.name}")
+        build_command.build(tiny_project, "cpu")
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not raced")]
+        assert line.endswith("; not used: it wants int8.onnx")
         build_command.build(tiny_project, "cpu", as_json=True)
         assert "not raced" not in "".join(capsys.readouterr())
 

@@ -32,7 +32,7 @@ def write(
         "graph",
         [_value(v) for v in inputs],
         [_value(v) for v in outputs],
-        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in (weights or {}).items()],
+        [numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in (weights or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)

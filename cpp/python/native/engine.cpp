@@ -13,6 +13,9 @@
 #include "bindings.hpp"
 #include "engine.hpp"
 
+/// Of cpp/ops, whose header asks for those of ONNX Runtime.
+extern "C" int edgekit_ops_version();
+
 namespace edgekit::python {
 
 NativeEngine::NativeEngine(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
@@ -72,6 +75,7 @@ std::vector<std::string> backend_names() {
 
 void add_engine(nb::module_& module) {
   module.def("backends", backend_names, "The backends that this build has, by name.");
+  module.def("operators", edgekit_ops_version, "Version of edgekit's operators for ONNX Runtime, which are built in.");
   nb::class_<NativeEngine>(module, "Engine", "A loaded engine file. Queries of several threads wait for one another.")
       .def_static("open", opened, nb::arg("file"), nb::kw_only(), nb::arg("backend") = "ort", nb::arg("threads") = 1,
                   nb::arg("spinning") = false, nb::arg("pin") = std::vector<std::int32_t>{},

@@ -17,6 +17,9 @@ import pytest
 
 pytest.importorskip("edgekit_native", reason="edgekit-native is not installed: make cpp-python builds and tests it")
 
+from tests.support.rounded import CASES as CASES_OF_OPERATORS
+from tests.support.rounded import feed
+
 import edgekit_native
 from edgekit import bundle as bundles
 from edgekit import engine as engines
@@ -279,9 +282,21 @@ class TestEngine:
             assert engine.inputs == opened.contents.inputs
             assert engine.describe()["engine"] == "native"
 
-    def test_fingerprint_differs_in_the_name_alone(self) -> None:
+    def test_fingerprint_differs_in_the_name_and_in_operators_that_are_built_in(self) -> None:
         native = engines.backend(engines.target_of({"engine": "native"})).fingerprint()
-        assert native | {"engine": "ort"} == engines.backend(engines.target_of({"engine": "ort"})).fingerprint()
+        plain = engines.backend(engines.target_of({"engine": "ort", "operators": False})).fingerprint()
+        assert native == plain | {"engine": "native", "operators": edgekit_native.operators()}
+
+    def test_an_engine_with_operators_needs_no_package(self, tmp_path: Path) -> None:
+        backend, target = engines.backend(engines.target_of({"engine": "native"})), tmp_path / "t.ort.onnx"
+        backend.build(CASES_OF_OPERATORS["silu"].write(tmp_path / "m.onnx"), target)
+        assert backend.made_for(target)["operators"] == edgekit_native.operators()
+        plain = engines.backend(engines.target_of({"engine": "ort", "operators": False}))
+        plain.build(tmp_path / "m.onnx", tmp_path / "p.ort.onnx")
+        with backend.engine(target) as found, plain.engine(tmp_path / "p.ort.onnx") as expected:
+            difference = found.infer(feed())["y"] - expected.infer(feed())["y"]
+        assert np.abs(difference).max() <= 0.1001
+        assert np.mean(difference != 0) < 0.01
 
 
 class TestHalves:

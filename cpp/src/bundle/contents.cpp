@@ -166,7 +166,7 @@ std::optional<EngineFile> engine_file_of(Section& whole, const std::string& key,
 /// The keys of a backend whose every key is known here; empty: it is another one's, which looks itself.
 Keys keys_of(const std::string& backend) {
   if (backend == "ort" || backend == "native")
-    return {"engine", "precision", "profile", "threads", "provider", "pin", "spinning"};
+    return {"engine", "precision", "profile", "threads", "provider", "pin", "spinning", "operators"};
   return {};
 }
 
@@ -178,6 +178,7 @@ void read_engine(Section& whole, Contents& made) {
   if (const Keys known = keys_of(made.backend); !known.empty()) section.only(known);
   made.engine.threads = section.number_or("threads", 1, 1);
   made.engine.spinning = section.flag_or("spinning", false);
+  section.flag_or("operators", true);  // of the build: what an engine uses stands in the manifest
   made.engine.provider = section.text_or("provider", "cpu");
   made.engine.cuda_graph = section.flag_or("cuda_graph", true);
   if ((made.backend == "ort" || made.backend == "native") && made.engine.provider != "cpu" &&

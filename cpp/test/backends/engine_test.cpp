@@ -115,6 +115,29 @@ TEST_P(EngineContract, WorksAgainAfterAQueryThatFailed) {
   EXPECT_EQ(floats((*engine->infer({&feed, 1}))[0])[8], 1);
 }
 
+TEST(OnnxRuntime, HasEdgekitsOperators) {
+  const auto found = backend("ort");
+  if (!found) GTEST_SKIP() << "built without ONNX Runtime";
+  const auto engine = (*found)->open(EDGEKIT_CASES "/engines/operators.onnx", {});
+  ASSERT_TRUE(engine) << engine.error().message;
+  const std::vector<float> values{0, 1, 100, 255};
+  const TensorView feed = view_of(values);
+  const auto outputs = (*engine)->infer({&feed, 1});
+  ASSERT_TRUE(outputs) << outputs.error().message;
+  EXPECT_THAT(floats((*outputs)[0]), ElementsAre(255, 254, 155, 0));
+}
+
+TEST(OnnxRuntime, RunsEnginesWithoutOperatorsAndRefusesThoseOfOtherOnes) {
+  const auto found = backend("ort");
+  if (!found) GTEST_SKIP() << "built without ONNX Runtime";
+  const auto same = (*found)->same_fact;
+  EXPECT_TRUE(same("operators", "null", "1"));
+  EXPECT_TRUE(same("operators", "1", "1"));
+  EXPECT_FALSE(same("operators", "2", "1"));
+  EXPECT_FALSE(same("machine", "null", "1"));
+  EXPECT_THAT(*(*found)->fingerprint({}), HasSubstr(R"("operators":1)"));
+}
+
 float product() {  // 1e-40 is denormal
   volatile float small = 1e-30F;
   return small * 1e-10F;

@@ -15,7 +15,8 @@ Named = list[tuple[str, list[int | None]]]
 def write(folder: Path) -> None:
     """``scale``: y = 2 x; ``nonzero``: a result of any length; ``denormal``: 1e-10 x; ``fails``: only for 9 values not.
 
-    ``passed`` gives its input as an output too; ``broken`` is none.  Beside each the engine of OpenVINO, where that is.
+    ``passed`` gives its input as an output too; ``broken`` is none; ``operators``, of ONNX Runtime alone, gives 255 - x
+    by an operator of cpp/ops.  Beside each the engine of OpenVINO, where that is.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -45,6 +46,14 @@ def write(folder: Path) -> None:
         for source in sorted(folder.glob("*.onnx")):
             if source.stem != "broken":
                 ov.Backend(ov.Config(engine="ov")).build(source, source.with_suffix(".ov"))
+    one = numpy_helper.from_array(np.float32(1.0).reshape(1), "one")
+    table = numpy_helper.from_array(np.arange(255, -1, -1, dtype=np.uint8), "table")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "one"], ["xi"]),
+        helper.make_node("LutU8", ["xi", "table"], ["yi"], domain="edgekit", channels_last=0),
+        helper.make_node("DequantizeLinear", ["yi", "one"], ["y"]),
+    ]
+    _save(folder / "operators.onnx", nodes, [("x", [1, 4])], [("y", [1, 4])], [one, table])
 
 
 def _save(
@@ -57,6 +66,8 @@ def _save(
         return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in named]
 
     graph = helper.make_graph(nodes, path.stem, values(inputs), [*values(outputs), *more], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid(*one) for one in (("", 17), ("edgekit", 1))], ir_version=8
+    )
     onnx.checker.check_model(model)
     onnx.save(model, path)

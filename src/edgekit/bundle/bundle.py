@@ -103,7 +103,9 @@ class Bundle:
         Raises:
             BundleError: it was built for another machine or runtime; names both
                 sides and the command that rebuilds it.
+            MissingRequirement: it needs a package that is not here; names the install line.
         """
+        self.backend().admit(self.manifest["device"])
         foreign = self.foreign
         if foreign:
             raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")

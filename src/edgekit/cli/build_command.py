@@ -41,7 +41,6 @@ def build(
     INT8 has no other use (TensorRT); the bundle is written all the same.
     """
     from edgekit import pipeline
-    from edgekit.engine import lacking
 
     bundle = pipeline.build(spec, target, out, Bars(verbose), host, fresh)
     if as_json:
@@ -51,11 +50,22 @@ def build(
         if report is not None and report["target"] == target:
             show_rungs(report)
         show(bundle)
-        for absent in lacking(bundle.contents.engine) if bundle.contest is None else ():
-            print(f"not raced: {absent.line()}; with engine: auto the faster of the two is kept")
+        if told := missing(bundle):
+            print(told)
     if advice := bundle.proofs[0].advice():
         print(advice, file=sys.stderr)
     refuse_slower(bundle, allow_slower)
+
+
+def missing(bundle: Bundle) -> str:
+    """What could make the bundle's engine faster and is not installed here, in one line; empty: nothing is known."""
+    from edgekit.engine import lacking
+
+    runtimes = lacking(bundle.contents.engine) if bundle.contest is None else ()
+    told = [f"not raced: {absent.line()}; with engine: auto the faster of the two is kept" for absent in runtimes]
+    if hint := bundle.backend().hint(bundle.path / bundle.contents.candidate.model):
+        told.append(f"not used: {hint}")
+    return "; ".join(told)
 
 
 def refuse_slower(bundle: Bundle, allowed: bool) -> None:

@@ -114,6 +114,10 @@ class Backend(ABC):
             MissingRequirement: the runtime is not here.
         """
 
+    def made_for(self, path: Path) -> dict[str, Any]:
+        """What the engine in ``path``, built here, depends on: the :meth:`fingerprint`, or what of it the file uses."""
+        return self.fingerprint()
+
     @abstractmethod
     def quantization_profile(self) -> str:
         """The Q/DQ placement that is fast on this target: a name of :mod:`edgekit.qdq.profiles`."""
@@ -156,9 +160,21 @@ class Backend(ABC):
         """What the runtime is known to bring on this machine, said where it is not installed; empty: nothing."""
         return ""
 
+    def hint(self, source: Path) -> str:
+        """What makes an engine of a typed model faster and is not installed, in a sentence; empty: nothing."""
+        return ""
+
     def runs_elsewhere(self) -> str:
         """Why engines that are built here cannot be run from here; empty: they can."""
         return ""
+
+    def admit(self, facts: Mapping[str, Any]) -> None:
+        """Raise where an engine with such facts (:meth:`made_for`) needs a package that is not installed here.
+
+        Raises:
+            MissingRequirement: names it and its install line.
+        """
+        return
 
     def same_fact(self, key: str, built: Any, here: Any) -> bool:
         """Whether an engine whose :meth:`fingerprint` has ``built`` under ``key`` may run where it is ``here``."""

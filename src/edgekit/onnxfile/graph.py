@@ -122,17 +122,17 @@ def _graph(fields: list[Field]) -> Graph:
     nodes, constants = [], {}
     for number, _, body in fields:
         if number == _NODE:
-            node, value = _node(body)
+            node, value = node_of(body)
             nodes.append(node)
             if value is not None:
                 constants[node.outputs[0]] = value
         elif number == _INITIALIZER:
-            name, tensor = _tensor(body)
+            name, tensor = tensor_of(body)
             constants[name] = tensor
     return Graph(tuple(nodes), constants)
 
 
-def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
+def node_of(message: bytes) -> tuple[Node, LayerTensor | None]:
     texts: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: [], _OP_TYPE: [], _DOMAIN: []}
     attributes: dict[str, int] = {}
     lists: dict[str, tuple[int, ...]] = {}
@@ -143,7 +143,7 @@ def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
         elif number == _ATTRIBUTE:
             inner = list(fields_of(body))
             tensors = [part for n, _, part in inner if n == _ATTRIBUTE_TENSOR]
-            value = _tensor(tensors[0])[1] if tensors else value
+            value = tensor_of(tensors[0])[1] if tensors else value
             attributes.update((text_at(inner, _ATTRIBUTE_NAME), integer(f)) for n, f, _ in inner if n == _ATTRIBUTE_INT)
             if values := [v for n, f, b in inner if n == _ATTRIBUTE_INTS for v in _integers(f, b)]:
                 lists[text_at(inner, _ATTRIBUTE_NAME)] = tuple(values)
@@ -156,7 +156,7 @@ def _node(message: bytes) -> tuple[Node, LayerTensor | None]:
     return node, value if operator == "Constant" else None
 
 
-def _tensor(message: bytes) -> tuple[str, LayerTensor]:
+def tensor_of(message: bytes) -> tuple[str, LayerTensor]:
     fields = list(fields_of(message))
     dims = [size for number, field, body in fields if number == _DIMS for size in _integers(field, body)]
     kind = next((integer(field) for number, field, _ in fields if number == _DATA_TYPE), 0)

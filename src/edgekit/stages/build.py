@@ -210,7 +210,8 @@ def publish_bundle(
         EVALUATION: evaluation_data and asdict(evaluation_data),
         VARIANTS: {name: document for name, document in compressed.lineage().items() if name in roles},
         PLACE: str(final.resolve()),
-        **_made_by(spec, target, backend, compressed),
+        **_made_by(spec, target, compressed),
+        "device": backend.made_for(built.path / f"{wanted.name}{backend.suffix}"),
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as scratch:
         frames, origin = write_golden(spec, sections, compressed, wanted, Path(scratch))
@@ -220,12 +221,11 @@ def publish_bundle(
         return write_bundle(final, contents, files, facts | {GOLDEN: origin.model_dump(mode="json")})
 
 
-def _made_by(spec: Spec, target: str, backend: Backend, compressed: Compressed) -> dict[str, Any]:
-    """What a manifest says of the command, the tools, the machine and the commit that made the bundle."""
+def _made_by(spec: Spec, target: str, compressed: Compressed) -> dict[str, Any]:
+    """What a manifest says of the command, the tools and the commit that made the bundle."""
     return {
         "export": json.loads((compressed.exported.path / EXPORT).read_text(encoding="utf-8")),
         "tools": tool_versions(),
-        "device": backend.fingerprint(),
         "seed": spec.seed,
         "command": f"edgekit build edgekit.yaml --target {target}",
         **_revision(spec),

@@ -106,7 +106,8 @@ def rebuild(bundle: Bundle, out: Path | None, progress: Progress) -> Rebuilt:
             files |= engine_files(made, Path(role.file).name)
         packed = final.is_file() or (final.suffix == SINGLE_FILE and not final.is_dir())
         folder = Path(scratch) / "bundle" if packed else final
-        written = write_bundle(folder, anew, files, _manifest(bundle, backend.fingerprint()))
+        device = backend.made_for(made / Path(candidate.file).name)
+        written = write_bundle(folder, anew, files, _manifest(bundle, device))
         if packed:
             pack(written, final)
     return Rebuilt(open_bundle(out or bundle.given), True, *_placements(bundle, backend.config))

@@ -21,3 +21,4 @@ from edgekit_native._native import Engine as Engine  # noqa: E402
 from edgekit_native._native import Pipeline as Pipeline  # noqa: E402
 from edgekit_native._native import Preprocess as Preprocess  # noqa: E402
 from edgekit_native._native import backends as backends  # noqa: E402
+from edgekit_native._native import operators as operators  # noqa: E402

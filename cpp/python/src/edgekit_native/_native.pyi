@@ -11,6 +11,7 @@ from edgekit.core.predictions import Geometry
 from edgekit.core.tensors import Array, Arrays, TensorSpec
 
 def backends() -> list[str]: ...
+def operators() -> int: ...
 
 class Engine:
     @property

@@ -7,6 +7,7 @@ differs: a gate over such a target judges the engine as a C++ stack that links l
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Engine, Probe, ort
 from edgekit.engine.ort.session import runtime
 from edgekit_native._native import Engine as Loaded
+from edgekit_native._native import operators
 
 EXAMPLE = {"engine": "native"}
 """The smallest section of a spec, for edgekit's contract tests."""
@@ -38,6 +40,13 @@ class Backend(ort.Backend):
     def fingerprint(self) -> dict[str, Any]:
         """That of ONNX Runtime: the engine files are the same."""
         return super().fingerprint() | {"engine": "native"}
+
+    def operators(self) -> int | None:
+        """Those that libedgekit has in it, whether edgekit-ops is installed or not."""
+        return operators() if self.config.operators and self.config.provider == "cpu" else None
+
+    def admit(self, facts: Mapping[str, Any]) -> None:
+        """Nothing is a package here: what differs is a fact of another machine."""
 
     def engine(self, path: Path) -> NativeEngine:  # type: ignore[override]
         """The engine in ``path``."""

@@ -7,6 +7,7 @@
 #include "backends/processor.hpp"
 #include "core/denormals.hpp"
 #include "core/no_memory.hpp"
+#include "operators.hpp"
 
 namespace edgekit {
 namespace {
@@ -69,6 +70,8 @@ Ort::SessionOptions session_options(const EngineOptions& options) {
     affinities += (affinities.empty() ? "" : ";") + std::to_string(options.pin[index] + 1);
   }
   if (!affinities.empty()) made.AddConfigEntry("session.intra_op_thread_affinities", affinities.c_str());
+  // Engines may use edgekit's operators, which this library has in it.
+  Ort::ThrowOnError(RegisterCustomOps(made, OrtGetApiBase()));
   if (options.provider == "cuda") made.AppendExecutionProvider_CUDA(OrtCUDAProviderOptions{});
   return made;
 }

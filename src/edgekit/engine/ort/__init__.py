@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +21,13 @@ from edgekit.core.progress import Progress, Silent
 from edgekit.core.tensors import Arrays
 from edgekit.engine import Part, Probe
 from edgekit.engine._probing import PROBE_MODEL
-from edgekit.engine.ort import isolated
+from edgekit.engine.ort import extension, isolated, operators
 from edgekit.engine.ort.config import Config as Config
 from edgekit.engine.ort.runner import OrtEngine as OrtEngine
 from edgekit.engine.ort.runner import reference as reference
 from edgekit.engine.ort.session import INSTALL_CUDA, open_session, options_of, provider_of, runtime, translated
 from edgekit.onnxfile import names
+from edgekit.onnxfile.parts import without_opset
 from edgekit.runtime import processor, sessions
 
 SILENT = Silent()
@@ -55,8 +56,37 @@ class Backend(engine.Backend):
             "machine": platform.machine(),
             "isa": processor.instruction_sets(),
         }
-        products = processor.int8_products()
-        return facts if products is None else facts | {"int8_products": products}
+        if (products := processor.int8_products()) is not None:
+            facts["int8_products"] = products
+        if (version := self.operators()) is not None:
+            facts[extension.FACT] = version
+        return facts
+
+    def operators(self) -> int | None:
+        """Version of the operators that engines may be built with here; None: the target or the machine has none."""
+        return extension.version() if self.config.operators and self.config.provider == "cpu" else None
+
+    def hint(self, source: Path) -> str:
+        """Operators that are not installed, where they would compute something of the model."""
+        if not self.config.operators or self.config.provider != "cpu" or self.operators() is not None:
+            return ""
+        count = operators.applicable(_read(source))
+        return f"{extension.absent()}; {count} parts of this one" if count else ""
+
+    def made_for(self, path: Path) -> dict[str, Any]:
+        """The fingerprint, which has operators only if the engine uses them."""
+        facts = {key: fact for key, fact in self.fingerprint().items() if key != extension.FACT}
+        used = extension.needed(path)
+        return facts if used is None else facts | {extension.FACT: used}
+
+    def admit(self, facts: Mapping[str, Any]) -> None:
+        """Raise :class:`MissingRequirement` where the engine uses operators that are not installed here."""
+        if (used := facts.get(extension.FACT)) is not None:
+            extension.require(used)
+
+    def same_fact(self, key: str, built: Any, here: Any) -> bool:
+        """As everywhere; an engine without operators runs where there are some."""
+        return super().same_fact(key, built, here) or (key == extension.FACT and built is None)
 
     def quantization_profile(self) -> str:
         """The placement that the target names, or that of this machine's processor."""
@@ -70,13 +100,29 @@ class Backend(engine.Backend):
             ModelError: ONNX Runtime refuses the model.
             MissingRequirement: the provider does not run here.
         """
+
+        def optimise(model: bytes) -> bytes:
+            options = options_of(self.config)
+            options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_ENABLE_ALL
+            with tempfile.TemporaryDirectory() as folder:
+                optimised = Path(folder) / "model.onnx"
+                options.optimized_model_filepath = str(optimised)
+                open_session(sessions.prepared(model), options, self.config, str(source))
+                # ONNX Runtime names every domain that it knows: this one, where the process has opened such an engine.
+                return without_opset(names.stable(optimised.read_bytes()), extension.DOMAIN)
+
+        with progress.track(f"build {source.stem}"):
+            model, version = _read(source), self.operators()
+            write_bytes(
+                target,
+                optimise(model) if version is None else operators.rewritten(model, version, optimise, self._as_written),
+            )
+
+    def _as_written(self, model: bytes) -> Any:
+        """A session that runs a model as it is written."""
         options = options_of(self.config)
-        options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_ENABLE_ALL
-        with progress.track(f"build {source.stem}"), tempfile.TemporaryDirectory() as folder:
-            optimised = Path(folder) / "model.onnx"
-            options.optimized_model_filepath = str(optimised)
-            open_session(sessions.prepared(_read(source)), options, self.config, str(source))
-            write_bytes(target, names.stable(optimised.read_bytes()))
+        options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        return open_session(model, options, self.config)
 
     def engine(self, path: Path) -> OrtEngine:
         """The engine in ``path``; for a plain ONNX file see :func:`reference`."""
@@ -91,14 +137,8 @@ class Backend(engine.Backend):
             ModelError: one of the files is no ONNX model, or ONNX Runtime refuses it.
             TensorError: a layer does not run.
         """
-
-        def opened(model: bytes) -> Any:
-            options = options_of(self.config)
-            options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
-            return open_session(model, options, self.config)
-
         with translated(f"{path.name}: a layer does not run", TensorError):
-            yield from isolated.parts(path, source, frames, opened)
+            yield from isolated.parts(path, source, frames, self._as_written)
 
     @staticmethod
     def probe() -> list[Probe]:
@@ -109,6 +149,7 @@ class Backend(engine.Backend):
             return [Probe("ort", False, "not importable", missing.install)]
         version, found = f"ONNX Runtime {installed.__version__}", list[Probe]()
         found.append(_probe_provider("cpu", f"{version}, {', '.join(processor.instruction_sets()) or 'no SIMD found'}"))
+        found.append(extension.probe())
         if "CUDAExecutionProvider" in installed.get_available_providers():
             found.append(_probe_provider("cuda", version))
         else:

@@ -21,3 +21,4 @@ class Config(ThreadsConfig):
     )
     provider: Literal["cpu", "cuda"] = "cpu"
     spinning: bool = Field(False, description="threads burn CPU while they wait: a little faster, and CPU time lies")
+    operators: bool = Field(True, description="build INT8 engines with edgekit-ops where that package is installed")

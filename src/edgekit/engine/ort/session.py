@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgekit.core.errors import MissingRequirement, ModelError, TensorError
+from edgekit.engine.ort import extension
 from edgekit.runtime import sessions
 from edgekit.runtime.denormals import flushed
 
@@ -80,9 +81,11 @@ def open_session(model: Path | bytes, options: Any, config: Settings, name: str 
 
     Raises:
         ModelError: the model is refused.
-        MissingRequirement: the provider does not run here.
+        MissingRequirement: the provider does not run here, or the model uses operators that are not here.
     """
     wanted = provider_of(config)
+    if (version := extension.needed(model)) is not None:
+        extension.register(options, version)
     given, name = (model, name) if isinstance(model, bytes) else (str(model), str(model))
     make, without = runtime().InferenceSession, sessions.unwanted()
     # The first session of a process changes the thread that opens it; the block puts that back.

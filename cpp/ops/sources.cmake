@@ -1,0 +1,5 @@
+# Files of the operators, for the library of the wheel and for libedgekit: absolute paths.
+set(EDGEKIT_KERNEL_SOURCES level.cpp lut.cpp)
+set(EDGEKIT_OPERATOR_SOURCES kernel.cpp lut_operator.cpp operators.cpp)
+list(TRANSFORM EDGEKIT_KERNEL_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/src/)
+list(TRANSFORM EDGEKIT_OPERATOR_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/src/)

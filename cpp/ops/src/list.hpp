@@ -1,0 +1,10 @@
+// Every operator, each made once a process.
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+namespace edgekit::ops {
+
+const OrtCustomOp* lut_operator(const OrtApi& api);
+
+}  // namespace edgekit::ops

@@ -1,0 +1,180 @@
+"""The operators of edgekit-ops in ONNX Runtime, against NumPy, and engines that are built with them."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+pytest.importorskip("edgekit_ops", reason="edgekit-ops is not installed: make cpp-ops builds and tests it")
+
+import onnxruntime
+from tests.support.rounded import CASES, SILU, Rounded, feed
+
+import edgekit_ops
+from edgekit.core.errors import ModelError
+from edgekit.engine import ort
+from edgekit.engine.ort import extension
+
+LEVELS = ("scalar", "avx2", "avx512-vnni", "avx512-vbmi", "neon")
+OFF = ort.Backend(ort.Config(engine="ort", operators=False))
+ON = ort.Backend(ort.Config(engine="ort"))
+
+
+def session_of(
+    op: str, inputs: dict[str, np.ndarray], weights: dict[str, np.ndarray], threads: int, **more: Any
+) -> Any:
+    """A session of one operator: ``inputs`` say dtype and shape, ``weights`` are constants behind them."""
+
+    def info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+
+    dtype = helper.np_dtype_to_tensor_dtype(next(iter(inputs.values())).dtype)
+    node = helper.make_node(op, [*inputs, *weights], ["y"], name="it", domain=extension.DOMAIN, **more)
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [info(name, array) for name, array in inputs.items()],
+        [helper.make_tensor_value_info("y", dtype, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(extension.DOMAIN, edgekit_ops.version())]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.register_custom_ops_library(str(edgekit_ops.library()))
+    return onnxruntime.InferenceSession(
+        helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString(), options
+    )
+
+
+def lut(x: np.ndarray, table: np.ndarray, channels_last: int = 0, threads: int = 1) -> np.ndarray:
+    session = session_of("LutU8", {"x": x}, {"table": table}, threads, channels_last=channels_last)
+    (made,) = session.run(None, {"x": x})
+    assert made.dtype == x.dtype
+    return np.asarray(made).view(np.uint8)
+
+
+def noise(seed: int, *shape: int, dtype: str = "uint8") -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8).view(dtype)
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The highest that kernels use; one that the processor has not is none, which is tested all the same."""
+    monkeypatch.setenv("EDGEKIT_OPS_LEVEL", request.param)
+    return str(request.param)
+
+
+class TestLut:
+    @settings(max_examples=100, deadline=None)
+    @given(
+        shape=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+        dtype=st.sampled_from(["uint8", "int8"]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def test_equals_numpy(self, shape: list[int], dtype: str, seed: int) -> None:
+        x, table = noise(seed, *shape, dtype=dtype), noise(seed + 1, 256)
+        np.testing.assert_array_equal(lut(x, table), table[x.view(np.uint8)])
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("shape", [(1,), (3, 65), (1, 3, 200, 211)])
+    def test_every_level_and_thread(self, level: str, shape: tuple[int, ...], threads: int) -> None:
+        x, table = noise(1, *shape), noise(2, 256)
+        np.testing.assert_array_equal(lut(x, table, threads=threads), table[x])
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("channels_last", [0, 1])
+    def test_a_table_for_each_channel(self, level: str, channels_last: int, threads: int) -> None:
+        shape = (2, 150, 90, 7) if channels_last else (2, 7, 150, 90)
+        x, tables = noise(3, *shape), noise(4, 7, 256)
+        channel = np.arange(7) if channels_last else np.arange(7)[:, None, None]
+        np.testing.assert_array_equal(lut(x, tables, channels_last, threads), tables[channel, x])
+
+    @pytest.mark.parametrize(
+        ("x", "table", "message"),
+        [
+            (noise(0, 3), noise(0, 255), "not .256. or .channels, 256. bytes"),
+            (noise(0, 1, 3, 4, 4), noise(0, 4, 256), "x has not the 4 channels"),
+            (noise(0, 1, 4, 4), noise(0, 4, 256), "x has not the 4 channels"),
+            (np.zeros(3, np.int32), noise(0, 256), "neither uint8 nor int8"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, x: np.ndarray, table: np.ndarray, message: str) -> None:
+        with pytest.raises(Exception, match=message):
+            lut(x, table)
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestEngines:
+    def test_computes_what_the_typed_model_says(self, case: str, tmp_path: Path) -> None:
+        """In steps of the grid: the operator gives the nearest to what was rounded, for every value of its input."""
+        source, target = CASES[case].write(tmp_path / "m.onnx"), tmp_path / f"t{ON.suffix}"
+        ON.build(source, target)
+        (part,) = [one for one in ON.parts(target, source, [feed()]) if one.op == "LutU8"]
+        assert {one.name for one in CASES[case].middle if "Linear" not in one.op_type} <= set(part.nodes)
+        if part.exact is not None:
+            assert np.abs(part.found.astype(float) - part.exact).max() <= 0.5001
+        assert np.abs(part.found.astype(int) - part.expected.astype(int)).max() <= 1
+        assert np.mean(part.found != part.expected) < 1e-3
+
+    def test_equals_the_engine_without(self, case: str, tmp_path: Path) -> None:
+        source, found = CASES[case].write(tmp_path / "m.onnx"), []
+        for backend in (OFF, ON):
+            backend.build(source, tmp_path / f"t{ON.suffix}")
+            with backend.engine(tmp_path / f"t{ON.suffix}") as engine:
+                found.append(engine.infer(feed(1))["y"])
+        assert np.mean(found[0] != found[1]) < 0.01  # where ONNX Runtime's own kernels round a tie the other way
+        assert np.abs(found[0] - found[1]).max() <= 0.1 * 1.0001
+
+
+def test_profiles_name_the_operator(tmp_path: Path) -> None:
+    source, target = Rounded(SILU).write(tmp_path / "m.onnx"), tmp_path / f"t{ON.suffix}"
+    ON.build(source, target)
+    with ON.engine(target) as engine:
+        events = [event for event in engine.profile_layers(feed(), 3, source) if event.op == "LutU8"]
+    assert len(events) == 3
+    assert set(events[0].nodes) == {"Mul_b", "Sigmoid_s"}
+
+
+def test_builds_are_the_same_each_time(tmp_path: Path) -> None:
+    source = Rounded(SILU).write(tmp_path / "m.onnx")
+    for name in "ab":
+        ON.build(source, tmp_path / f"{name}{ON.suffix}")
+    assert (tmp_path / f"a{ON.suffix}").read_bytes() == (tmp_path / f"b{ON.suffix}").read_bytes()
+
+
+def test_the_package_says_its_version() -> None:
+    assert extension.version() == edgekit_ops.version() >= 1
+    assert extension.probe().works
+    assert ON.fingerprint()[extension.FACT] == edgekit_ops.version()
+
+
+def test_a_damaged_engine_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / f"t{ON.suffix}"
+    ON.build(Rounded(SILU).write(tmp_path / "m.onnx"), target)
+    target.write_bytes(target.read_bytes().replace(b"LutU8", b"LutU9"))
+    with pytest.raises(ModelError, match="LutU9"):
+        ON.engine(target).open()
+
+
+def test_sessions_leave_nothing_behind(tmp_path: Path) -> None:
+    """benchmarks/operators.py opens 10,000."""
+    target = tmp_path / f"t{ON.suffix}"
+    ON.build(Rounded(SILU).write(tmp_path / "m.onnx"), target)
+    sizes = []
+    for _ in range(3):
+        for _ in range(100):
+            with ON.engine(target) as engine:
+                engine.infer(feed())
+        gc.collect()
+        sizes.append(psutil.Process().memory_info().rss)
+    assert sizes[2] - sizes[1] < 2**20
