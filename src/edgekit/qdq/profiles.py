@@ -14,7 +14,9 @@ from edgekit.core.suggest import allowed
 # Operators with weights, whose integer kernels are what INT8 is for.
 COMPUTE = frozenset({"Conv", "Gemm", "MatMul"})
 # Operators that move values without changing them: one grid goes through.
-MOVES = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Transpose", "DepthToSpace"})
+MOVES = frozenset(
+    {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Transpose", "DepthToSpace", "SpaceToDepth"}
+)
 # Functions that saturation at the end of the range replaces.
 SATURATIONS = frozenset({"Relu", "Clip"})
 

@@ -4,7 +4,7 @@ A transposed convolution of stride ``s`` gives each of the ``s x s`` output phas
 the kernel, so it is a convolution with ``s * s`` times the channels and a DepthToSpace: the
 sub-pixel convolution of Shi et al., "Is the deconvolution layer the same as a convolutional
 layer?", 2016.  A PRelu whose slopes are at most one is the larger of two values, and integers of one grid
-compare as the values do.
+compare as the values do.  Stems of stride 2: :mod:`edgekit.qdq.stem`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.core.tensors import Array
+from edgekit.qdq import stem
 from edgekit.qdq.graph import Graph, Names, attribute
 
 Unique = Callable[[str, str], str]
@@ -38,6 +39,8 @@ def rewrite(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
         axes = _phases(graph, node)
         if axes is not None:
             made = _convolution(graph, model, node, axes, unique)
+        elif (split := stem.axes_of(graph, node)) is not None:
+            made = stem.split(graph, model, node, split, unique)
         elif node.op_type == "PRelu" and _shrinks(graph, node):
             made = _maximum(node, unique)
         else:
