@@ -79,7 +79,7 @@ def _fp32_openvino(work: Work) -> None:
     openvino.save_model(openvino.convert_model(work.source), work.target, compress_to_fp16=False)
 
 
-def _edgekit(technique: str, **config: Any) -> Callable[[Work], None]:
+def _edgekit(technique: str, profile: str = "ort-x86", **config: Any) -> Callable[[Work], None]:
     """A technique of edgekit with its defaults; those that measure get the validation split, never the test one."""
 
     def quantize(work: Work) -> None:
@@ -91,11 +91,20 @@ def _edgekit(technique: str, **config: Any) -> Callable[[Work], None]:
         module = plugins.load("quantize", technique)
         floor = {"max_drop": MAX_DROP[work.model.metric]} if module.Config.measures else {}
         bench = ValidationBench(work.model, work.camvid, work.source, work.frames)
-        job = Job(source=work.source, frames=work.frames, scratch=work.scratch, bench=bench)
+        job = Job(source=work.source, frames=work.frames, scratch=work.scratch, bench=bench, profile=profile)
         made = module.apply(job, module.Config.model_validate({"method": technique, **config, **floor}))
-        work.target.write_bytes(made.model)
+        if work.target.suffix == ".onnx":
+            work.target.write_bytes(made.model)
+        else:
+            _save_for_openvino(made.model, work.target)
 
     return quantize
+
+
+def _save_for_openvino(model: bytes, target: Path) -> None:
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(model), target, compress_to_fp16=False)
 
 
 def reader(frames: Frames) -> Any:
@@ -227,6 +236,8 @@ _EDGEKIT = (
     ("edgekit", "onnx", "onnxruntime"),
 )
 
+_EDGEKIT_OV = (("openvino", *_EDGEKIT[0]), (*_EDGEKIT[1], "openvino"))
+
 # As edgekit's own engines: see docs/decisions/0006-own-placement-per-target.md.
 _WITHOUT = tuple(sessions.unwanted())
 
@@ -253,6 +264,15 @@ CONTENDERS: dict[str, Contender] = {
     "modelopt-max": Contender("ModelOpt ONNX, max", _modelopt("max"), *_MODELOPT, default=False),
     "fp32-openvino": Contender(
         "FP32", _fp32_openvino, ("openvino",), ("openvino",), runtime="openvino", reference=True
+    ),
+    "edgekit-openvino": Contender(
+        "edgekit ptq, OpenVINO", _edgekit("ptq", "openvino"), *_EDGEKIT_OV, runtime="openvino"
+    ),
+    "edgekit-bias-openvino": Contender(
+        "edgekit ptq, bias correction, OpenVINO",
+        _edgekit("ptq", "openvino", bias_correction=True),
+        *_EDGEKIT_OV,
+        runtime="openvino",
     ),
     "nncf-openvino": Contender("NNCF, OpenVINO", _nncf_openvino, *_NNCF_OV, runtime="openvino"),
 }

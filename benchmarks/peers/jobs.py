@@ -34,6 +34,7 @@ class Plan:
     camvid: Path
     cpu: int | None
     fresh: bool = False
+    processor_time: bool = False
 
     def for_model(self, model: str) -> list[str]:
         return [name for name, one in self.contenders.items() if one.models is None or model in one.models]
@@ -154,10 +155,12 @@ def timed(plan: Plan, model: str, folder: Path, targets: dict[str, str]) -> dict
         "calibration": str(folder / f"frames-{plan.frames}"),
         "queries": plan.queries,
         "warmup": plan.warmup,
+        "processor_time": plan.processor_time,
         "cpu": plan.cpu,
     }
     files = {name: sha256_file(Path(path)) for name, path in targets.items()}
-    key = sha256_of([files, plan.queries, plan.warmup, versions(["onnxruntime", "openvino"])])[:12]
+    timing = [plan.queries, plan.warmup, plan.processor_time]
+    key = sha256_of([files, timing, versions(["onnxruntime", "openvino"])])[:12]
     say(f"{model}: latency of {len(targets)} contenders in turn, {plan.queries} queries each")
     return cached(
         folder / f"latency-{plan.frames}.json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,23 @@ def accuracy(
     return found
 
 
-def interleaved(models: Mapping[str, Infer], feeds: Sequence[Arrays], queries: int, warmup: int) -> dict[str, Array]:
+def interleaved(
+    models: Mapping[str, Infer],
+    feeds: Sequence[Arrays],
+    queries: int,
+    warmup: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Array]:
     """Milliseconds of each query by model; the models take turns (A B C, C B A, ...), so that drift meets all."""
     order = list(models)
     times: dict[str, list[float]] = {name: [] for name in models}
     for query in range(warmup + queries):
         feed = feeds[query % len(feeds)]
         for name in order:
-            start = time.perf_counter()
+            start = clock()
             models[name](feed)
             if query >= warmup:
-                times[name].append((time.perf_counter() - start) * 1e3)
+                times[name].append((clock() - start) * 1e3)
         order.reverse()
     return {name: np.array(values) for name, values in times.items()}
 

@@ -23,7 +23,7 @@ turn (A B C, C B A, ...), {queries} queries each, at one thread, in ONNX Runtime
 without spinning.
 
 - **drop**: accuracy of FP32 minus that of the contender on the test frames; the metric is named above each table.
-- **p50, p99**: of the engine call alone. **speed-up**: p50 of FP32 over p50, and in brackets the 5th and 95th
+- **p50, p99**: of the engine call alone ({clock}). **speed-up**: p50 of FP32 over p50, and in brackets the 5th and 95th
   percentile of the ratio within a round.
 - **integer**: share of kernel time in integer convolutions + integer matrix products, from ONNX Runtime's profile.
 - **quantize**: seconds from the FP32 file to the quantized one, imports not counted; in brackets as a multiple of
@@ -57,6 +57,7 @@ def render(document: Mapping[str, Any]) -> str:
     method = METHOD.format(
         frames=document["frames"],
         queries=document["queries"],
+        clock=document.get("clock", "wall time"),
         latency=tolerances["latency_ratio"],
         accuracy=tolerances["accuracy"],
     )

@@ -87,7 +87,8 @@ def latency(order: dict[str, Any]) -> dict[str, Any]:
         name: open_model(path, CONTENDERS[name].runtime, CONTENDERS[name].reference, CONTENDERS[name].without)
         for name, path in files.items()
     }
-    times = measure.interleaved(infers, feeds, order["queries"], order["warmup"])
+    clock = time.process_time if order["processor_time"] else time.perf_counter
+    times = measure.interleaved(infers, feeds, order["queries"], order["warmup"], clock)
     references = {name: REFERENCES[CONTENDERS[name].runtime] for name in files}
     found: dict[str, Any] = {name: {"latency": values} for name, values in measure.latency(times, references).items()}
     infers.clear()

@@ -17,6 +17,7 @@ from edgekit.core.errors import ModelError
 from edgekit.qdq.calibrate import calibrate
 from edgekit.qdq.graph import Graph, simplified
 from edgekit.qdq.insert import Grid, Weights, channel_axis, insert, quantize_weights
+from edgekit.qdq.observe import Observer
 from edgekit.qdq.placement import plan
 from edgekit.qdq.profiles import PROFILES, profile
 from edgekit.qdq.ranges import MinMax
@@ -244,6 +245,26 @@ class TestBias:
         _, model = typed(tmp_path, [node("Conv", "x w b", "y", pads=PADS)], weights, {}, name)
         (conv,) = (n for n in model.graph.node if n.op_type == "Conv")
         assert np.array_equal(constants(model)[conv.input[2]], weights["b"])
+
+    def test_a_grid_per_channel_before_a_depthwise_convolution(self, tmp_path: Path) -> None:
+        """Channels of very different sizes: each keeps its eight bits, and what shares a grid does not."""
+        sizes = (100.0 ** np.linspace(-1, 1, 8)).astype(np.float32).reshape(8, 1, 1, 1)
+        weights = {"w": normal(1, 8, 8, 3, 3) * sizes, "d": normal(2, 8, 1, 3, 3) / sizes}
+        nodes = [node("Conv", "x w", "a", pads=PADS), node("Conv", "a d", "y", pads=PADS, group=8)]
+        path = write(tmp_path / "m.onnx", nodes, [IMAGE], [("y", (None,) * 4, "float32")], weights)
+        graph = Graph(simplified(path))
+        placed = plan(graph, profile("openvino"))
+        seen = calibrate(graph, placed.tensors, [X], MinMax)
+        ranges, channels = seen.ranges(placed.profile), seen.channel_ranges(placed.profile)
+        a = Observer(graph, ["a"])(X)["a"]
+        assert np.allclose(channels["a"], [a.min((0, 2, 3)), a.max((0, 2, 3))], rtol=1e-5, atol=1e-6)
+        exact = fake_quant(onnx.load(path), X)["y"]
+        apart, together = (
+            relative_l2(fake_quant(insert(graph, placed, ranges, channels=given), X)["y"], exact)
+            for given in (channels, None)
+        )
+        assert apart < 0.02
+        assert together > 5 * apart
 
 
 class TestNames:

@@ -200,6 +200,38 @@ class TestRoundingInputs:
         graph = graph_of(tmp_path, nodes, weights={"v": normal(1, 8, 16, 3, 3)})
         assert groups(plan(graph, TRT)) == [{"a", "j"}, {"x"}]
 
+    def test_openvino_rounds_before_what_carries_integers(self, tmp_path: Path) -> None:
+        nodes = [
+            conv("x w", "a"),
+            node("MaxPool", "a", "p", kernel_shape=[3, 3], pads=PADS),
+            node("Concat", "a p", "j", axis=1),
+            conv("j v", "y"),
+        ]
+        graph = graph_of(tmp_path, nodes, weights={"v": normal(1, 8, 16, 3, 3)})
+        found = plan(graph, profile("openvino"))
+        assert groups(found) == [{"a"}, {"x"}]
+        assert found.reads == {("Conv_a", 0), ("MaxPool_p", 0), ("Concat_j", 0)}
+
+    def test_openvino_rounds_behind_what_others_read_exactly(self, tmp_path: Path) -> None:
+        nodes = [
+            conv("x w", "a"),
+            node("MaxPool", "a", "p", kernel_shape=[3, 3], pads=PADS),
+            conv("p w2", "b"),
+            node("Sigmoid", "p", "s"),
+            node("Mul", "b s", "y"),
+        ]
+        found = plan(graph_of(tmp_path, nodes), profile("openvino"))
+        assert ("MaxPool_p", 0) not in found.reads
+        assert ("Conv_b", 0) in found.reads
+
+    @pytest.mark.parametrize("reader", ["depthwise", "both"])
+    def test_a_grid_per_channel_where_depthwise_convolutions_alone_read(self, tmp_path: Path, reader: str) -> None:
+        nodes = [conv("x w", "a"), node("Conv", "a d", "b", pads=PADS, group=8)]
+        nodes += [node("Conv", "a w2", "c", pads=PADS)] if reader == "both" else [node("Relu", "a", "c")]
+        graph = graph_of(tmp_path, [*nodes, node("Add", "b c", "y")], weights={"d": normal(1, 8, 1, 3, 3)})
+        assert plan(graph, profile("openvino")).by_channel == (set() if reader == "both" else {"a"})
+        assert not plan(graph, TRT).by_channel
+
     def test_transposed_convolutions(self, tmp_path: Path) -> None:
         nodes = [conv("x w", "c"), node("ConvTranspose", "c v", "y", strides=[2, 2])]
         graph = graph_of(tmp_path, nodes, weights={"v": normal(1, 8, 4, 2, 2)})
@@ -285,7 +317,10 @@ class TestPlan:
             tensor = by_name[reader].input[index]
             assert tensor in found.groups or tensor in graph.constants
         for reader in found.compute:
-            assert (reader, 0) in found.reads
+            node_ = by_name[reader]
+            while (node_.name, 0) not in found.reads:  # what carries integers was rounded before
+                node_ = graph.producer[node_.input[0]]
+                assert node_.op_type in found.profile.carriers
         for name_ in found.folded:
             assert by_name[name_].input[0] not in found.groups
             assert by_name[name_].output[0] in found.replaced

@@ -57,6 +57,8 @@ def _dequantize(inputs: list[Any], attributes: Mapping[str, Any]) -> Tensor:
         assert torch.equal(held.scale, scale), "a pair reads and writes one grid"
         assert torch.equal(held.zero, zero), "a pair reads and writes one grid"
         low, high = LIMITS[zero.dtype]
+        if scale.ndim:
+            return torch.fake_quantize_per_channel_affine(held.value, scale, zero.int(), attributes["axis"], low, high)
         return torch.fake_quantize_per_tensor_affine(held.value, float(scale), int(zero), low, high)
     shape = [-1 if axis == attributes.get("axis", 1) else 1 for axis in range(held.ndim)] if scale.ndim else []
     return ((held.to(torch.float64) - zero.reshape(shape).double()) * scale.reshape(shape).double()).float()

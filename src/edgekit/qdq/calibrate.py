@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.core.errors import DataError
-from edgekit.core.tensors import Arrays
+from edgekit.core.tensors import Array, Arrays
 from edgekit.qdq.glance import Glances
-from edgekit.qdq.graph import Graph
+from edgekit.qdq.graph import Graph, feeds_depthwise
 from edgekit.qdq.observe import Observer
 from edgekit.qdq.profiles import Profile
-from edgekit.qdq.ranges import MinMax, RangeFinder, Steps
+from edgekit.qdq.ranges import Histogram, MinMax, RangeFinder, Steps
+from edgekit.qdq.seen import function_of
 from edgekit.technique import Frames
 
 
@@ -42,6 +43,12 @@ class Calibration:
             self._searched[steps] = {name: finder.range(steps) for name, finder in self.finders.items()}
         return self._searched[steps]
 
+    def channel_ranges(self, profile: Profile) -> dict[str, Array]:
+        """Of the tensors that depthwise convolutions read: the ranges of their channels, ``(2, C)``."""
+        ranges = self.ranges(profile)
+        found = {name: finder.channel_ranges(*ranges[name]) for name, finder in self.finders.items()}
+        return {name: by_channel for name, by_channel in found.items() if by_channel is not None}
+
 
 def calibrate(
     graph: Graph,
@@ -64,6 +71,10 @@ def calibrate(
         ModelError: NaN or infinity in a tensor, or frames that do not fit the model.
     """
     finders = {name: finder(name) for name in tensors}
+    for name, one in finders.items():
+        one.by_channel = feeds_depthwise(graph, name)
+        if isinstance(one, Histogram):
+            one.seen = function_of(graph, name)
     glances = Glances(graph, finders)
     unseen = set(finders)
     count = 0

@@ -67,16 +67,20 @@ class Glances:
                 finder.update(values[name])
                 if not values[name].size:
                     empty.add(name)
+                elif finder.by_channel:
+                    finder.widen(*(end(values[name], axis=(0, 2, 3)) for end in (np.min, np.max)))
             else:
-                finder.add(-peaks[low] if low else 0.0, peaks[high], values[sample] if sample else _NOTHING)
+                lows, highs = -peaks[low] if low else np.zeros_like(peaks[high]), peaks[high]
+                finder.add(float(lows.min()), float(highs.max()), values[sample] if sample else _NOTHING)
+                if finder.by_channel:
+                    finder.widen(lows, highs)
         return frozenset(empty), None
 
-    def _peaks(self, values: Arrays) -> dict[str, float]:
+    def _peaks(self, values: Arrays) -> dict[str, Array]:
         if not self._pools:
             return {}
-        starts = np.cumsum([0, *self._pools.values()])[:-1]
-        highest = np.maximum.reduceat(values[_PEAKS].reshape(-1), starts)
-        return dict(zip(self._pools, highest.tolist(), strict=True))
+        ends = np.cumsum([*self._pools.values()])[:-1]
+        return dict(zip(self._pools, np.split(values[_PEAKS].reshape(-1), ends), strict=True))
 
     def _joined(self) -> list[str]:
         """All maxima in one tensor: a hundred small outputs would cost as much as the pooling."""

@@ -263,6 +263,18 @@ def interpolates(node: Any) -> bool:
     return bool(node.op_type == "Resize" and attribute(node, "mode", b"nearest") != b"nearest")
 
 
+def is_depthwise(graph: Graph, node: Any) -> bool:
+    """Whether ``node`` is a convolution of images that keeps its input's channels apart."""
+    if node.op_type != "Conv" or len(graph.shapes.get(node.input[1], ())) != 4:
+        return False
+    return graph.shapes[node.input[1]][1] == 1 and attribute(node, "group", 1) > 1
+
+
+def feeds_depthwise(graph: Graph, name: str) -> bool:
+    """Whether a depthwise convolution reads ``name``."""
+    return any(is_depthwise(graph, user) and user.input[0] == name for user in graph.consumers.get(name, []))
+
+
 def _captured(node: Any) -> set[str]:
     """Outer tensors that a node's subgraphs read."""
     found: set[str] = set()

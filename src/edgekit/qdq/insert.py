@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,15 @@ _LEAST_BIAS = 2.0**-60
 
 @dataclass(frozen=True)
 class Grid:
-    """The values ``scale * (q - zero)`` for the integers ``q`` of an activation."""
+    """The values ``scale * (q - zero)`` for the integers ``q`` of an activation.
 
-    scale: np.float32
-    zero: int
+    Args:
+        scale: one, or one per channel, float32 ``(C,)``.
+        zero: the same, int64 ``(C,)``.
+    """
+
+    scale: np.float32 | Array
+    zero: int | Array
 
     @classmethod
     def of(cls, low: float, high: float, profile: Profile) -> Grid:
@@ -40,6 +46,17 @@ class Grid:
             return cls(_positive(max(-low, high) / last), 0)
         scale = _positive((high - low) / (last - first))
         return cls(scale, int(np.clip(np.round(first - low / scale), first, last)))
+
+    @classmethod
+    def by_channel(cls, ranges: Array, profile: Profile) -> Grid:
+        """The same for every channel; ``ranges`` is ``(2, C)``."""
+        found = [cls.of(float(low), float(high), profile) for low, high in ranges.T]
+        return cls(np.array([grid.scale for grid in found], np.float32), np.array([grid.zero for grid in found]))
+
+    @property
+    def channels(self) -> bool:
+        """Whether there is one per channel."""
+        return np.ndim(self.scale) == 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,7 @@ def insert(
     per_channel: bool = True,
     bits: int = 8,
     fixed: Mapping[str, Weights] | None = None,
+    channels: Mapping[str, Array] | None = None,
 ) -> Any:
     """A new model with the rounding of ``plan``.
 
@@ -108,20 +126,28 @@ def insert(
         per_channel: weight scales per output channel, else one per tensor.
         bits: of the weights, where the profile allows as many.
         fixed: integer weights to use instead of rounding to nearest, by initializer name.
+        channels: the ranges ``(2, C)`` of the tensors that may have a grid per channel; those of others are not used.
     """
-    return _Writer(graph, plan, ranges, per_channel, bits, dict(fixed or {})).model()
+    found = grids(plan, ranges, channels)
+    return _Writer(graph, plan, found, per_channel, bits, dict(fixed or {})).model()
 
 
 class _Writer:
     def __init__(
-        self, graph: Graph, plan: Plan, ranges: Ranges, per_channel: bool, bits: int, fixed: dict[str, Weights]
+        self,
+        graph: Graph,
+        plan: Plan,
+        grids: Mapping[str, Grid],
+        per_channel: bool,
+        bits: int,
+        fixed: dict[str, Weights],
     ) -> None:
         self.graph = graph
         self.plan = plan
         self.per_channel = per_channel
         self.bits = plan.profile.bits(bits)
         self.fixed = fixed
-        self.grids = grids(plan, ranges)
+        self.grids = grids
         self.names = Names(graph)
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
@@ -217,17 +243,19 @@ class _Writer:
     def _round(self, name: str, made_of_integers: bool = False) -> None:
         import onnx
 
-        scale, zero = self._grid_constants(self.grids[name])
+        grid = self.grids[name]
+        scale, zero = self._grid_constants(grid)
+        axis: dict[str, Any] = {"axis": 1} if grid.channels else {}
         integer = self.names.unique(name, "integer")
         pair = (
             ("QuantizeLinear", [self._exact_name(name), scale, zero], integer),
             ("DequantizeLinear", [integer, scale, zero], self._rounded_name(name)),
         )
         for op, inputs, output in pair[1 if made_of_integers else 0 :]:
-            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=self.names.unique(name, op)))
+            self.nodes.append(onnx.helper.make_node(op, inputs, [output], name=self.names.unique(name, op), **axis))
 
     def _grid_constants(self, grid: Grid) -> tuple[str, str]:
-        scale, zero = self.names.unique("scale", float(grid.scale).hex()), self.names.unique("zero", str(grid.zero))
+        scale, zero = (self.names.unique(kind, told) for kind, told in zip(("scale", "zero"), _told(grid), strict=True))
         self.constants[scale] = np.array(grid.scale, np.float32)
         self.constants[zero] = np.array(grid.zero, self.plan.profile.activation)
         return scale, zero
@@ -338,15 +366,28 @@ def _drop_unread(made: Any) -> None:
         made.graph.node.extend(kept)
 
 
+def _told(grid: Grid) -> tuple[str, str]:
+    """Equal grids share their constants: what tells scales and zero points apart."""
+    if not grid.channels:
+        return float(grid.scale).hex(), str(grid.zero)
+    return _digest(grid.scale), _digest(grid.zero)
+
+
+def _digest(values: Any) -> str:
+    return sha256(np.asarray(values).tobytes()).hexdigest()[:16]
+
+
 def _has_bias(node: Any) -> bool:
     return len(node.input) > 2 and bool(node.input[2])
 
 
-def grids(plan: Plan, ranges: Ranges) -> dict[str, Grid]:
-    """The grid of every rounded tensor: one for all members of a group."""
+def grids(plan: Plan, ranges: Ranges, channels: Mapping[str, Array] | None = None) -> dict[str, Grid]:
+    """The grid of every rounded tensor: one for all of a group, or one per channel where ``channels`` has it."""
     ends: dict[str, tuple[float, float]] = {}
     for tensor, group in plan.groups.items():
         if tensor in ranges:
             low, high = ends.get(group, (0.0, 0.0))
             ends[group] = (min(low, ranges[tensor][0]), max(high, ranges[tensor][1]))
-    return {tensor: Grid.of(*ends[group], plan.profile) for tensor, group in plan.groups.items() if group in ends}
+    found = {tensor: Grid.of(*ends[group], plan.profile) for tensor, group in plan.groups.items() if group in ends}
+    apart = plan.by_channel & (channels or {}).keys()
+    return found | {tensor: Grid.by_channel((channels or {})[tensor], plan.profile) for tensor in sorted(apart)}

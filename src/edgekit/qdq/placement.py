@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import ModelError
 from edgekit.qdq.channels_last import Step, steps
-from edgekit.qdq.graph import Graph, attribute, interpolates
+from edgekit.qdq.graph import Graph, attribute, interpolates, is_depthwise
 from edgekit.qdq.profiles import MOVES, SATURATIONS, Profile
 
 
@@ -26,6 +27,7 @@ class Plan:
         on_integers: names of the nodes that compute on the integers themselves.
         channels_last: names of the moves that are written on the integers, in that order of memory.
         float_nodes: compute nodes that stay float, with the reason.
+        by_channel: tensors that have a grid per channel, where the ranges of channels are known.
     """
 
     profile: Profile
@@ -37,6 +39,7 @@ class Plan:
     on_integers: frozenset[str]
     channels_last: dict[str, tuple[Step, ...]]
     float_nodes: dict[str, str]
+    by_channel: frozenset[str] = frozenset()
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -243,10 +246,53 @@ class _Planner:
             elif node.op_type == "Add" and node.name not in self.exclude:
                 self._round_residual(node)
         for node in reversed(self.graph.nodes):
-            if node.output[0] in self.groups and (_moves(node) or node.op_type == "Concat"):
+            if node.output[0] not in self.groups or not (_moves(node) or node.op_type == "Concat"):
+                continue
+            if self._carries(node):
+                self._round_before(node)
+            else:
                 # Rounding moves through these, so that their inputs are stored as integers too.
                 self._share([name for name in node.input if name in self.groups], node.output[0])
         return self._finished()
+
+    def _carries(self, node: Any) -> bool:
+        """Whether rounding before ``node`` does for everybody who reads it."""
+        made = node.output[0]
+        if node.op_type not in self.profile.carriers or node.name in self.exclude:
+            return False
+        if made in self.graph.outputs or made in self.graph.captured:
+            return False
+        if any(name in self.graph.constants or not self.graph.is_float(name) for name in self._carried(node)):
+            return False
+        users = self.graph.consumers.get(made, [])
+        return all((u.name, i) in self.reads for u in users for i, name in enumerate(u.input) if name == made)
+
+    def _carried(self, node: Any) -> list[str]:
+        return list(node.input) if node.op_type == "Concat" else [node.input[0]]
+
+    def _round_before(self, node: Any) -> None:
+        made, given = node.output[0], self._carried(node)
+        self._share([made, *given], given[0])
+        self.reads.update((node.name, index) for index in range(len(given)))
+        for user in self.graph.consumers.get(made, []):
+            self.reads.difference_update((user.name, i) for i, name in enumerate(user.input) if name == made)
+        del self.groups[made]
+
+    def _by_channel(self) -> frozenset[str]:
+        """Rounded tensors of their own grid that depthwise convolutions alone read rounded."""
+        if not self.profile.by_channel:
+            return frozenset()
+        alone = Counter(self.groups.values())
+        readers: dict[str, list[Any]] = {}
+        for node in self.graph.nodes:
+            for index, name in enumerate(node.input):
+                if (node.name, index) in self.reads:
+                    readers.setdefault(name, []).append(node)
+        return frozenset(
+            name
+            for name, group in self.groups.items()
+            if alone[group] == 1 and name in readers and all(is_depthwise(self.graph, node) for node in readers[name])
+        )
 
     def _round_residual(self, add: Any) -> None:
         """Round the branch that does not end in the last convolution; the runtime fuses Add into that one.
@@ -295,6 +341,7 @@ class _Planner:
             on_integers=frozenset(self.on_integers),
             channels_last=self.channels_last,
             float_nodes=self.float_nodes,
+            by_channel=self._by_channel(),
         )
 
 

@@ -40,6 +40,9 @@ class Profile:
         float_outputs: compute operators whose integer kernel can give float, so that no rounding is
             needed where only float operators read them.
         weight_bits: most that weights may have.
+        carriers: operators that integers pass where the runtime rounds inputs: what is rounded behind them is rounded
+            before them instead.
+        by_channel: inputs that depthwise convolutions alone read have a grid per channel.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Profile:
     folds_saturation: bool = False
     float_outputs: frozenset[str] = frozenset()
     weight_bits: int = 8
+    carriers: frozenset[str] = frozenset()
+    by_channel: bool = False
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -91,8 +96,17 @@ _TENSORRT = Profile(
     compute=COMPUTE | {"ConvTranspose"},
 )
 
-# OpenVINO propagates rounding as TensorRT does, and takes asymmetric activations.
-_OPENVINO = replace(_TENSORRT, name="openvino", activation="uint8", symmetric=False)
+# OpenVINO takes asymmetric activations, and carries rounding down as TensorRT does but not up: a MaxPool or Concat of
+# which only the result is rounded computes in float.  The scales of a grid per channel go into the multipliers of its
+# depthwise kernels.  A Slice of integers is slower there than one of floats.
+_OPENVINO = replace(
+    _TENSORRT,
+    name="openvino",
+    activation="uint8",
+    symmetric=False,
+    carriers=MOVES - {"Slice"} | {"Concat", "Resize"},
+    by_channel=True,
+)
 
 PROFILES = {
     profile.name: profile

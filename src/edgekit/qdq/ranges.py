@@ -7,6 +7,7 @@ pass and which merges with another's: no activation is ever stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,11 +16,16 @@ import numpy as np
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
 
+Function = Callable[[Array], Array]
+"""Of one variable, element by element."""
+
 BINS = 4096
 # Elements of one tensor that all frames together add to its histogram: a hundred of them lie beyond a
 # 99.99th percentile.  A frame adds at least LEAST.
 BUDGET = 1 << 20
 LEAST = 1 << 14
+INWARD = np.linspace(1.0, 0.02, 50)
+"""Shares of a range that are tried where the readers do not tell values apart; the largest first."""
 _NARROW = 64  # bins, of which a range needs more: an 8-bit grid would be coarser than what was seen
 _MANY = 1 << 13
 _LEAST_NORMAL = 2.0**-126  # of float32
@@ -39,6 +45,19 @@ class RangeFinder(ABC):
 
     whole: ClassVar[bool] = False
     """Whether it has to see all values of a frame."""
+    by_channel = False
+    """Whether the extremes of every channel are wanted too."""
+    channels: Array | None = None
+    """Those that were seen, float32 ``(2, C)``: the lowest value of every channel, and the highest."""
+
+    def widen(self, lows: Array, highs: Array) -> None:
+        """Add one frame's extremes by channel, ``(C,)`` each."""
+        known = np.zeros((2, lows.size), np.float32) if self.channels is None else self.channels
+        self.channels = np.stack([np.minimum(known[0], lows), np.maximum(known[1], highs)])
+
+    def channel_ranges(self, low: float, high: float) -> Array | None:
+        """The part of ``[low, high]`` that every channel needs, ``(2, C)``; None: channels were not looked at."""
+        return None if self.channels is None else np.clip(self.channels, low, high)
 
     @abstractmethod
     def update(self, values: Array) -> None:
@@ -87,6 +106,8 @@ class Histogram(MinMax):
         self.sample = sample
         self.reach = 0.0
         self.counts = np.zeros(BINS, np.int64)
+        self.seen: Function | None = None
+        """What the readers compute of a value, where all of them together compute one function of it."""
         self._frames = 0
 
     def update(self, values: Array) -> None:
@@ -127,7 +148,38 @@ class Histogram(MinMax):
         if self.low == self.high == 0.0:
             return 0.0, 0.0
         low, high = self.search(steps)
-        return max(self.low, min(low, 0.0)), min(self.high, max(high, 0.0))
+        low, high = max(self.low, min(low, 0.0)), min(self.high, max(high, 0.0))
+        if self.seen is None or steps.symmetric or low == high:
+            return low, high
+        return self._told_apart(low, high, steps, self.seen)
+
+    def _told_apart(self, low: float, high: float, steps: Steps, seen: Function) -> tuple[float, float]:
+        """The range without the ends in which the readers do not tell values apart.
+
+        An end where what they compute is flat moves to where its mean squared error, over the histogram, is least.
+        """
+        used = np.flatnonzero(self.counts)
+        values, weights = np.clip(self.centres[used], self.low, self.high), self.counts[used]
+        places = np.linspace(low, high, BINS)
+        exact, table = np.split(seen(np.concatenate((values, places))).astype(np.float64), [values.size])
+
+        def error(ends: tuple[float, float]) -> float:
+            scale = (ends[1] - ends[0]) / steps.count
+            rounded = np.round(np.clip(values, *ends) / scale) * scale
+            return float(np.square(np.interp(rounded, places, table) - exact) @ weights)
+
+        slope = float(np.ptp(table)) / (high - low)
+
+        def is_flat(end: float) -> bool:
+            """Whether between half an end and the end there is a quarter of the slope of the whole, or less."""
+            inner, outer = np.interp([end / 2, end], places, table)
+            return abs(float(outer - inner)) < abs(end) / 2 * slope / 4
+
+        if low < 0 and is_flat(low):
+            low, _ = min(((low * share, high) for share in INWARD if low * share < high), key=error)
+        if high > 0 and is_flat(high):
+            _, high = min(((low, high * share) for share in INWARD if low < high * share), key=error)
+        return low, high
 
     @abstractmethod
     def search(self, steps: Steps) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Post-training INT8 quantization: one pass over the calibration frames, then Q/DQ pairs where the target wants them.
 
-Activations are 8-bit, one grid per tensor; weights are signed 8-bit, one scale per output channel
-(Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3).
+Activations are 8-bit, one grid per tensor (per channel where the target's depthwise kernels take it); weights are
+signed 8-bit, one scale per output channel (Krishnamoorthi, "Quantizing deep convolutional networks for efficient
+inference", 2018, section 3).
 What repairs accuracy without training is one switch and one file each: :mod:`edgekit.qdq.equalize`,
 :mod:`edgekit.qdq.bias` and :mod:`edgekit.qdq.adaround`.
 """
@@ -81,7 +82,8 @@ class Prepared:
         # A layer that stays float in this plan has nothing to make up for.
         shifts = {name: self.shifts[name] for name in placed.compute if name in self.shifts}
         graph = bias.shifted(self.graph, shifts) if shifts else self.graph
-        return place_in(graph, placed, self.calibration.ranges(placed.profile), self.config, self.fixed)
+        ranges, channels = self.calibration.ranges(placed.profile), self.calibration.channel_ranges(placed.profile)
+        return place_in(graph, placed, ranges, self.config, self.fixed, channels)
 
 
 def apply(job: Job, config: Config) -> Quantized:
@@ -147,11 +149,12 @@ def adarounded(prepared: Prepared, job: Job) -> Prepared:
     """Choose the rounding of weights, on the job's profile for all profiles."""
     config, graph, placed = prepared.config, prepared.graph, prepared.plans[job.profile]
     ranges = prepared.calibration.ranges(placed.profile)
+    channels = prepared.calibration.channel_ranges(placed.profile)
     with job.progress.track("adaround", len(adaround.suitable(graph, placed.compute))) as advance:
         rounding = adaround.round_weights(
             graph,
             placed.compute,
-            lambda fixed: _inserted(graph, placed, ranges, config, fixed),
+            lambda fixed: _inserted(graph, placed, ranges, config, fixed, channels),
             job.frames,
             per_channel=config.weights == "per-channel",
             bits=placed.profile.bits(config.weight_bits),
@@ -166,9 +169,10 @@ def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
     """Find the shifts of the biases, on the job's profile for all profiles."""
     config, graph, placed = prepared.config, prepared.graph, prepared.plans[job.profile]
     ranges = prepared.calibration.ranges(placed.profile)
+    channels = prepared.calibration.channel_ranges(placed.profile)
 
     def typed(shifted: Graph) -> Any:
-        return _inserted(shifted, placed, ranges, config, prepared.fixed)
+        return _inserted(shifted, placed, ranges, config, prepared.fixed, channels)
 
     with job.progress.track("bias correction", bias.passes(graph, placed.compute)) as advance:
         correction = bias.correct(graph, placed.compute, typed, job.frames, advance)
@@ -219,31 +223,40 @@ def place_in(
     ranges: Mapping[str, tuple[float, float]],
     config: Config,
     fixed: Mapping[str, Weights] | None = None,
+    channels: Mapping[str, Array] | None = None,
 ) -> bytes:
     """The typed model of a plan, as bytes that are equal for equal arguments."""
     missing = [name for name in placed.tensors if name not in ranges]
     if missing:
         raise ModelError(f"no range is known for tensor {missing[0]!r}; calibrate the same model with the same exclude")
-    typed: bytes = _inserted(graph, placed, ranges, config, fixed).SerializeToString(deterministic=True)
+    typed: bytes = _inserted(graph, placed, ranges, config, fixed, channels).SerializeToString(deterministic=True)
     return typed
 
 
-def _inserted(graph: Graph, placed: Plan, ranges: Ranges, config: Config, fixed: Mapping[str, Weights] | None) -> Any:
-    per_channel = config.weights == "per-channel"
-    return insert(graph, placed, ranges, per_channel=per_channel, bits=config.weight_bits, fixed=fixed)
+def _inserted(
+    graph: Graph,
+    placed: Plan,
+    ranges: Ranges,
+    config: Config,
+    fixed: Mapping[str, Weights] | None,
+    channels: Mapping[str, Array] | None,
+) -> Any:
+    per_channel, bits = config.weights == "per-channel", config.weight_bits
+    return insert(graph, placed, ranges, per_channel=per_channel, bits=bits, fixed=fixed, channels=channels)
 
 
 def described(prepared: Prepared, name: str) -> dict[str, Any]:
     """The record of one profile's model, JSON-ready."""
     config, placed = prepared.config, prepared.plans[name]
     symmetric = ", symmetric" if placed.profile.symmetric else ""
+    apart = f", {len(placed.by_channel)} of depthwise convolutions per channel" if placed.by_channel else ""
     ranges = prepared.calibration.ranges(placed.profile)
     return {
         "method": "ptq",
         "config": config.model_dump(mode="json"),
         "profile": name,
         "frames": prepared.calibration.frames,
-        "activations": f"{placed.profile.activation} per tensor{symmetric}",
+        "activations": f"{placed.profile.activation} per tensor{symmetric}{apart}",
         "weights": f"int{placed.profile.bits(config.weight_bits)} {config.weights}, symmetric",
         "repairs": dict(prepared.repairs),
         "float_nodes": placed.float_nodes,

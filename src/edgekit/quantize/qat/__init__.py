@@ -88,7 +88,7 @@ def apply(job: Job, config: Config) -> Quantized:
     start = ptq.apply(job, config.ptq)
     folded = work.folded()
     student, placed = work.student(folded.network, start)
-    error = work.check(student, start.model, placed)
+    error = work.check(student, work.untrained(start), placed)
     frozen = [f"{fakequant.INNER}.{name}" for name in folded.frozen]
     weights = fakequant.inner_state
     trained = work.train(student, "qat", lambda network: work.typed(weights(tensors(network)), start), frozen)
@@ -223,6 +223,10 @@ class _Work:
             source = Path(folder) / "fp32.onnx"
             source.write_bytes(self.exported(state))
             return ptq.place(source, _ranges(record), other or self.job.profile, self.settings)
+
+    def untrained(self, start: Quantized) -> bytes:
+        """The typed model before training: as all that are trained, with one grid a tensor, also before depthwise."""
+        return ptq.place(self.job.source, _ranges(start.record), self.job.profile, self.settings)
 
     def accuracy(self, model: bytes) -> float | None:
         return None if self.job.bench is None else self.job.bench.accuracy(model)
