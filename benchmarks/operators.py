@@ -32,8 +32,15 @@ from edgekit.profiling import machine
 from edgekit.runtime import processor
 
 LEVEL = "EDGEKIT_OPS_LEVEL"
-FLAGS = {"scalar": (), "avx2": ("avx2",), "avx512-vnni": ("avx512_vnni",), "avx512-vbmi": ("avx512_vnni", "avx512vbmi")}
-FLAGS |= {"neon": ("asimd",)}
+FLAGS = {
+    "scalar": (),
+    "avx2": ("avx2",),
+    "avx-vnni": ("avx_vnni",),
+    "avx512-vnni": ("avx512_vnni",),
+    "avx512-vbmi": ("avx512_vnni", "avx512vbmi"),
+}
+FLAGS |= {"neon": ("asimd",), "neon-dot": ("asimddp",)}
+NARROW = ("scalar", "avx2", "neon")
 SETTLING = 3
 
 
@@ -57,13 +64,14 @@ def built(bundle: Bundle, folder: Path) -> dict[str, tuple[Path, str]]:
         ("int8", bundle.contents.candidate, False),
         ("with", bundle.contents.candidate, True),
     ]:
-        target = folder / f"{name}{backend[on].suffix}"
-        backend[on].build(bundle.path / role.model, target)
-        if name == "with":
-            found |= {f"with, {level}": (target, level) for level in levels()}
-        else:
-            found[name] = (target, "")
-    return found
+        found[name] = (folder / f"{name}{backend[on].suffix}", "")
+        backend[on].build(bundle.path / role.model, found[name][0])
+    rewritten, narrow = ort.operators.rewritten, folder / f"narrow{backend[True].suffix}"
+    ort.operators.rewritten = lambda *given: rewritten(*given[:-1], False)  # as a processor without VNNI builds it
+    backend[True].build(bundle.path / bundle.contents.candidate.model, narrow)
+    ort.operators.rewritten = rewritten
+    file = found.pop("with")[0]
+    return found | {f"with, {level}": (narrow if level in NARROW else file, level) for level in levels()}
 
 
 def race(engines: Mapping[str, tuple[Path, str]], feeds: Any, openings: int, each: int) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def main() -> None:
     feeds = bundle.golden().feeds(0)
     with tempfile.TemporaryDirectory() as folder:
         engines = built(bundle, Path(folder))
-        operators = [node.op for node in read_graph(next(file for n, (file, _) in engines.items() if "with" in n)).nodes
+        operators = [node.op for node in read_graph(engines[f"with, {levels()[-1]}"][0]).nodes
                      if node.domain == "edgekit"]  # fmt: skip
         result: dict[str, Any] = {"bundle": bundle.name, "machine": asdict(machine())}
         result["operators"] = {name: operators.count(name) for name in dict.fromkeys(operators)}

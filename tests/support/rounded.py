@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ GRID = {"scale": np.float32(0.05), "zero": np.uint8(120)}
 
 @dataclass
 class Rounded:
-    """An INT8 convolution of an image (1, 3, 9, 11), what follows it, and an INT8 convolution to the output ``y``.
+    """An INT8 convolution of an image (1, planes, 9, 11), what follows it, and an INT8 convolution to the output ``y``.
 
     Args:
         middle: nodes from ``a`` (the rounded output of the first convolution, as floats) to ``b``, which is rounded.
@@ -26,6 +26,9 @@ class Rounded:
         dtype: of all activations.
         made: scale and zero point of ``b``.
         extra: nodes behind the middle, with their outputs.
+        planes: of the image.
+        first: attributes of the first convolution.
+        cells: whether SpaceToDepth is before it; the image is then (1, planes, 18, 22).
     """
 
     middle: Sequence[onnx.NodeProto]
@@ -34,26 +37,35 @@ class Rounded:
     dtype: str = "uint8"
     made: tuple[Any, Any] = (np.float32(0.04), 9)
     extra: Sequence[tuple[onnx.NodeProto, str]] = ()
+    planes: int = 5
+    first: Mapping[str, Any] = field(default_factory=lambda: {"pads": [1, 1, 1, 1]})
+    cells: bool = False
 
     def write(self, path: Path) -> Path:
         kind = np.dtype(self.dtype)
         scale, zero = self.made
+        read = self.planes * (4 if self.cells else 1)
         weights: dict[str, np.ndarray] = {
             "sx": np.float32(1 / 64), "zx": np.array(0 if kind == np.int8 else 128, kind),
             "sa": GRID["scale"], "za": np.array(int(GRID["zero"]) - (128 if kind == np.int8 else 0), kind),
             "sb": np.asarray(scale, np.float32), "zb": np.asarray(zero).astype(kind),
             "sy": np.float32(0.1), "zy": np.array(0 if kind == np.int8 else 128, kind),
-            "w1": np.random.default_rng(1).integers(-127, 128, (self.channels, 3, 3, 3)).astype(np.int8),
+            "w1": np.random.default_rng(1).integers(-127, 128, (self.channels, read, 3, 3)).astype(np.int8),
             "w2": np.random.default_rng(2).integers(-127, 128, (4, self.channels, 1, 1)).astype(np.int8),
             "sw1": np.float32(0.01), "zw1": np.int8(0), "sw2": np.float32(0.01), "zw2": np.int8(0),
         }  # fmt: skip
+        cells = [
+            node("SpaceToDepth", "x_f", "x_c", blocksize=2), node("QuantizeLinear", "x_c sx zx", "x_ci"),
+            node("DequantizeLinear", "x_ci sx zx", "x_cf"),
+        ] if self.cells else []  # fmt: skip
         axis = {"axis": 1} if np.ndim(scale) else {}
         # ONNX Runtime refuses an integer convolution of such an input only when it runs.
         last = [node("DequantizeLinear", "w2 sw2 zw2", "w2_f")] if np.ndim(scale) == 0 else []
         weights |= {} if last else {"w2_f": normal(2, 4, self.channels, 1, 1)}
         nodes = [
             node("QuantizeLinear", "x sx zx", "x_i"), node("DequantizeLinear", "x_i sx zx", "x_f"),
-            node("DequantizeLinear", "w1 sw1 zw1", "w1_f"), node("Conv", "x_f w1_f", "c", pads=[1, 1, 1, 1]),
+            *cells, node("DequantizeLinear", "w1 sw1 zw1", "w1_f"),
+            node("Conv", "x_cf w1_f" if cells else "x_f w1_f", "c", **self.first),
             node("QuantizeLinear", "c sa za", "a_i"), node("DequantizeLinear", "a_i sa za", "a"),
             *self.middle,
             node("QuantizeLinear", "b sb zb", "b_i", **axis), node("DequantizeLinear", "b_i sb zb", "b_f", **axis),
@@ -61,13 +73,16 @@ class Rounded:
             node("QuantizeLinear", "y_c sy zy", "y_i"), node("DequantizeLinear", "y_i sy zy", "y"),
             *(one for one, _ in self.extra),
         ]  # fmt: skip
-        outputs = [("y", (1, 4, 9, 11), "float32")]
-        outputs += [(name, (1, self.channels, 9, 11), "float32") for _, name in self.extra]
-        return write(path, nodes, [("x", (1, 3, 9, 11), "float32")], outputs, {**weights, **self.weights})
+        outputs = [("y", (1, 4, "h", "w"), "float32")]
+        outputs += [(name, (1, self.channels, "h", "w"), "float32") for _, name in self.extra]
+        return write(path, nodes, [("x", self.shape, "float32")], outputs, {**weights, **self.weights})
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (1, self.planes, 18, 22) if self.cells else (1, self.planes, 9, 11)
 
-def feed(seed: int = 0) -> dict[str, np.ndarray]:
-    return {"x": normal(seed, 1, 3, 9, 11)}
+    def feed(self, seed: int = 0) -> dict[str, np.ndarray]:
+        return {"x": normal(seed, *self.shape)}
 
 
 SILU = [node("Sigmoid", "a", "s"), node("Mul", "a s", "b")]
@@ -104,3 +119,13 @@ CASES = {
     "silu, a grid per channel": Rounded(SILU, made=(np.linspace(0.01, 0.05, 8), np.arange(3, 11))),
 }  # fmt: skip
 """Each is one table, or one a channel."""
+
+STEMS = {
+    "with its table": replace(CASES["silu"], planes=3),
+    "strides and sides": replace(CASES["gelu"], planes=3, first={"strides": [2, 3], "pads": [0, 1, 2, 3]}),
+    "one plane, a table a channel": replace(CASES["prelu"], planes=1),
+    "without a table": Rounded([node("MaxPool", "a", "b", kernel_shape=[1, 1])], planes=4, made=(GRID["scale"], 120)),
+    "behind SpaceToDepth": replace(CASES["silu"], planes=3, cells=True),
+    "other channels": replace(CASES["silu"], planes=3, channels=19),
+}
+"""Each begins with a convolution of few planes."""

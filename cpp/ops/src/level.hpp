@@ -6,11 +6,12 @@
 
 namespace edgekit::ops {
 
-/// Groups of instructions, a later one of one family with all of those before it.
-enum class Level { scalar, avx2, avx512_vnni, avx512_vbmi, neon };
+/// Groups of instructions; of those of one family a later one is faster, where the processor has it.
+enum class Level { scalar, avx2, avx_vnni, avx512_vnni, avx512_vbmi, neon, neon_dot };
 
 /// Of every level, in the order of the enumeration.
-inline constexpr std::array<std::string_view, 5> level_names{"scalar", "avx2", "avx512-vnni", "avx512-vbmi", "neon"};
+inline constexpr std::array<std::string_view, 7> level_names{"scalar",      "avx2", "avx-vnni", "avx512-vnni",
+                                                             "avx512-vbmi", "neon", "neon-dot"};
 
 /// Whether this processor has the instructions of a level, and this file was compiled with them.
 bool has(Level level) noexcept;

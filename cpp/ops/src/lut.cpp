@@ -93,12 +93,14 @@ void lut(const std::uint8_t* from, std::uint8_t* to, std::size_t count, const st
   switch (level) {
 #if defined(__x86_64__)
     case Level::avx2:
+    case Level::avx_vnni:
     case Level::avx512_vnni:
       return avx2(from, to, count, table);
     case Level::avx512_vbmi:
       return avx512_vbmi(from, to, count, table);
 #elif defined(__aarch64__)
     case Level::neon:
+    case Level::neon_dot:
       return neon(from, to, count, table);
 #endif
     default:

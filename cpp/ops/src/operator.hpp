@@ -12,10 +12,11 @@ namespace edgekit::ops {
 /// Of a tensor that may be of several types; all such inputs and outputs of an operator have the same.
 inline constexpr ONNXTensorElementDataType any = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
 
-/// Whether the output has the shape of the first input, whose memory it then takes where nobody else reads that.
+/// Whether the output has the shape of the first input, whose memory it then takes where nobody else reads that; else
+/// ``Kernel::infer(api, context)`` says its shape.
 enum class Output { of_its_own, like_the_input };
 
-/// ``Kernel`` has a constructor (api, node), compute(context) const and api(); what either throws becomes a status.
+/// ``Kernel`` has a constructor (api, node), compute(context) const and api(); what they throw becomes a status.
 template <typename Kernel>
 class Operator : public OrtCustomOp {
  public:
@@ -40,7 +41,13 @@ class Operator : public OrtCustomOp {
       return guarded(found.api(), [&] { found.compute(context); });
     };
     KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
-    if (output == Output::like_the_input) take_the_shape_of_the_input();
+    if (output == Output::like_the_input) {
+      take_the_shape_of_the_input();
+    } else if constexpr (requires { &Kernel::infer; }) {
+      InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* context) {
+        return guarded(self(op).api_, [&] { Kernel::infer(self(op).api_, context); });
+      };
+    }
   }
 
  private:

@@ -6,6 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "each_level.hpp"
+
 namespace edgekit::ops {
 namespace {
 
@@ -23,13 +25,6 @@ Bytes expected(const Bytes& given, const Bytes& table) {
   return made;
 }
 
-class EachLevel : public testing::TestWithParam<Level> {
- protected:
-  void SetUp() override {
-    if (!has(GetParam())) GTEST_SKIP() << "this processor has it not";
-  }
-};
-
 std::string name_of(const testing::TestParamInfo<Level>& info) {
   std::string name(level_names[static_cast<std::size_t>(info.param)]);
   std::replace(name.begin(), name.end(), '-', '_');
@@ -37,8 +32,8 @@ std::string name_of(const testing::TestParamInfo<Level>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, EachLevel,
-                         testing::Values(Level::scalar, Level::avx2, Level::avx512_vnni, Level::avx512_vbmi,
-                                         Level::neon),
+                         testing::Values(Level::scalar, Level::avx2, Level::avx_vnni, Level::avx512_vnni,
+                                         Level::avx512_vbmi, Level::neon, Level::neon_dot),
                          name_of);
 
 TEST_P(EachLevel, EveryLengthAndValue) {

@@ -17,8 +17,7 @@ import pytest
 
 pytest.importorskip("edgekit_native", reason="edgekit-native is not installed: make cpp-python builds and tests it")
 
-from tests.support.rounded import CASES as CASES_OF_OPERATORS
-from tests.support.rounded import feed
+from tests.support.rounded import STEMS
 
 import edgekit_native
 from edgekit import bundle as bundles
@@ -289,14 +288,15 @@ class TestEngine:
 
     def test_an_engine_with_operators_needs_no_package(self, tmp_path: Path) -> None:
         backend, target = engines.backend(engines.target_of({"engine": "native"})), tmp_path / "t.ort.onnx"
-        backend.build(CASES_OF_OPERATORS["silu"].write(tmp_path / "m.onnx"), target)
+        backend.build(STEMS["with its table"].write(tmp_path / "m.onnx"), target)
         assert backend.made_for(target)["operators"] == edgekit_native.operators()
         plain = engines.backend(engines.target_of({"engine": "ort", "operators": False}))
         plain.build(tmp_path / "m.onnx", tmp_path / "p.ort.onnx")
+        frame = STEMS["with its table"].feed()
         with backend.engine(target) as found, plain.engine(tmp_path / "p.ort.onnx") as expected:
-            difference = found.infer(feed())["y"] - expected.infer(feed())["y"]
+            difference = found.infer(frame)["y"] - expected.infer(frame)["y"]
         assert np.abs(difference).max() <= 0.1001
-        assert np.mean(difference != 0) < 0.01
+        assert np.mean(difference != 0) < 0.03
 
 
 class TestHalves:

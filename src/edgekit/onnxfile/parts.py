@@ -21,7 +21,8 @@ _GRAPH, _OPSET = 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _NODE, _GRAPH_NAME, _TENSOR, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_TYPE, _INT = 1, 3, 6, 11, 20, 2
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 3, 4, 6, 11
+_ATTRIBUTE_TYPE, _INT = 20, 2
 _DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW = 1, 2, 8, 9
 _CODES = {name: code for code, name in DTYPES.items()}
 
@@ -194,6 +195,21 @@ def tensor_bytes(name: str, array: Array) -> bytes:
     """An initializer."""
     found = b"".join(_integer(_DIMS, size) for size in array.shape) + _integer(_DATA_TYPE, _CODES[array.dtype.name])
     return found + _text(_TENSOR_NAME, name) + encode(_RAW, np.ascontiguousarray(array).tobytes())
+
+
+def array_of(tensor: bytes) -> Array | None:
+    """The values of an initializer that holds them as bytes; None: it holds them otherwise."""
+    dtype, shape = (value := tensor_of(tensor)[1]).dtype, value.shape
+    raw = [body for number, _, body in fields_of(tensor) if number == _RAW]
+    known = dtype in ("float32", "uint8", "int8", "int32", "int64")
+    return np.frombuffer(raw[0], dtype).reshape(shape) if raw and known else None
+
+
+def text_attribute(node: bytes, name: str) -> str:
+    """A text among the attributes of a node; empty: there is none of that name."""
+    found = [body for number, _, body in fields_of(node) if number == _ATTRIBUTE]
+    named = [body for body in found if text(body, _ATTRIBUTE_NAME).decode() == name]
+    return text(named[0], _ATTRIBUTE_TEXT).decode() if named else ""
 
 
 def small_model(

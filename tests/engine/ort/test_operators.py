@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.support.graphs import convnet, node
-from tests.support.rounded import CASES, GELU, SILU, SILU_ROUNDED, G, Rounded, S
+from tests.support.rounded import CASES, GELU, SILU, SILU_ROUNDED, STEMS, G, Rounded, S
 
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.engine import ort
@@ -115,6 +115,28 @@ class TestBuild:
         x = (np.arange(256) - 120.0)[None] * np.float32(0.05)
         y = np.clip(np.where(x < 0, slope * x, x) / np.float32(0.04) + 9, 0, 255)
         assert (np.abs(table_of(target) - y) < 0.5001).all()
+
+    @pytest.mark.parametrize("case", STEMS)
+    def test_the_first_layer_reads_planes(self, case: str, tmp_path: Path) -> None:
+        target = tmp_path / "t.ort.onnx"
+        ON.build(STEMS[case].write(tmp_path / "m.onnx"), target)
+        assert ops(target)[:2] == ["QuantizeLinear", "ConvU8"]
+        assert ops(target).count("LutU8") == (1 if "channel" in case and "plane" in case else 0)
+        onnx.checker.check_model(onnx.load(target))
+
+    def test_the_first_layer_of_other_kinds_stays(self, tmp_path: Path) -> None:
+        others: list[dict[str, Any]] = [{"dilations": [2, 2]}, {"auto_pad": "SAME_UPPER"}]
+        for first in others:
+            ON.build(Rounded(SILU, planes=3, first=first).write(tmp_path / "m.onnx"), tmp_path / "t.ort.onnx")
+            assert "ConvU8" not in ops(tmp_path / "t.ort.onnx")
+        ON.build(Rounded(SILU, planes=5).write(tmp_path / "m.onnx"), tmp_path / "t.ort.onnx")
+        assert "ConvU8" not in ops(tmp_path / "t.ort.onnx")
+
+    def test_without_vectors_the_first_layer_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ort.processor, "instruction_sets", lambda *sets: [])
+        ON.build(STEMS["with its table"].write(tmp_path / "m.onnx"), tmp_path / "t.ort.onnx")
+        assert "ConvU8" not in ops(tmp_path / "t.ort.onnx")
+        assert "LutU8" in ops(tmp_path / "t.ort.onnx")
 
     def test_layout_is_not_kept_from_spreading(self, tmp_path: Path) -> None:
         counts = []

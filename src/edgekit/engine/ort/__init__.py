@@ -113,10 +113,12 @@ class Backend(engine.Backend):
 
         with progress.track(f"build {source.stem}"):
             model, version = _read(source), self.operators()
-            write_bytes(
-                target,
-                optimise(model) if version is None else operators.rewritten(model, version, optimise, self._as_written),
-            )
+            if version is None:
+                made = optimise(model)
+            else:
+                vectors = bool(processor.instruction_sets(("avx512_vnni", "avx_vnni", "asimddp")))
+                made = operators.rewritten(model, version, optimise, self._as_written, vectors)
+            write_bytes(target, made)
 
     def _as_written(self, model: bytes) -> Any:
         """A session that runs a model as it is written."""
