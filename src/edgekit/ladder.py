@@ -25,7 +25,7 @@ from edgekit.core.reports import CompressReport, LayerNoise, Rung
 from edgekit.core.spec import CompressStep, DistillSection
 from edgekit.quantize import half, mixed, qat
 from edgekit.quantize import ptq as post_training
-from edgekit.quantize.mixed.sensitivity import analyse, picture
+from edgekit.quantize.mixed.sensitivity import analyse_blocks, picture
 from edgekit.quantize.mixed.variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.quantize.qat import Config as QatConfig
@@ -185,12 +185,16 @@ class _Ladder:
 
     def mixed(self, base: PtqConfig) -> Attempt:
         variants = Variants(self.job, base)
-        self.layers = analyse(variants)
-        found = mixed.search(variants, self.bench, self.floor, self.layers)
+
+        def layers() -> tuple[LayerNoise, ...]:
+            self.layers = analyse_blocks(variants)
+            return self.layers
+
+        found = mixed.search(variants, self.bench, self.floor, layers)
         self.excluded = found.exclude
         record = variants.record() | {"excluded": list(found.exclude)}
         attempt = self._measured("mixed precision", Quantized(found.model, record), self.job)
-        blamed = mixed.blamed(self.layers, found.exclude) or "no layer"
+        blamed = mixed.blamed(variants.graph, found.exclude) or "no layer"
         reason = "; ".join(part for part in (attempt.rung.reason, f"in float: {blamed}") if part)
         return replace(attempt, rung=replace(attempt.rung, reason=reason))
 
@@ -296,7 +300,7 @@ class _Ladder:
         """Rank the layers of the first PTQ rung that lost too much, unless a later rung did so already."""
         lost = [a.ptq for a in self.tried if a.ptq is not None and a.rung.accuracy is not None and not self._ok(a)]
         if lost and not self.layers:
-            self.layers = analyse(Variants(self.job, lost[0]))
+            self.layers = analyse_blocks(Variants(self.job, lost[0]))
 
     def _ok(self, attempt: Attempt) -> bool:
         return attempt.rung.accuracy is not None and mixed.holds(attempt.rung.accuracy, self.floor, self.bench)

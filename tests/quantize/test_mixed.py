@@ -7,9 +7,10 @@ import onnx
 import pytest
 
 from edgekit.core.errors import CheckFailed, ModelError, SpecError
-from edgekit.core.reports import Metric
+from edgekit.core.reports import LayerNoise, Metric
 from edgekit.quantize import mixed
-from edgekit.quantize.mixed.sensitivity import analyse, picture
+from edgekit.quantize.mixed import sensitivity
+from edgekit.quantize.mixed.sensitivity import analyse, analyse_blocks, picture
 from edgekit.quantize.mixed.variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.technique import Job
@@ -58,8 +59,44 @@ class TestSensitivity:
         assert drawn == picture(layers, "title", {"Conv_c2"})
         assert drawn != picture(layers, "title")
 
+    def test_blocks_first_and_then_their_layers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sensitivity, "BLOCKS", 2)
+        variants = Variants(job(uneven(tmp_path / "m.onnx", bad=(3,))), PER_TENSOR)
+        layers = analyse_blocks(variants)
+        alone = {layer.node: layer for layer in analyse(variants)}
+        assert layers[0].node == "Conv_c3"
+        assert sum(layer.noise_share for layer in layers) == pytest.approx(1.0)
+        assert {layer.node for layer in layers} == alone.keys()
+        assert layers[0].sqnr_db == alone["Conv_c3"].sqnr_db
+        shared = {layer.sqnr_db for layer in layers if layer.node in ("Conv_c0", "Conv_c1")}
+        assert len(shared) == 1  # their block makes little, and nobody looked into it
+
+    def test_a_shallow_network_is_looked_at_layer_by_layer(self, tmp_path: Path) -> None:
+        variants = Variants(job(uneven(tmp_path / "m.onnx")), PER_TENSOR)
+        assert analyse_blocks(variants) == analyse(variants)
+
 
 class TestMixed:
+    @pytest.mark.parametrize("bad", [(0,), (1, 2)])
+    def test_first_layers_that_are_enough_need_no_ranking(self, tmp_path: Path, bad: tuple[int, ...]) -> None:
+        made = job(uneven(tmp_path / "m.onnx", bad=bad))
+        assert made.bench is not None
+
+        def ranked() -> list[LayerNoise]:
+            raise AssertionError("nothing is to be ranked")
+
+        found = mixed.search(Variants(made, PER_TENSOR), made.bench, 0.9, ranked)
+        assert found.holds
+        assert found.exclude == tuple(f"Conv_c{index}" for index in bad)
+
+    def test_other_layers_are_ranked(self, tmp_path: Path) -> None:
+        made = job(uneven(tmp_path / "m.onnx", bad=(3,)))
+        assert made.bench is not None
+        variants = Variants(made, PER_TENSOR)
+        found = mixed.search(variants, made.bench, 0.9, lambda: analyse(variants))
+        assert found.holds
+        assert found.exclude == ("Conv_c3",)
+
     @pytest.mark.parametrize("bad", [(2,), (0, 3)])
     def test_leaves_the_bad_layers_in_float_and_no_other(self, tmp_path: Path, bad: tuple[int, ...]) -> None:
         source = uneven(tmp_path / "m.onnx", bad=bad)

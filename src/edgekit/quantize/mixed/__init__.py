@@ -10,7 +10,7 @@ The accuracy is always that of the engine over the validation frames.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ from pydantic import Field
 
 from edgekit.core.errors import CheckFailed
 from edgekit.core.reports import LayerNoise
-from edgekit.qdq.graph import attribute
-from edgekit.quantize.mixed.sensitivity import analyse, picture
+from edgekit.qdq.graph import Graph, attribute, module_of
+from edgekit.quantize.mixed.sensitivity import analyse_blocks, picture
 from edgekit.quantize.mixed.variants import Variants
 from edgekit.quantize.ptq import Config as PtqConfig
 from edgekit.stats import faster
@@ -32,6 +32,8 @@ STRETCHES = 4
 # Layers that are tried in INT8 again, the slowest first, and times that a stretch is added.
 RETRIES = 6
 ROUNDS = 4
+FIRST = 3
+"""Layers at the input that are tried in float before any is blamed."""
 _log = logging.getLogger("edgekit")
 
 
@@ -70,9 +72,9 @@ def apply(job: Job, config: Config) -> Quantized:
     """
     bench = job.need_bench("method mixed")
     variants = Variants(job, config.ptq)
-    layers = analyse(variants)
+    layers = analyse_blocks(variants)
     reference = bench.control_accuracy()
-    found = search(variants, bench, floor_of(reference, config.max_drop, bench), layers)
+    found = search(variants, bench, floor_of(reference, config.max_drop, bench), lambda: layers)
     if not found.holds:
         raise CheckFailed(
             f"no choice of float layers keeps {bench.metric.name} within {config.max_drop:g} of FP32's "
@@ -100,12 +102,15 @@ def holds(accuracy: float, floor: float, bench: Bench) -> bool:
     return accuracy >= floor if bench.metric.higher else accuracy <= floor
 
 
-def search(variants: Variants, bench: Bench, floor: float, layers: Sequence[LayerNoise]) -> Found:
-    """The fastest mix found that holds ``floor``, or the most accurate one when none does."""
+def search(variants: Variants, bench: Bench, floor: float, layers: Callable[[], Sequence[LayerNoise]]) -> Found:
+    """The fastest mix found that holds ``floor``, or the most accurate one when none does.
+
+    ``layers`` ranks the layers by their noise; it is called when leaving the first ones in float is not enough.
+    """
     searcher = _Search(variants, bench, floor)
     exclude: tuple[str, ...] = ()
     if not searcher.holds(exclude):
-        exclude = searcher.fewest(searcher.ranked(layers))
+        exclude = searcher.first() or searcher.fewest(searcher.ranked(layers()))
     if searcher.holds(exclude):
         exclude = searcher.faster_in_float(exclude)
     model = variants.model(exclude)
@@ -153,6 +158,25 @@ class _Search:
         named = {layer.node for layer in first}
         return [layer.node for layer in (*first, *(other for other in layers if other.node not in named))]
 
+    def first(self) -> tuple[str, ...]:
+        """The fewest layers at the input that are enough, without what turns out dispensable; empty: more are needed.
+
+        What they lose is lost to all others, they are few, and to try them takes no sensitivity of all layers.
+        """
+        layers = self.variants.layers
+        for count in range(1, min(FIRST, len(layers) - 1) + 1):
+            if self.holds(layers[:count]):
+                return self._needed(layers[:count], layers[: count - 1])
+        return ()
+
+    def _needed(self, kept: Sequence[str], doubtful: Sequence[str]) -> tuple[str, ...]:
+        """``kept`` without those of ``doubtful`` that the floor does not need."""
+        for name in doubtful:
+            fewer = [other for other in kept if other != name]
+            if self.holds(fewer):
+                kept = fewer
+        return tuple(kept)
+
     def fewest(self, order: Sequence[str]) -> tuple[str, ...]:
         """The shortest start of ``order`` that holds the floor, without what turns out dispensable.
 
@@ -168,11 +192,8 @@ class _Search:
             middle = (low + high) // 2
             low, high = (low, middle) if self.holds(order[:middle]) else (middle, high)
         kept = list(order[:high])
-        for name in sorted(kept[:-1], key=lambda name: self.costs.get(name, 0.0), reverse=True)[:RETRIES]:
-            fewer = [other for other in kept if other != name]
-            if self.holds(fewer):
-                kept = fewer
-        return tuple(kept)
+        dearest = sorted(kept[:-1], key=lambda name: self.costs.get(name, 0.0), reverse=True)
+        return self._needed(kept, dearest[:RETRIES])
 
     def faster_in_float(self, exclude: tuple[str, ...]) -> tuple[str, ...]:
         """Leave whole stretches of the network in float while that makes the engine faster."""
@@ -200,9 +221,10 @@ class _Search:
         return {name: (*exclude, *members) for name, members in groups.items()}
 
 
-def blamed(layers: Sequence[LayerNoise], exclude: Collection[str]) -> str:
-    """The excluded layers in words, the noisiest first."""
-    names = [f"{layer.module or layer.node} ({layer.op})" for layer in layers if layer.node in exclude]
+def blamed(graph: Graph, exclude: Sequence[str]) -> str:
+    """The excluded layers in words, in the order given."""
+    nodes = {node.name: node for node in graph.nodes}
+    names = [f"{module_of(nodes[name]) or name} ({nodes[name].op_type})" for name in exclude]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

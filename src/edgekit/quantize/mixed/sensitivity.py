@@ -8,7 +8,7 @@ metric because it needs no labels and is smooth.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,26 @@ from edgekit.quantize.mixed.variants import Variants
 from edgekit.technique import Bench
 
 FRAMES = 4
+BLOCKS, BLAMED = 16, 0.8
+"""Blocks that a deep network is cut into, and the share of the noise whose blocks are looked into layer by layer."""
 SILENT_DB = 200.0
 """Reported for a layer whose quantization changes nothing."""
+
+
+class _Noise:
+    """Energy of what quantizing some layers alone changes in the outputs, over a few frames."""
+
+    def __init__(self, variants: Variants) -> None:
+        self.variants = variants
+        self.feeds = list(islice(iter(variants.job.frames), FRAMES))
+        self.exact = [_outputs(variants.graph.model, feed, variants.graph) for feed in self.feeds]
+        self.signal = sum(_energy(values) for values in self.exact)
+
+    def typed(self, layers: Collection[str]) -> bytes:
+        return self.variants.model([other for other in self.variants.layers if other not in layers])
+
+    def of(self, typed: bytes) -> float:
+        return _noise(typed, self.feeds, self.exact, self.variants.graph)
 
 
 def analyse(variants: Variants, bench: Bench | None = None) -> tuple[LayerNoise, ...]:
@@ -32,19 +50,51 @@ def analyse(variants: Variants, bench: Bench | None = None) -> tuple[LayerNoise,
         bench: measures the loss of the task metric of every layer too; a full pass over the
             validation frames for each.
     """
-    job = variants.job
-    feeds = list(islice(iter(job.frames), FRAMES))
-    exact = [_outputs(variants.graph.model, feed, variants.graph) for feed in feeds]
-    signal = sum(_energy(values) for values in exact)
+    job, noises = variants.job, _Noise(variants)
     reference = bench.accuracy(job.source.read_bytes()) if bench else 0.0
     found: list[tuple[str, float, float | None]] = []
     with job.progress.track("sensitivity", len(variants.layers)) as advance:
         for name in variants.layers:
-            typed = variants.model([other for other in variants.layers if other != name])
-            noise = _noise(typed, feeds, exact, variants.graph)
+            typed = noises.typed([name])
             drop = _drop(reference, bench.accuracy(typed), bench) if bench else None
-            found.append((name, noise, drop))
+            found.append((name, noises.of(typed), drop))
             advance()
+    return _ranked(variants, noises.signal, found)
+
+
+def analyse_blocks(variants: Variants) -> tuple[LayerNoise, ...]:
+    """As :func:`analyse`, of a deep network in a fraction of the time.
+
+    Blocks of consecutive layers are quantized first, then alone the layers of those blocks that make most of the
+    noise; the layers of the others share what their block makes.
+    """
+    layers = variants.layers
+    if len(layers) <= 2 * BLOCKS:
+        return analyse(variants)
+    job, noises = variants.job, _Noise(variants)
+    ends = [part * len(layers) // BLOCKS for part in range(BLOCKS + 1)]
+    made: dict[tuple[str, ...], float] = {}
+    with job.progress.track("sensitivity of blocks", BLOCKS) as advance:
+        for start, end in pairwise(ends):
+            made[layers[start:end]] = noises.of(noises.typed(layers[start:end]))
+            advance()
+    found: list[tuple[str, float, float | None]] = []
+    blamed, left = sorted(made, key=lambda block: -made[block]), sum(made.values())
+    with job.progress.track("sensitivity", len(layers)) as advance:
+        for block in blamed:
+            alone = left > (1 - BLAMED) * sum(made.values())
+            left -= made[block]
+            for name in block:
+                noise = noises.of(noises.typed([name])) if alone else made[block] / len(block)
+                found.append((name, noise, None))
+                advance()
+    return _ranked(variants, noises.signal, found)
+
+
+def _ranked(
+    variants: Variants, signal: float, found: Sequence[tuple[str, float, float | None]]
+) -> tuple[LayerNoise, ...]:
+    """Of layers with their noise and their loss of the metric, the worst first."""
     total = sum(noise for _, noise, _ in found) or 1.0
     nodes = {node.name: node for node in variants.graph.nodes}
     ranked = sorted(found, key=lambda item: (-(item[2] or 0.0), -item[1]))
