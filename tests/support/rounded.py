@@ -28,6 +28,7 @@ class Rounded:
         extra: nodes behind the middle, with their outputs.
         planes: of the image.
         first: attributes of the first convolution.
+        last: depthwise, the second convolution is (height and width); else it is 1x1 with four outputs.
         cells: whether SpaceToDepth is before it; the image is then (1, planes, 18, 22).
     """
 
@@ -40,10 +41,15 @@ class Rounded:
     planes: int = 5
     first: Mapping[str, Any] = field(default_factory=lambda: {"pads": [1, 1, 1, 1]})
     cells: bool = False
+    last: tuple[int, int] | None = None
 
     def write(self, path: Path) -> Path:
         kind = np.dtype(self.dtype)
         scale, zero = self.made
+        kernel = (4, self.channels, 1, 1) if self.last is None else (self.channels, 1, *self.last)
+        behind: dict[str, Any] = (
+            {} if self.last is None else {"group": self.channels, "pads": [1, 0, 2, 1], "strides": [1, 2]}
+        )
         read = self.planes * (4 if self.cells else 1)
         weights: dict[str, np.ndarray] = {
             "sx": np.float32(1 / 64), "zx": np.array(0 if kind == np.int8 else 128, kind),
@@ -51,7 +57,7 @@ class Rounded:
             "sb": np.asarray(scale, np.float32), "zb": np.asarray(zero).astype(kind),
             "sy": np.float32(0.1), "zy": np.array(0 if kind == np.int8 else 128, kind),
             "w1": np.random.default_rng(1).integers(-127, 128, (self.channels, read, 3, 3)).astype(np.int8),
-            "w2": np.random.default_rng(2).integers(-127, 128, (4, self.channels, 1, 1)).astype(np.int8),
+            "w2": np.random.default_rng(2).integers(-127, 128, kernel).astype(np.int8),
             "sw1": np.float32(0.01), "zw1": np.int8(0), "sw2": np.float32(0.01), "zw2": np.int8(0),
         }  # fmt: skip
         cells = [
@@ -60,7 +66,8 @@ class Rounded:
         ] if self.cells else []  # fmt: skip
         axis = {"axis": 1} if np.ndim(scale) else {}
         # ONNX Runtime refuses an integer convolution of such an input only when it runs.
-        last = [node("DequantizeLinear", "w2 sw2 zw2", "w2_f")] if np.ndim(scale) == 0 else []
+        rounds = np.ndim(scale) == 0 or self.last is not None
+        last = [node("DequantizeLinear", "w2 sw2 zw2", "w2_f")] if rounds else []
         weights |= {} if last else {"w2_f": normal(2, 4, self.channels, 1, 1)}
         nodes = [
             node("QuantizeLinear", "x sx zx", "x_i"), node("DequantizeLinear", "x_i sx zx", "x_f"),
@@ -69,11 +76,11 @@ class Rounded:
             node("QuantizeLinear", "c sa za", "a_i"), node("DequantizeLinear", "a_i sa za", "a"),
             *self.middle,
             node("QuantizeLinear", "b sb zb", "b_i", **axis), node("DequantizeLinear", "b_i sb zb", "b_f", **axis),
-            *last, node("Conv", "b_f w2_f", "y_c"),
+            *last, node("Conv", "b_f w2_f", "y_c", **behind),
             node("QuantizeLinear", "y_c sy zy", "y_i"), node("DequantizeLinear", "y_i sy zy", "y"),
             *(one for one, _ in self.extra),
         ]  # fmt: skip
-        outputs = [("y", (1, 4, "h", "w"), "float32")]
+        outputs = [("y", (1, kernel[0], "h", "w"), "float32")]
         outputs += [(name, (1, self.channels, "h", "w"), "float32") for _, name in self.extra]
         return write(path, nodes, [("x", self.shape, "float32")], outputs, {**weights, **self.weights})
 
@@ -129,3 +136,10 @@ STEMS = {
     "other channels": replace(CASES["silu"], planes=3, channels=19),
 }
 """Each begins with a convolution of few planes."""
+
+DEPTHWISE = {
+    "3x3": replace(CASES["silu"], last=(3, 3)),
+    "5x5": replace(CASES["silu"], last=(5, 5), channels=24),
+    "a grid for each channel": replace(CASES["silu, a grid per channel"], last=(3, 3)),
+}
+"""Each ends with a depthwise convolution."""

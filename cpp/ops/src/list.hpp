@@ -7,5 +7,6 @@ namespace edgekit::ops {
 
 const OrtCustomOp* lut_operator(const OrtApi& api);
 const OrtCustomOp* conv_operator(const OrtApi& api);
+const OrtCustomOp* depthwise_operator(const OrtApi& api);
 
 }  // namespace edgekit::ops

@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 pytest.importorskip("edgekit_ops", reason="edgekit-ops is not installed: make cpp-ops builds and tests it")
 
 import onnxruntime
-from tests.support.rounded import CASES, SILU, STEMS, Rounded
+from tests.support.rounded import CASES, DEPTHWISE, SILU, STEMS, Rounded
 
 import edgekit_ops
 from edgekit.core.errors import ModelError
@@ -136,6 +136,33 @@ def conv_by_definition(x: np.ndarray, given: dict[str, np.ndarray], at: dict[str
     return given["table"][made] if given["table"].size > 1 else made
 
 
+def depthwise_inputs(seed: int, channels: int, kernel: tuple[int, int], dtype: str) -> dict[str, np.ndarray]:
+    source, low = np.random.default_rng(seed), np.iinfo(dtype).min
+    size = (1, 256, 256 * channels)[seed % 3]
+    return {
+        "weights": source.integers(-127, 128, (channels, 1, *kernel)).astype(np.int8),
+        "bias": source.integers(-5000, 5000, channels).astype(np.int32),
+        "multipliers": source.uniform(1e-4, 5e-3, channels).astype(np.float32),
+        "zero_in": source.integers(low, low + 256, channels).astype(np.int32),
+        "zero_out": source.integers(low, low + 256, channels).astype(np.int32),
+        "table": source.integers(0, 256, size).astype(np.uint8),
+    }
+
+
+def depthwise_by_definition(x: np.ndarray, given: dict[str, np.ndarray], at: dict[str, int]) -> np.ndarray:
+    """Sums in integers, one multiplication in float32, halves to even."""
+    sides = ((0, 0), (at["top"], at["bottom"]), (at["left"], at["right"]), (0, 0))
+    padded = np.pad(x.astype(np.int64) - given["zero_in"], sides)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, given["weights"].shape[2:], axis=(1, 2))
+    windows = windows[:, :: at["stride_h"], :: at["stride_w"]]
+    sums = np.einsum("nhwcij,cij->nhwc", windows, given["weights"][:, 0].astype(np.int64)) + given["bias"]
+    scaled = np.rint(sums.astype(np.float32) * given["multipliers"]) + given["zero_out"]
+    limits = np.iinfo(x.dtype)
+    made = np.clip(scaled, limits.min, limits.max).astype(x.dtype).view(np.uint8)
+    table = given["table"].reshape(-1, 256) if given["table"].size > 1 else np.arange(256, dtype=np.uint8)[None]
+    return table[np.arange(x.shape[3]) % len(table), made]
+
+
 class TestConv:
     @settings(max_examples=60, deadline=None)
     @given(
@@ -178,6 +205,57 @@ class TestConv:
                 session_of("ConvU8", {"x": x}, given_ | change, 1, **at).run(None, {"x": x})
         with pytest.raises(Exception, match="stride_h is 0"):
             session_of("ConvU8", {"x": x}, given_, 1, **(at | {"stride_h": 0}))
+
+
+class TestDepthwise:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        shape=st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 12), st.integers(2, 80)),
+        kernel=st.sampled_from([(3, 3), (5, 5), (2, 4)]),
+        numbers=st.tuples(st.integers(1, 3), st.integers(1, 3), *[st.integers(0, 3)] * 4),
+        dtype=st.sampled_from(["uint8", "int8"]),
+        seed=st.integers(0, 2**31),
+    )
+    def test_equals_the_definition(self, shape: Any, kernel: Any, numbers: Any, dtype: str, seed: int) -> None:
+        at = dict(zip(("stride_h", "stride_w", "top", "left", "bottom", "right"), numbers, strict=True))
+        assume(shape[1] + at["top"] + at["bottom"] >= kernel[0] and shape[2] + at["left"] + at["right"] >= kernel[1])
+        x, given_ = noise(seed, *shape, dtype=dtype), depthwise_inputs(seed, shape[3], kernel, dtype)
+        session = session_of("DepthwiseU8", {"x": x}, given_, 1, **at)
+        (made,) = session.run(None, {"x": x})
+        assert session.get_outputs()[0].shape == list(made.shape)
+        np.testing.assert_array_equal(made.view(np.uint8), depthwise_by_definition(x, given_, at))
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("channels", [16, 40, 64, 130])
+    def test_every_level_and_thread(self, level: str, threads: int, channels: int) -> None:
+        at = {"stride_h": 1, "stride_w": 2, "top": 1, "left": 1, "bottom": 1, "right": 1}
+        x, given_ = noise(7, 2, 30, 31, channels), depthwise_inputs(7, channels, (3, 3), "uint8")
+        (made,) = session_of("DepthwiseU8", {"x": x}, given_, threads, **at).run(None, {"x": x})
+        np.testing.assert_array_equal(made, depthwise_by_definition(x, given_, at))
+
+    def test_what_does_not_fit_is_refused(self) -> None:
+        at = dict.fromkeys(("stride_h", "stride_w", "top", "left", "bottom", "right"), 1)
+        x, given_ = noise(7, 1, 9, 9, 4), depthwise_inputs(7, 4, (3, 3), "uint8")
+        for change, message in [
+            ({"bias": np.zeros(3, np.int32)}, "not one number for each channel"),
+            ({"table": np.zeros(255, np.uint8)}, "the table is not"),
+            ({"weights": np.zeros((4, 2, 3, 3), np.int8)}, "weights are not"),
+        ]:
+            with pytest.raises(Exception, match=message):
+                session_of("DepthwiseU8", {"x": x}, given_ | change, 1, **at).run(None, {"x": x})
+        with pytest.raises(Exception, match="x has not the 4 channels"):
+            session_of("DepthwiseU8", {"x": x[..., :3]}, given_, 1, **at).run(None, {"x": x[..., :3]})
+
+
+@pytest.mark.parametrize("case", DEPTHWISE)
+def test_depthwise_layers_compute_what_the_typed_model_says(case: str, tmp_path: Path) -> None:
+    source, target = DEPTHWISE[case].write(tmp_path / "m.onnx"), tmp_path / f"t{ON.suffix}"
+    ON.build(source, target)
+    assert [node.op_type for node in onnx.load(target).graph.node].count("DepthwiseU8") == 1
+    with ON.engine(target) as engine, ort.reference(source) as typed:
+        difference = engine.infer(DEPTHWISE[case].feed(1))["y"] - typed.infer(DEPTHWISE[case].feed(1))["y"]
+    assert np.abs(difference).max() <= 0.1 * 1.0001  # a step
+    assert np.mean(difference != 0) < 0.03
 
 
 @pytest.mark.parametrize("case", STEMS)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.support.graphs import convnet, node
-from tests.support.rounded import CASES, GELU, SILU, SILU_ROUNDED, STEMS, G, Rounded, S
+from tests.support.rounded import CASES, DEPTHWISE, GELU, SILU, SILU_ROUNDED, STEMS, G, Rounded, S
 
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.engine import ort
@@ -122,6 +122,17 @@ class TestBuild:
         ON.build(STEMS[case].write(tmp_path / "m.onnx"), target)
         assert ops(target)[:2] == ["QuantizeLinear", "ConvU8"]
         assert ops(target).count("LutU8") == (1 if "channel" in case and "plane" in case else 0)
+        onnx.checker.check_model(onnx.load(target))
+
+    @pytest.mark.parametrize("case", DEPTHWISE)
+    def test_depthwise_layers_are_exchanged(self, case: str, tmp_path: Path) -> None:
+        target = tmp_path / "t.ort.onnx"
+        ON.build(DEPTHWISE[case].write(tmp_path / "m.onnx"), target)
+        assert [op for op in ops(target) if op.startswith(("QLinearC", "LutU8", "Dep"))] == [
+            "QLinearConv",
+            "LutU8",
+            "DepthwiseU8",
+        ]
         onnx.checker.check_model(onnx.load(target))
 
     def test_the_first_layer_of_other_kinds_stays(self, tmp_path: Path) -> None:

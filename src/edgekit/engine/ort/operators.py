@@ -8,9 +8,7 @@ An operator that ONNX Runtime does not know would keep its layout of tensors fro
 operators that it knows only.  So a Sigmoid between two grids stands in while the model is optimised, and is exchanged
 in the optimised graph.  A part whose stand-in does not come out as an integer operator stays what it was.
 
-The first convolution reads an image of three planes, which ONNX Runtime takes apart for its matrix product.  ``ConvU8``
-reads the planes as they are, and applies the table behind it.  It is put in where the optimised graph has such a
-convolution, with the numbers that stand there.
+Convolutions of some kinds, with the table behind them, are exchanged in that graph, too: ``convolutions.py``.
 """
 
 from __future__ import annotations
@@ -23,17 +21,10 @@ import numpy as np
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
+from edgekit.engine.ort import convolutions
 from edgekit.engine.ort.extension import DOMAIN
 from edgekit.onnxfile.graph import Node
-from edgekit.onnxfile.parts import (
-    Parts,
-    array_of,
-    node_bytes,
-    parts_of,
-    small_model,
-    tensor_bytes,
-    text_attribute,
-)
+from edgekit.onnxfile.parts import Parts, node_bytes, parts_of, small_model, tensor_bytes
 
 Optimise = Callable[[bytes], bytes]
 """ONNX Runtime's optimised graph of a serialised model."""
@@ -49,9 +40,6 @@ _ELEMENTWISE |= {"Reciprocal", "Floor", "Ceil", "Round", "Identity", "Add", "Sub
 _INTEGERS = frozenset({"uint8", "int8"})
 _STAND_IN = "QLinearSigmoid"
 _VALUES = 256
-_MOST_PLANES = 4
-_STEPS = ("stride_h", "stride_w", "top", "left", "bottom", "right")
-_WITHOUT_BIAS = 7  # constants of a QLinearConv
 
 
 def rewritten(model: bytes, version: int, optimise: Optimise, opened: Opener, vectors: bool) -> bytes:
@@ -62,7 +50,7 @@ def rewritten(model: bytes, version: int, optimise: Optimise, opened: Opener, ve
         version: of the operators.
         optimise: as the runtime does without them.
         opened: for the tables.
-        vectors: whether the processor has those that make ``ConvU8`` the faster convolution.
+        vectors: whether the processor has those that make the convolutions of ``edgekit-ops`` the faster ones.
 
     Raises:
         ModelError: the runtime refuses the model.
@@ -81,7 +69,7 @@ def rewritten(model: bytes, version: int, optimise: Optimise, opened: Opener, ve
     plain = optimise(model) if made is None else b""
     result = parts_of(plain) if made is None else made
     if vectors:
-        result = _with_convolutions(result)
+        result = convolutions.exchanged(result)
     if not any(node.domain == DOMAIN for node in result.nodes):
         return plain
     result.opsets[DOMAIN] = version
@@ -301,99 +289,3 @@ def _table(typed: Parts, region: Region, opened: Opener) -> Array:
     (found,) = opened(model).run([made], {region.given: np.ascontiguousarray(given)})
     table: Array = np.ascontiguousarray(found).view(np.uint8).reshape(-1, _VALUES)
     return table if region.channels else table[0]
-
-
-def _with_convolutions(made: Parts) -> Parts:
-    """An optimised graph whose integer convolutions of an image of few planes are ``ConvU8``, each with its table."""
-    producers, readers = made.producers(), made.readers()
-    changed, tensors = dict[int, list[bytes]](), dict[str, bytes]()
-    for at, node in enumerate(made.nodes):
-        found = _image(made, producers, at)
-        arrays = {} if found is None else _convolution(made, node)
-        if found is None or not arrays:
-            continue
-        image, cells = found
-        arrays["weights"] = _on_the_image(arrays["weights"], cells)
-        (output,), table = node.outputs, np.zeros(1, np.uint8)
-        behind = readers.get(output, [])
-        if len(behind) == 1 and output not in made.outputs | made.captured:
-            after = made.nodes[behind[0]]
-            shared = made.constants.get(after.inputs[1]) if after.domain == DOMAIN else None
-            if after.op == "LutU8" and shared is not None and shared.shape == (_VALUES,):
-                output, table = after.outputs[0], _array(made, after.inputs[1])
-                changed[behind[0]] = []
-        zeros = {name: int(arrays.pop(name).item()) for name in ("zero_in", "zero_out")}
-        named = {f"{node.name}/{name}": array for name, array in (arrays | {"table": table}).items()}
-        tensors |= {name: tensor_bytes(name, array) for name, array in named.items()}
-        lists = (*node.lists.get("strides", (1, 1)), *node.lists.get("pads", (0, 0, 0, 0)))
-        integers = {name: cells * value for name, value in zip(_STEPS, lists, strict=True)} | zeros
-        changed[at] = [node_bytes("ConvU8", [image, *named], [output], node.name, DOMAIN, **integers)]
-    return made.replaced(changed, tensors)
-
-
-def _image(made: Parts, producers: Mapping[str, int], at: int) -> tuple[str, int] | None:
-    """What a convolution reads before its channels are the last axis, and the cells that were made of it.
-
-    None: it is no convolution of an image of few planes.  Cells of 2: SpaceToDepth is before it.
-    """
-    node = made.nodes[at]
-    if node.op != "QLinearConv" or node.attributes.get("channels_last", 0) != 1:
-        return None
-    weight, turn = made.constants.get(node.inputs[3]), _maker(made, producers, node.inputs[0])
-    plain = node.attributes.get("group", 1) == 1 and set(node.lists.get("dilations", (1,))) == {1}
-    if weight is None or len(weight.shape) != 4 or not plain or turn is None or turn.op != "Transpose":
-        return None
-    if text_attribute(made.bodies[at], "auto_pad") not in ("", "NOTSET") or turn.lists.get("perm") != (0, 2, 3, 1):
-        return None
-    image, cells = _without_cells(made, producers, turn.inputs[0])
-    return (image, cells) if weight.shape[1] // cells**2 <= _MOST_PLANES else None
-
-
-def _maker(made: Parts, producers: Mapping[str, int], tensor: str) -> Node | None:
-    return made.nodes[producers[tensor]] if tensor in producers else None
-
-
-def _without_cells(made: Parts, producers: Mapping[str, int], tensor: str) -> tuple[str, int]:
-    """The integers of which SpaceToDepth made those of ``tensor``, on one grid, and the size of its cells; else 1."""
-    after = _maker(made, producers, tensor)
-    split = None if after is None or after.op != "QuantizeLinear" else _maker(made, producers, after.inputs[0])
-    before = None if split is None or split.op != "SpaceToDepth" else _maker(made, producers, split.inputs[0])
-    if after is None or split is None or before is None or before.op != "DequantizeLinear":
-        return tensor, 1
-    same = all(
-        np.array_equal(_array(made, a), _array(made, b))
-        for a, b in zip(after.inputs[1:], before.inputs[1:], strict=False)
-    )
-    return (before.inputs[0], split.attributes["blocksize"]) if same and len(after.inputs) == 3 else (tensor, 1)
-
-
-def _on_the_image(weights: Array, cells: int) -> Array:
-    """Weights (outputs, planes, h, w) of an image from those of its cells (outputs, cells x cells x planes, h', w')."""
-    outputs, planes, height, width = weights.shape
-    parts = weights.reshape(outputs, cells, cells, planes // cells**2, height, width)
-    return parts.transpose(0, 3, 4, 1, 5, 2).reshape(outputs, -1, height * cells, width * cells)
-
-
-def _array(made: Parts, name: str) -> Array:
-    found = array_of(made.tensors[name]) if name in made.tensors else None
-    return np.zeros(0, np.float32) if found is None else found
-
-
-def _convolution(made: Parts, node: Node) -> dict[str, Array]:
-    """The numbers of an integer convolution, as ONNX Runtime computes with them; empty: they are not at hand."""
-    given = [_array(made, name) for name in node.inputs[1:] if name]
-    if len(given) < _WITHOUT_BIAS or any(array.size == 0 for array in given):
-        return {}
-    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero = given[:_WITHOUT_BIAS]
-    centred = weight.astype(np.int16) - w_zero.astype(np.int16).reshape(-1, 1, 1, 1)
-    if max(x_scale.size, y_scale.size) > 1 or not -128 <= centred.min() <= centred.max() <= 127:
-        return {}
-    outputs = weight.shape[0]
-    by = (x_scale.reshape(-1) * w_scale.reshape(-1) / y_scale.reshape(-1)).astype(np.float32)
-    return {
-        "weights": centred.astype(np.int8),
-        "bias": given[_WITHOUT_BIAS] if len(given) > _WITHOUT_BIAS else np.zeros(outputs, np.int32),
-        "multipliers": np.ascontiguousarray(np.broadcast_to(by, outputs)),
-        "zero_in": x_zero,
-        "zero_out": y_zero,
-    }
