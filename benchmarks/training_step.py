@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from pathlib import Path
 from unittest import mock
 
 from edgekit.core.progress import Silent
-from edgekit.core.spec import CompressStep
+from edgekit.core.spec import CompressStep, Spec
 from edgekit.core.specfile import read_spec
 from edgekit.engine import backend
 from edgekit.model import export, load
@@ -64,23 +66,32 @@ def seconds(job: Job, technique: TechniqueConfig, steps: int, way: tuple[str, bo
     return (marks[-1] - marks[WARM - 1]) / (len(marks) - WARM)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spec", type=Path)
-    parser.add_argument("--steps", type=int, default=12)
-    args = parser.parse_args()
-    spec = read_spec(args.spec)
+def measured(spec: Spec, steps: int, way: tuple[str, bool, bool]) -> float:
+    """:func:`seconds` of the first distill step of a spec."""
     technique = next(step.technique for step in spec.compress if step.kind == "distill")
     target, engine = next((name, backend(config)) for name, config in spec.targets.items())
-    found = {}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "fp32.onnx"
         export.export(load.load_model(spec.model), source)
         calibration = spec.data.calibration.open()
         with jobs.job(spec, target, engine, source, calibration, technique, None, Silent()) as job:
-            for name, way in WAYS.items():
-                found[name] = round(seconds(job, technique, args.steps, way), 3)
-                print(f"{name:42} {found[name]:.2f} s", flush=True)
+            return seconds(job, technique, steps, way)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--way", choices=WAYS, help="this one alone, in this process")
+    args = parser.parse_args()
+    if args.way is not None:
+        print(json.dumps(measured(read_spec(args.spec), args.steps, WAYS[args.way])))
+        return
+    found = {}
+    for name in WAYS:  # a process each: what memory one was given is there for the next
+        command = [sys.executable, __file__, str(args.spec), "--steps", str(args.steps), "--way", name]
+        found[name] = round(float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout), 3)
+        print(f"{name:42} {found[name]:.2f} s", flush=True)
     print(json.dumps({"machine": machine().to_dict(), "steps": args.steps, "seconds_a_step": found}))
 
 
