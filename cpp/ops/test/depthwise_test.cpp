@@ -59,7 +59,7 @@ std::uint8_t reference(const DepthwiseSpec& spec, const std::vector<std::uint8_t
 }
 
 TEST_P(EachLevel, DepthwiseConvolutionsOfAnyShape) {
-  std::mt19937 source(4);
+  std::mt19937 source = seeded(4);
   for (int trial = 0; trial < 400; ++trial) {
     const DepthwiseSpec spec = random_spec(source);
     const auto height = static_cast<std::size_t>(between(source, 1, 9));
