@@ -85,11 +85,12 @@ def _edgekit(technique: str, profile: str = "ort-x86", **config: Any) -> Callabl
     def quantize(work: Work) -> None:
         from benchmarks.peers.bench import ValidationBench
 
+        from edgekit import ladder
         from edgekit.core import plugins
         from edgekit.technique import Job
 
-        module = plugins.load("quantize", technique)
-        floor = {"max_drop": MAX_DROP[work.model.metric]} if module.Config.measures else {}
+        module = ladder if technique == "auto" else plugins.load("quantize", technique)
+        floor = {"max_drop": MAX_DROP[work.model.metric]} if "max_drop" in module.Config.model_fields else {}
         bench = ValidationBench(work.model, work.camvid, work.source, work.frames)
         job = Job(source=work.source, frames=work.frames, scratch=work.scratch, bench=bench, profile=profile)
         made = module.apply(job, module.Config.model_validate({"method": technique, **config, **floor}))
