@@ -24,7 +24,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 DIST_INSTALL = python -m pip install --quiet --disable-pip-version-check --no-input
 ROS_INSTALL = $(ROS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(ROS_PINS)-constraints.txt
 
-.PHONY: help venv ros demo check test cpp cpp-python cpp-ops cpp-cases cpp-golden cpp-sanitizers cpp-aarch64 cpp-fuzz hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
+.PHONY: help venv ros demo check test cpp cpp-python cpp-ops cpp-ops-sanitizers cpp-cases cpp-golden cpp-sanitizers cpp-aarch64 cpp-fuzz hil hil-loopback hil-faults hil-qemu dist mutants lint dockerfiles images format docs benchmark gpu-check constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -54,13 +54,16 @@ cpp-python: $(VENV)/.dev cpp-cases ## edgekit-native over the library of `make c
 	  -C cmake.define.EDGEKIT_BUILD="$(CURDIR)/build/cpp/release" cpp/python
 	PYTHONPATH=build/cpp/native $(BIN)/python -m pytest cpp/python/tests tests/contract/test_engines.py -k native
 
-cpp-ops: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so ## edgekit-ops in build/cpp/ops-python, its tests, and those of its kernels under sanitizers
+cpp-ops: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so ## edgekit-ops, operators for ONNX Runtime, in build/cpp/ops-python, and its tests
 	ONNXRUNTIME_ROOT="$(ONNXRUNTIME_ROOT)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-build-isolation --no-deps --upgrade \
 	  --target build/cpp/ops-python cpp/ops
+	PYTHONPATH=build/cpp/ops-python $(BIN)/python -m pytest cpp/ops/tests tests/engine/ort/test_operators.py tests/contract/test_engines.py -k "not trt and not ov"
+
+cpp-ops-sanitizers: ## the kernels of edgekit-ops under AddressSanitizer and UndefinedBehaviorSanitizer, with any compiler, in half a minute
+	mkdir -p build/cpp
 	cmake -S cpp/ops -B build/cpp/ops-tests -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DEDGEKIT_OPS_TESTS=ON -DEDGEKIT_SANITIZE=address,undefined > build/cpp/ops-tests.log
 	cmake --build build/cpp/ops-tests --parallel $(WORKERS)
 	build/cpp/ops-tests/test/test_kernels --gtest_brief=1
-	PYTHONPATH=build/cpp/ops-python $(BIN)/python -m pytest cpp/ops/tests tests/engine/ort/test_operators.py tests/contract/test_engines.py -k "not trt and not ov"
 
 cpp-cases: $(VENV)/.dev $(ONNXRUNTIME_ROOT)/lib/libonnxruntime.so
 	PYTHONPATH=src $(BIN)/python cpp/test/cases build/cpp/cases
