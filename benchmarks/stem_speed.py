@@ -80,7 +80,7 @@ def main() -> None:
             before = ms["fp32"] / ms["as it is"]
             print(f"{bundle.name}: {gain:.2f}x as fast, {speedup:.2f}x its FP32 ({before:.2f}x before)")
     if args.json:
-        print(json.dumps({"machine": machine(), "bundles": found}, indent=2))
+        print(json.dumps({"machine": machine().to_dict(), "bundles": found}, indent=2))
 
 
 if __name__ == "__main__":
