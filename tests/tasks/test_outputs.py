@@ -74,7 +74,7 @@ class TestMetrics:
             assert found[name] == pytest.approx(each[:, place_].mean())
             for share in (50, 10, 1) if name == "cosine" else (50, 90, 99):
                 wanted = np.quantile(each[:, place_], share / 100, method="inverted_cdf")
-                assert found[f"{name}_p{share:02d}/y"] == pytest.approx(wanted, rel=1e-12)
+                assert found[f"{name}_p{share:02d}"] == pytest.approx(wanted, rel=1e-12)
 
     def test_a_frame_without_weight_counts_nowhere(self) -> None:
         frames = pairs(8)
@@ -90,6 +90,12 @@ class TestMetrics:
         found = total.compute()
         assert found["rel_l2"] == pytest.approx(0.4)
         assert (found["rel_l2/a"], found["rel_l2/b"]) == pytest.approx((0.3, 0.25))
+
+    def test_of_a_single_output_nothing_is_said_twice(self) -> None:
+        one, two = ({metric.name for metric in task(*names).metrics} for names in ("a", "ab"))
+        assert not any("/" in name for name in one)
+        assert two == one | {f"{name}/{output}" for name in one for output in "ab"}
+        assert set(scored(pairs(3))) <= one
 
     def test_lists_of_varying_length(self) -> None:
         with pytest.raises(

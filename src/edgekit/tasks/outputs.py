@@ -48,6 +48,11 @@ class Config(TaskConfig):
         return Outputs((self.output,) if isinstance(self.output, str) else self.output)
 
 
+def _parts(names: Sequence[str]) -> tuple[str, ...]:
+    """What the names of metrics of one output end in; of a single output they would say the same again."""
+    return tuple(f"/{name}" for name in names) if len(names) > 1 else ()
+
+
 class Outputs(Task):
     """Outputs as they are, :class:`~edgekit.core.predictions.Tensors`, held against the control's."""
 
@@ -63,10 +68,10 @@ class Outputs(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """``rel_l2``, ``cosine``, ``max_abs`` with their quantiles: of the output that is furthest, then of each."""
+        """``rel_l2``, ``cosine``, ``max_abs`` with quantiles: of the furthest output, then of each of several."""
         return tuple(
             Metric(f"{name}{part}", higher, share=False)
-            for part in ("", *(f"/{name}" for name in self.output))
+            for part in ("", *_parts(self.output))
             for measure, higher in _MEASURES.items()
             for name in (measure, *(f"{measure}_{tail}" for tail in _QUANTILES[higher]))
         )
@@ -197,7 +202,7 @@ class Distances(Accumulator):
         for place, (measure, higher) in enumerate(_MEASURES.items()):
             distances = kept[:, :, place]
             furthest = distances.min(axis=1) if higher else distances.max(axis=1)
-            for part, values in (("", furthest), *((f"/{n}", distances[:, i]) for i, n in enumerate(self.output))):
+            for part, values in (("", furthest), *zip(_parts(self.output), distances.T, strict=False)):
                 found[f"{measure}{part}"] = mean_of(values, rows)
                 for tail, share in _QUANTILES[higher].items():
                     if names is None or f"{measure}_{tail}{part}" in names:
