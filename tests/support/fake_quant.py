@@ -216,6 +216,12 @@ def _gather(inputs: list[Any], attributes: Mapping[str, Any]) -> Tensor:
     return picked.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
+def _space_to_depth(inputs: list[Any], attributes: Mapping[str, Any]) -> Tensor:
+    (x,), block = inputs, attributes["blocksize"]
+    cells = x.unflatten(3, (-1, block)).unflatten(2, (-1, block))  # batch, channel, row, y, column, x
+    return cells.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+
+
 def _depth_to_space(inputs: list[Any], attributes: Mapping[str, Any]) -> Tensor:
     (x,), block = inputs, attributes["blocksize"]
     if attributes.get("mode", b"DCR") == b"DCR":
@@ -271,6 +277,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sigmoid": _plain(torch.sigmoid),
     "Slice": _slice,
     "Softmax": lambda inputs, attributes: inputs[0].softmax(attributes.get("axis", -1)),
+    "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": lambda inputs, attributes: inputs[0].squeeze(_axes(inputs, attributes)),
     "Sub": _plain(torch.sub),
