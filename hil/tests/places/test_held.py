@@ -20,8 +20,9 @@ from tests.support.waiting import PATIENCE_S, until
 
 PLACES = {"orin-a": {"kind": "orin", "desk": "1"}, "orin-b": {"kind": "orin", "desk": "2"}}
 CLIENT = """
-import sys, time
+import signal, sys, time
 from edgekit_hil.places import held
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 with held("orin-a", owner="client", coordinator=sys.argv[1], timeout=60) as hold:
     print(hold._keeper.pid, flush=True)
     time.sleep(600)
