@@ -279,7 +279,7 @@ class TestEngines:
         ON.build(source, target)
         (part,) = [one for one in ON.parts(target, source, [CASES[case].feed()]) if one.op == "LutU8"]
         assert {one.name for one in CASES[case].middle if "Linear" not in one.op_type} <= set(part.nodes)
-        if part.exact is not None:
+        if part.exact is not None and part.found.dtype.kind in "iu":
             assert np.abs(part.found.astype(float) - part.exact).max() <= 0.5001
         assert np.abs(part.found.astype(int) - part.expected.astype(int)).max() <= 1
         assert np.mean(part.found != part.expected) < 1e-3
@@ -292,6 +292,21 @@ class TestEngines:
                 found.append(engine.infer(CASES[case].feed(1))["y"])
         assert np.mean(found[0] != found[1]) < 0.03  # where ONNX Runtime's own kernels round a tie the other way
         assert np.abs(found[0] - found[1]).max() <= 0.1 * 1.0001
+
+
+@pytest.mark.parametrize("case", [*STEMS, *DEPTHWISE])
+def test_parity_holds_each_rounding_by_itself(case: str, tmp_path: Path) -> None:
+    """A convolution and the table behind it are two: at a tie of the first the second may be off by several steps."""
+    made = (STEMS | DEPTHWISE)[case]
+    source, target = made.write(tmp_path / "m.onnx"), tmp_path / f"t{ON.suffix}"
+    ON.build(source, target)
+    seen = {}
+    for part in ON.parts(target, source, [made.feed(seed) for seed in range(4)]):
+        if part.exact is not None and part.found.dtype.kind in "iu":
+            steps = float(np.abs(part.found.astype(np.float64) - part.exact).max())
+            seen[part.op] = max(steps, seen.get(part.op, 0.0))
+    assert {"ConvU8", "DepthwiseU8"} & set(seen), seen
+    assert max(seen.values()) < 0.55, seen
 
 
 def test_profiles_name_the_operator(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ An operator that ONNX Runtime does not know would keep its layout of tensors fro
 operators that it knows only.  So a Sigmoid between two grids stands in while the model is optimised, and is exchanged
 in the optimised graph.  A part whose stand-in does not come out as an integer operator stays what it was.
 
-Convolutions of some kinds, with the table behind them, are exchanged in that graph, too: ``convolutions.py``.
+Convolutions of some kinds are exchanged in that graph, too: ``convolutions.py``.
 """
 
 from __future__ import annotations
