@@ -49,6 +49,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _allocator_as_it_is() -> Iterator[None]:
+    """Training sets how the C library allocates, for the whole process: here that is the process of all other tests.
+
+    ``tests/training/test_memory.py`` looks at it in one of its own, as every command that a test starts has it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgekit.training._memory._gnu", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _warm_exports() -> Iterator[None]:
     """Exports, of commands too, in processes that have PyTorch imported when they begin."""
     with pytest.MonkeyPatch.context() as patch:
