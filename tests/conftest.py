@@ -55,7 +55,7 @@ def _allocator_as_it_is() -> Iterator[None]:
     ``tests/training/test_memory.py`` looks at it in one of its own, as every command that a test starts has it.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgekit.training._memory._gnu", lambda: None)
+        patch.setattr("edgekit.runtime.memory._gnu", lambda: None)
         yield
 
 

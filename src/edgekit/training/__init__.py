@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from edgekit.training._checkpoint import tensors
-from edgekit.training._memory import kept
 from edgekit.training._precision import lowered
 from edgekit.training._randomness import seed_all, undisturbed
 from edgekit.training.augment import Augmentation, Variation
@@ -30,7 +29,6 @@ __all__ = [
     "Variation",
     "Vary",
     "fit",
-    "kept",
     "lowered",
     "of_task",
     "packed",

@@ -19,7 +19,8 @@ from edgekit.core.artifacts import write_json
 from edgekit.core.errors import DataError, MissingRequirement, ModelError
 from edgekit.core.progress import Progress, Silent
 from edgekit.core.reports import CurvePoint, TrainingCurve
-from edgekit.training import _checkpoint, _events, _memory
+from edgekit.runtime.memory import kept as kept_free
+from edgekit.training import _checkpoint, _events
 from edgekit.training._batches import batches
 from edgekit.training._precision import lowered
 from edgekit.training._randomness import seed_all, undisturbed
@@ -103,8 +104,7 @@ def train(
         run.validate(validate)
     shown = (progress or Silent()).track(title, config.steps, done=run.step, frames=config.frames)
     file = None if trace is None else trace / title.replace(" ", "-")
-    on_cpu = run.device.type == "cpu"
-    with _events.opened(file, run.step) as events, shown as advance, undisturbed(), _memory.kept(on_cpu):
+    with _events.opened(file, run.step) as events, shown as advance, undisturbed(), kept_free(run.on_cpu):
         while run.step < config.steps and not run.stopped:
             run.turn(examples, loss, validate)
             events.add(run.step, run.numbers(metric or "metric"))
@@ -157,6 +157,7 @@ class _Run:
         self.network, self.config, self.higher = network, config, higher
         self.inputs, self.outputs, self.frozen = tuple(inputs), tuple(outputs), frozenset(frozen)
         self.device = _device(config.device)
+        self.on_cpu = self.device.type == "cpu"
         network.to(self.device)
         if config.channels_last:
             for parameter in network.parameters():

@@ -13,8 +13,8 @@ from edgekit.prune.channels.graph import Graph
 from edgekit.prune.channels.groups import Group
 from edgekit.prune.channels.search import Cost
 from edgekit.prune.channels.statistics import retake
+from edgekit.runtime.memory import kept
 from edgekit.technique import Job
-from edgekit.training import kept
 from edgekit.training.losses import Batch, Loss, supervised, teacher
 
 if TYPE_CHECKING:
