@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ IMAGE = ("x", (1, 8, 16, 16), "float32")
 PADS = [1, 1, 1, 1]
 W = normal(1, 8, 8, 3, 3, scale=0.2)
 ORT = profile("ort-x86")
+OPS = profile("ort-x86-ops")
 TRT = profile("tensorrt")
 
 
@@ -49,8 +50,68 @@ def groups(found: Plan) -> list[set[str]]:
     return sorted(made.values(), key=sorted)
 
 
+class TestTables:
+    """ONNX Runtime with tables for functions of one rounded tensor, and a grid per channel beside them."""
+
+    DEPTHWISE: ClassVar[dict[str, np.ndarray]] = {"d": normal(3, 8, 1, 3, 3), "e": normal(4, 8, 1, 2, 2)}
+
+    def silu(self, given: str, made: str) -> list[Any]:
+        return [node("Sigmoid", given, f"s_{made}"), node("Mul", f"{given} s_{made}", made)]
+
+    def depthwise(self, weight: str = "d", **attributes: Any) -> Any:
+        return node("Conv", f"b {weight}", "c", group=8, **attributes)
+
+    def test_nothing_is_rounded_inside(self, tmp_path: Path) -> None:
+        graph = graph_of(tmp_path, [conv("x w", "a"), *self.silu("a", "b"), conv("b w2", "y")])
+        found = plan(graph, OPS)
+        assert set(found.tensors) == {"x", "a", "b", "y"}
+        assert found.replaced == {"a", "b", "y"}
+        assert set(plan(graph, ORT).tensors) == {"x", "a", "s_b", "b", "y"}
+
+    def test_a_function_of_two_tensors_is_no_table(self, tmp_path: Path) -> None:
+        nodes = [conv("x w", "a"), conv("x w2", "o"), node("Sigmoid", "o", "s"), node("Mul", "a s", "b")]
+        found = plan(graph_of(tmp_path, [*nodes, conv("b w3", "y")]), OPS)
+        assert found.tensors == plan(graph_of(tmp_path, [*nodes, conv("b w3", "y")]), ORT).tensors
+        assert found.by_channel == {"o"}  # of which there is one
+
+    def test_what_a_table_reads_and_a_depthwise_convolution(self, tmp_path: Path) -> None:
+        nodes = [conv("x w", "a"), *self.silu("a", "b"), self.depthwise(), *self.silu("c", "f"), conv("f w2", "y")]
+        found = plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), OPS)
+        assert found.by_channel == {"a", "b", "c"}  # not f, which another kernel reads
+        assert plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), ORT).by_channel == frozenset()
+
+    @pytest.mark.parametrize(
+        "reader", [{"weight": "e"}, {"dilations": [2, 2]}], ids=["no kernel of that size", "dilated"]
+    )
+    def test_readers_without_a_kernel_for_it(self, reader: dict[str, Any], tmp_path: Path) -> None:
+        nodes = [conv("x w", "a"), *self.silu("a", "b"), self.depthwise(**reader), conv("c w2", "y")]
+        assert plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), OPS).by_channel == {"a"}
+
+    def test_of_a_convolution_alone(self, tmp_path: Path) -> None:
+        """Other integer kernels make one grid."""
+        nodes = [conv("x w", "o"), conv("x w2", "p"), node("Add", "o p", "a"), *self.silu("a", "b"), self.depthwise()]
+        found = plan(graph_of(tmp_path, [*nodes, conv("c w3", "y")], weights=self.DEPTHWISE), OPS)
+        assert found.by_channel == frozenset()
+        assert "s_b" not in found.tensors
+
+    def test_no_table_makes_what_was_folded(self, tmp_path: Path) -> None:
+        nodes = [conv("x w", "a"), node("Relu", "a", "b"), self.depthwise(), conv("c w2", "y")]
+        assert plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), OPS).by_channel == frozenset()
+
+
 class TestRoundingOutputs:
     """The profiles of ONNX Runtime."""
+
+    def test_concat_of_what_nobody_else_reads_has_one_grid(self, tmp_path: Path) -> None:
+        nodes = [
+            conv("x w", "a"), conv("x w2", "b"), conv("x w3", "c"), node("Relu", "c", "r"), conv("b w4", "other"),
+            node("Concat", "a b r", "j", axis=1), node("Conv", "j v", "k"), node("Add", "k other", "y"),
+        ]  # fmt: skip
+        found = plan(graph_of(tmp_path, nodes, weights={"v": normal(5, 8, 24, 1, 1)}), ORT)
+        assert found.groups["a"] == found.groups["j"]
+        assert found.groups["b"] == "b"  # a convolution reads it, too
+        assert found.groups["r"] == "r"  # the end of its grid is what was folded
+        assert found.folded == {"Relu_r"}
 
     def test_a_chain_of_convolutions(self, tmp_path: Path) -> None:
         graph = graph_of(tmp_path, [conv("x w", "c"), node("Relu", "c", "r"), conv("r w2", "y")])

@@ -182,7 +182,7 @@ void Depthwise::row(const std::uint8_t* image, std::size_t height, std::size_t w
       scalar(taps.data(), count, to);
   }
   if (spec_.table.size() == 256) lut(to, to, count, spec_.table.data(), of_tables_);
-  if (spec_.table.size() > 256) lut_rows(to, to, count / channels, channels, spec_.table.data());
+  if (spec_.table.size() > 256) lut_rows(to, to, count / channels, channels, spec_.table.data(), of_tables_);
 }
 
 }  // namespace edgekit::ops

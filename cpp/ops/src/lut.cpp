@@ -1,5 +1,6 @@
 #include "lut.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -66,6 +67,91 @@ void scalar(const std::uint8_t* from, std::uint8_t* to, std::size_t count, const
   }
 }
 
+constexpr std::size_t tile_rows = 64, tile_channels = 16;
+
+/// Sixteen registers hold, lane by lane, sixteen rows of sixteen bytes: afterwards the columns of these.
+[[gnu::target("avx512f,avx512bw"), gnu::always_inline]] inline void transpose(__m512i (&rows)[16]) {
+  __m512i other[16];
+  for (int stage = 0; stage < 2; ++stage) {
+    // A row and the one eight further meet byte by byte; four such steps put byte i of row j at byte j of row i.
+    for (int at = 0; at < 8; ++at) {
+      other[2 * at] = _mm512_unpacklo_epi8(rows[at], rows[at + 8]);
+      other[2 * at + 1] = _mm512_unpackhi_epi8(rows[at], rows[at + 8]);
+    }
+    for (int at = 0; at < 8; ++at) {
+      rows[2 * at] = _mm512_unpacklo_epi8(other[at], other[at + 8]);
+      rows[2 * at + 1] = _mm512_unpackhi_epi8(other[at], other[at + 8]);
+    }
+  }
+}
+
+/// A tile of 64 rows of 16 channels, ``stride`` bytes apart. A register takes one byte of many rows, so that all of its
+/// bytes have one table.
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512vbmi")]] void tile(const std::uint8_t* from, std::uint8_t* to,
+                                                                  std::size_t stride, const std::uint8_t* tables) {
+  __m512i bytes[tile_channels];
+  const auto row = [&](std::size_t at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at * stride));
+  };
+  for (std::size_t at = 0; at < 16; ++at) {
+    bytes[at] = _mm512_castsi128_si512(row(at));
+    bytes[at] = _mm512_inserti32x4(bytes[at], row(at + 16), 1);
+    bytes[at] = _mm512_inserti32x4(bytes[at], row(at + 32), 2);
+    bytes[at] = _mm512_inserti32x4(bytes[at], row(at + 48), 3);
+  }
+  transpose(bytes);
+  for (std::size_t channel = 0; channel < tile_channels; ++channel) {
+    const std::uint8_t* table = tables + 256 * channel;
+    const __m512i index = bytes[channel];
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), index, _mm512_loadu_si512(table + 64));
+    const __m512i high =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 128), index, _mm512_loadu_si512(table + 192));
+    bytes[channel] = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
+  }
+  transpose(bytes);
+  const auto put = [&](std::size_t at, __m128i made) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at * stride), made);
+  };
+  for (std::size_t at = 0; at < 16; ++at) {
+    // With a mask of all: GCC 12 takes the plain ones for reads of what was never written.
+    put(at, _mm512_maskz_extracti32x4_epi32(0xf, bytes[at], 0));
+    put(at + 16, _mm512_maskz_extracti32x4_epi32(0xf, bytes[at], 1));
+    put(at + 32, _mm512_maskz_extracti32x4_epi32(0xf, bytes[at], 2));
+    put(at + 48, _mm512_maskz_extracti32x4_epi32(0xf, bytes[at], 3));
+  }
+}
+
+/// A tile of fewer rows or channels.
+void part_of_tile(const std::uint8_t* from, std::uint8_t* to, std::size_t rows, std::size_t columns, std::size_t stride,
+                  const std::uint8_t* tables) {
+  alignas(64) std::uint8_t held[tile_rows * tile_channels] = {};
+  alignas(64) std::uint8_t all[tile_channels * 256];
+  const std::uint8_t* used = tables;
+  if (columns < tile_channels) {
+    std::memcpy(all, tables, columns * 256);
+    std::memset(all + columns * 256, 0, (tile_channels - columns) * 256);
+    used = all;
+  }
+  for (std::size_t row = 0; row < rows; ++row) std::memcpy(held + row * tile_channels, from + row * stride, columns);
+  tile(held, held, tile_channels, used);
+  for (std::size_t row = 0; row < rows; ++row) std::memcpy(to + row * stride, held + row * tile_channels, columns);
+}
+
+void avx512_vbmi_rows(const std::uint8_t* from, std::uint8_t* to, std::size_t rows, std::size_t channels,
+                      const std::uint8_t* tables) {
+  for (std::size_t channel = 0; channel < channels; channel += tile_channels) {  // its tables stay in the first cache
+    const std::size_t columns = std::min(tile_channels, channels - channel);
+    for (std::size_t row = 0; row < rows; row += tile_rows) {
+      const std::size_t many = std::min(tile_rows, rows - row), at = row * channels + channel;
+      if (many == tile_rows && columns == tile_channels) {
+        tile(from + at, to + at, channels, tables + channel * 256);
+      } else {
+        part_of_tile(from + at, to + at, many, columns, channels, tables + channel * 256);
+      }
+    }
+  }
+}
+
 #elif defined(__aarch64__)
 
 void neon(const std::uint8_t* from, std::uint8_t* to, std::size_t count, const std::uint8_t* table) {
@@ -109,7 +195,10 @@ void lut(const std::uint8_t* from, std::uint8_t* to, std::size_t count, const st
 }
 
 void lut_rows(const std::uint8_t* from, std::uint8_t* to, std::size_t rows, std::size_t channels,
-              const std::uint8_t* tables) {
+              const std::uint8_t* tables, [[maybe_unused]] Level level) {
+#if defined(__x86_64__)
+  if (level == Level::avx512_vbmi) return avx512_vbmi_rows(from, to, rows, channels, tables);
+#endif
   for (std::size_t row = 0; row < rows; ++row, from += channels, to += channels) {
     for (std::size_t channel = 0; channel < channels; ++channel) to[channel] = tables[channel * 256 + from[channel]];
   }

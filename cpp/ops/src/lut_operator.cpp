@@ -54,10 +54,10 @@ class Lut {
   }
 
   void rows(OrtKernelContext* context, const std::uint8_t* from, std::uint8_t* to, std::size_t count) const {
-    const std::size_t many = std::max<std::size_t>(1, block / channels_);
+    const std::size_t many = std::max<std::size_t>(64, block / channels_ / 64 * 64);  // whole tiles
     auto part = [&](std::size_t index) {
       const std::size_t first = index * many, at = first * channels_;
-      lut_rows(from + at, to + at, std::min(many, count - first), channels_, table_.bytes.data());
+      lut_rows(from + at, to + at, std::min(many, count - first), channels_, table_.bytes.data(), level_);
     };
     parallel(api_, context, (count + many - 1) / many, part);
   }

@@ -50,14 +50,18 @@ TEST_P(EachLevel, EveryLengthAndValue) {
   EXPECT_EQ(all, table);
 }
 
-TEST(Rows, EachChannelHasItsTable) {
+TEST_P(EachLevel, EachChannelHasItsTable) {
   std::mt19937 source = seeded(2);
-  for (const std::size_t channels : {1, 2, 7, 16, 33}) {
-    const Bytes tables = noise(source, channels * 256), given = noise(source, 5 * channels);
-    Bytes made(given.size());
-    lut_rows(given.data(), made.data(), 5, channels, tables.data());
-    for (std::size_t at = 0; at < given.size(); ++at) {
-      ASSERT_EQ(made[at], tables[at % channels * 256 + given[at]]) << channels;
+  for (const std::size_t channels : {1, 2, 7, 15, 16, 17, 32, 33, 48, 96}) {
+    const Bytes tables = noise(source, channels * 256);
+    for (const std::size_t rows : {0, 1, 5, 63, 64, 65, 128, 191}) {
+      const Bytes given = noise(source, rows * channels);
+      Bytes made(given.size()), wanted(given.size()), same = given;
+      for (std::size_t at = 0; at < given.size(); ++at) wanted[at] = tables[at % channels * 256 + given[at]];
+      lut_rows(given.data(), made.data(), rows, channels, tables.data(), GetParam());
+      ASSERT_EQ(made, wanted) << rows << " rows of " << channels;
+      lut_rows(same.data(), same.data(), rows, channels, tables.data(), GetParam());
+      ASSERT_EQ(same, wanted) << rows << " rows of " << channels << " in place";
     }
   }
 }

@@ -17,13 +17,20 @@ from onnx import helper, numpy_helper
 pytest.importorskip("edgekit_ops", reason="edgekit-ops is not installed: make cpp-ops builds and tests it")
 
 import onnxruntime
+from tests.support.reference_models import MODELS, reference
 from tests.support.rounded import CASES, DEPTHWISE, SILU, STEMS, Rounded
 
 import edgekit_ops
 from edgekit.core.errors import ModelError
+from edgekit.core.golden import Golden
 from edgekit.engine import ort
 from edgekit.engine.ort import extension
+from edgekit.quantize import ptq
+from edgekit.technique import Job
+from edgekit.verification.layers import check_layers
+from edgekit.verification.limits import limits_of
 
+TABLES = {"yolox", "segmenter", "signal"}  # networks with functions that become tables
 LEVELS = ("scalar", "avx2", "avx-vnni", "avx512-vnni", "avx512-vbmi", "neon", "neon-dot")
 OFF = ort.Backend(ort.Config(engine="ort", operators=False))
 ON = ort.Backend(ort.Config(engine="ort"))
@@ -307,6 +314,20 @@ def test_parity_holds_each_rounding_by_itself(case: str, tmp_path: Path) -> None
             seen[part.op] = max(steps, seen.get(part.op, 0.0))
     assert {"ConvU8", "DepthwiseU8"} & set(seen), seen
     assert max(seen.values()) < 0.55, seen
+
+
+@pytest.mark.parametrize("profile", ["ort-x86", "ort-x86-ops"])
+@pytest.mark.parametrize("network", MODELS)
+def test_engines_of_every_network_are_the_typed_model(network: str, profile: str, tmp_path: Path) -> None:
+    source, target = reference(network).write(tmp_path), tmp_path / f"t{ON.suffix}"
+    made = ptq.apply(Job(source, reference(network).frames(), profile), ptq.Config(method="ptq")).model
+    (tmp_path / "typed.onnx").write_bytes(made)
+    ON.build(tmp_path / "typed.onnx", target)
+    golden = Golden(tuple(reference(network).frames(2, 100)))
+    report = check_layers(ON, target, tmp_path / "typed.onnx", golden, limits_of("int8"))
+    assert (report.mode, report.verdict, report.departed) == ("layers", "pass", ())
+    ops = [node.op_type for node in onnx.load(target).graph.node]
+    assert ("LutU8" in ops) == (network in TABLES)
 
 
 def test_profiles_name_the_operator(tmp_path: Path) -> None:

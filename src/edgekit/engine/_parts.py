@@ -23,7 +23,8 @@ class Part:
         expected: the result of the typed model.
         found: that of the layer, laid out as in the typed model.
         exact: where ``expected`` is rounded to a grid, what was rounded, in steps of the grid, float64.
-        grid: of floats that are rounded to a grid, its scale and zero point; None: they are not.
+        grid: of floats that are rounded to a grid, its scale and zero point, one or one per channel, in a shape that
+            fits ``expected``; None: they are not.
         magnitude: the largest absolute float that goes in: rounding errors of floats are in proportion to it.
         frame: number of the frame.
     """
@@ -39,7 +40,7 @@ class Part:
     exact: Array | None
     magnitude: float
     frame: int
-    grid: tuple[float, float] | None = None
+    grid: tuple[Array, Array] | None = None
 
     def steps(self) -> float:
         """The largest error in steps: of the grid for integers, of an INT8 grid over its span for floats.

@@ -191,6 +191,12 @@ def node_bytes(
     return found + (_text(_DOMAIN, domain) if domain else b"")
 
 
+def with_inputs(node: bytes, inputs: Sequence[str]) -> bytes:
+    """The node with other inputs."""
+    kept = b"".join(whole for number, whole, _ in fields_of(node) if number != _NODE_INPUT)
+    return b"".join(_text(_NODE_INPUT, given) for given in inputs) + kept
+
+
 def tensor_bytes(name: str, array: Array) -> bytes:
     """An initializer."""
     found = b"".join(_integer(_DIMS, size) for size in array.shape) + _integer(_DATA_TYPE, _CODES[array.dtype.name])

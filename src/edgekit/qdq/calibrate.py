@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,7 +44,7 @@ class Calibration:
         return self._searched[steps]
 
     def channel_ranges(self, profile: Profile) -> dict[str, Array]:
-        """Of the tensors that depthwise convolutions read: the ranges of their channels, ``(2, C)``."""
+        """Of the tensors of which channels were looked at: the ranges of these, ``(2, C)``."""
         ranges = self.ranges(profile)
         found = {name: finder.channel_ranges(*ranges[name]) for name, finder in self.finders.items()}
         return {name: by_channel for name, by_channel in found.items() if by_channel is not None}
@@ -56,6 +56,7 @@ def calibrate(
     frames: Frames,
     finder: Callable[[str], RangeFinder],
     advance: Callable[[], None] = lambda: None,
+    by_channel: Collection[str] = (),
 ) -> Calibration:
     """Show every frame to the model and its tensors to their finders; one frame is in memory at a time.
 
@@ -65,6 +66,8 @@ def calibrate(
         frames: at least one.
         finder: makes the empty finder of a tensor.
         advance: called after every frame.
+        by_channel: images of which the ranges of the channels are wanted too, beside those that depthwise convolutions
+            read.
 
     Raises:
         DataError: no frame.
@@ -72,7 +75,7 @@ def calibrate(
     """
     finders = {name: finder(name) for name in tensors}
     for name, one in finders.items():
-        one.by_channel = feeds_depthwise(graph, name)
+        one.by_channel = name in by_channel or feeds_depthwise(graph, name)
         if isinstance(one, Histogram):
             one.seen = function_of(graph, name)
     glances = Glances(graph, finders)

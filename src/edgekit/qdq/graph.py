@@ -6,7 +6,7 @@ import contextlib
 import fnmatch
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def simplified(source: Path) -> Any:
     model.graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, 4)
     model = _converted(model, source)
+    domains = {one.domain for one in model.opset_import}
     _name_nodes(model.graph.node)  # ONNX Runtime refuses two nodes of one name
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -69,6 +70,11 @@ def simplified(source: Path) -> Any:
         options.optimized_model_filepath = str(Path(folder) / "simplified.onnx")
         session(model, options, f"{source}: ONNX Runtime refuses the model")
         model = onnx.load(Path(folder) / "simplified.onnx")
+    # It names all domains that it knows: those of operators, too, with which the process has opened an engine.
+    domains |= {node.domain for node in model.graph.node}
+    kept = [one for one in model.opset_import if one.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
     _name_nodes(model.graph.node)  # those that ONNX Runtime made
     return onnx.shape_inference.infer_shapes(model)
 
@@ -263,11 +269,13 @@ def interpolates(node: Any) -> bool:
     return bool(node.op_type == "Resize" and attribute(node, "mode", b"nearest") != b"nearest")
 
 
-def is_depthwise(graph: Graph, node: Any) -> bool:
-    """Whether ``node`` is a convolution of images that keeps its input's channels apart."""
-    if node.op_type != "Conv" or len(graph.shapes.get(node.input[1], ())) != 4:
+def is_depthwise(graph: Graph, node: Any, kernels: Collection[tuple[int, int]] | None = None) -> bool:
+    """Whether ``node`` is a convolution of images that keeps its input's channels apart, of one of these sizes."""
+    shape = graph.shapes.get(node.input[1], ()) if node.op_type == "Conv" else ()
+    if len(shape) != 4 or shape[1] != 1 or attribute(node, "group", 1) <= 1:
         return False
-    return graph.shapes[node.input[1]][1] == 1 and attribute(node, "group", 1) > 1
+    dense = set(attribute(node, "dilations", (1,))) == {1}
+    return kernels is None or (shape[0] == attribute(node, "group", 1) and shape[2:] in kernels and dense)
 
 
 def feeds_depthwise(graph: Graph, name: str) -> bool:

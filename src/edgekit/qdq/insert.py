@@ -276,14 +276,22 @@ class _Writer:
     def _quantize_weights(self, node: Any) -> None:
         name = node.input[1]
         axis = channel_axis(node, self.graph.array(name)) if self.per_channel else None
-        weights = self._with_room_for_bias(node, self._integers(name, axis))
+        biased = (
+            self.plan.profile.quantized_bias
+            and _has_bias(node)
+            and not self.grids[node.input[0]].channels
+            and not any(g.channels for o in node.output if (g := self.grids.get(o)))
+        )
+        weights = self._integers(name, axis)
+        if biased:
+            weights = self._with_room_for_bias(node, weights)
         copies = self.dequantized.setdefault((name, axis), {})
         scales = weights.scales.tobytes()
         if scales not in copies:
             part = "weight" if axis is None else f"axis{axis}"
             copies[scales] = self._store((name, f"{part}/{node.name}" if copies else part), weights)
         node.input[1] = copies[scales]
-        if self.plan.profile.quantized_bias and _has_bias(node):
+        if biased:
             self._quantize_bias(node, weights)
 
     def _integers(self, name: str, axis: int | None) -> Weights:
@@ -303,8 +311,6 @@ class _Writer:
 
         A channel of zeros needs no scale of its own, and gets the one that suits its bias best.
         """
-        if not self.plan.profile.quantized_bias or not _has_bias(node):
-            return weights
         bias = np.maximum(np.abs(self._finite(node.input[2])), _LEAST_BIAS)
         needed = bias / (float(self.grids[node.input[0]].scale) * _BIAS_LIMIT)
         if weights.axis is None:

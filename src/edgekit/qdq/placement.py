@@ -11,6 +11,7 @@ from edgekit.core.errors import ModelError
 from edgekit.qdq.channels_last import Step, steps
 from edgekit.qdq.graph import Graph, attribute, interpolates, is_depthwise
 from edgekit.qdq.profiles import MOVES, SATURATIONS, Profile
+from edgekit.qdq.seen import function_of
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class _Planner:
         self.folded: set[str] = set()
         self.on_integers: set[str] = set()
         self.channels_last: dict[str, tuple[Step, ...]] = {}
+        self.tables: dict[str, str] = {}
+        """What a table makes of each rounded tensor that it alone reads."""
 
     def _computes(self, node: Any) -> bool:
         if node.op_type not in self.profile.compute:
@@ -137,10 +140,28 @@ class _Planner:
             elif node.name in integer and node.op_type in self.profile.on_integers:
                 self._share([*node.output, *node.input[1:]], node.input[0])
                 self.on_integers.add(node.name)
+        for node in self.graph.nodes:
+            if node.op_type == "Concat" and node.name in integer:
+                self._share(self._made_for(node), node.output[0])
         for tensor in self.replaced:
             for user in self.graph.consumers.get(tensor, []):
                 self.reads.update((user.name, i) for i, name in enumerate(user.input) if name == tensor)
+        if self.profile.tables:
+            self._leave_tables_whole()
         return self._finished()
+
+    def _made_for(self, node: Any) -> list[str]:
+        """Integer inputs of ``node`` that nobody else reads: made on its grid, they are rounded once and not twice."""
+        alone = Counter(self.groups.values())
+        return [
+            name
+            for name in dict.fromkeys(node.input)
+            if name in self.replaced
+            and alone[self.groups[name]] == 1
+            and len(self.graph.consumers[name]) == 1
+            and name not in self.graph.outputs
+            and self.graph.producer[name].name not in self.folded  # the end of a grid of its own saturates there
+        ]
 
     def _write_channels_last(self, node: Any) -> None:
         if node.output[0] in self.replaced and node.output[0] not in self.graph.captured:
@@ -279,20 +300,42 @@ class _Planner:
         del self.groups[made]
 
     def _by_channel(self) -> frozenset[str]:
-        """Rounded tensors of their own grid that depthwise convolutions alone read rounded."""
+        """Rounded tensors of their own grid whose readers take a grid per channel."""
         if not self.profile.by_channel:
             return frozenset()
         alone = Counter(self.groups.values())
+        able = self._read_by_depthwise()
+        if self.profile.tables:
+            convolved = {g: made for g, made in self.tables.items() if self._is_image_of_convolution(g)}
+            able = set(convolved) | (able & set(convolved.values()))
+        return frozenset(name for name in able if alone[self.groups[name]] == 1)
+
+    def _is_image_of_convolution(self, name: str) -> bool:
+        maker = self.graph.producer.get(name)
+        return maker is not None and maker.op_type == "Conv" and len(self.graph.shapes.get(maker.input[1], ())) == 4
+
+    def _read_by_depthwise(self) -> set[str]:
+        """Rounded tensors that depthwise convolutions alone read rounded."""
         readers: dict[str, list[Any]] = {}
         for node in self.graph.nodes:
             for index, name in enumerate(node.input):
-                if (node.name, index) in self.reads:
+                if name in self.groups and (node.name, index) in self.reads:
                     readers.setdefault(name, []).append(node)
-        return frozenset(
-            name
-            for name, group in self.groups.items()
-            if alone[group] == 1 and name in readers and all(is_depthwise(self.graph, node) for node in readers[name])
-        )
+        kernels = self.profile.kernels
+        return {n for n, nodes in readers.items() if all(is_depthwise(self.graph, node, kernels) for node in nodes)}
+
+    def _leave_tables_whole(self) -> None:
+        """Round nothing inside of a function of one rounded tensor that a table computes."""
+        for given in sorted(self.replaced & self.groups.keys()):
+            function = function_of(self.graph, given)
+            if function is None or function.nodes[-1].output[0] not in self.groups:
+                continue
+            self.tables[given] = function.nodes[-1].output[0]
+            for inside in (node.output[0] for node in function.nodes[:-1]):
+                self.groups.pop(inside, None)
+                self.replaced.discard(inside)
+                for user in self.graph.consumers[inside]:
+                    self.reads.difference_update((user.name, i) for i, name in enumerate(user.input) if name == inside)
 
     def _round_residual(self, add: Any) -> None:
         """Round the branch that does not end in the last convolution; the runtime fuses Add into that one.

@@ -43,6 +43,10 @@ class Profile:
         carriers: operators that integers pass where the runtime rounds inputs: what is rounded behind them is rounded
             before them instead.
         by_channel: inputs that depthwise convolutions alone read have a grid per channel.
+        kernels: (height, width) of the depthwise convolutions that can read such a grid; None: any.
+        tables: the runtime computes any function of one rounded tensor, element by element, as a table: nothing is
+            rounded inside of one.  What one reads of a convolution can have a grid per channel, and what it makes of
+            that, where depthwise convolutions read it; nothing else can.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Profile:
     weight_bits: int = 8
     carriers: frozenset[str] = frozenset()
     by_channel: bool = False
+    kernels: tuple[tuple[int, int], ...] | None = None
+    tables: bool = False
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -112,6 +118,8 @@ PROFILES = {
     profile.name: profile
     for profile in (
         _ORT_X86,
+        # With edgekit-ops: LutU8, and DepthwiseU8 of these sizes.
+        replace(_ORT_X86, name="ort-x86-ops", by_channel=True, kernels=((3, 3), (5, 5)), tables=True),
         # ARM: sdot and smmla multiply signed by signed.
         replace(_ORT_X86, name="ort-arm", activation="int8"),
         _TENSORRT,

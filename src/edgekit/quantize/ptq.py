@@ -182,13 +182,19 @@ def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
 
 def ranges_seen(graph: Graph, plans: Iterable[Plan], job: Job, config: Config) -> Calibration:
     """One pass over the frames for the tensors of all plans; none for those of one before it."""
+    plans = tuple(plans)
     tensors = dict.fromkeys(name for placed in plans for name in placed.tensors)
+    by_channel = {name for placed in plans for name in placed.by_channel}
     count, key = len(job.frames), _seen_key(job, config)
     known = job.calibrations.get(key, Calibration({}, count))
-    left = [name for name in tensors if name not in known.finders]
+    left = [
+        name
+        for name in tensors
+        if name not in known.finders or (name in by_channel and known.finders[name].channels is None)
+    ]
     if left or not count:
         with job.progress.track("calibrate", count) as advance:
-            found = calibrate(graph, left, job.frames, lambda name: config.finder(name, count), advance)
+            found = calibrate(graph, left, job.frames, lambda name: config.finder(name, count), advance, by_channel)
         known = Calibration({**known.finders, **found.finders}, found.frames, known.unseen | found.unseen)
     job.calibrations.clear()  # the histograms of one kind of range at a time
     job.calibrations[key] = known

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.support.graphs import convnet, node
+from tests.support.graphs import convnet, node, normal, write
 from tests.support.rounded import CASES, DEPTHWISE, GELU, SILU, SILU_ROUNDED, STEMS, G, Rounded, S
 
 from edgekit.core.errors import EnvironmentFault, MissingRequirement
 from edgekit.engine import ort
-from edgekit.engine.ort import extension, operators
+from edgekit.engine.ort import convolutions, extension, grids, operators
 from edgekit.onnxfile.parts import opsets, parts_of
+from edgekit.quantize import ptq
+from edgekit.technique import Job
 
 OFF = ort.Backend(ort.Config(engine="ort", operators=False))
 ON = ort.Backend(ort.Config(engine="ort"))
@@ -44,6 +46,22 @@ def table_of(path: Path) -> np.ndarray:
     (lut,) = [one for one in model.graph.node if one.op_type == "LutU8"]
     (table,) = [t for t in model.graph.initializer if t.name == lut.input[1]]
     return onnx.numpy_helper.to_array(table)
+
+
+def by_channel(folder: Path) -> Path:
+    """A typed model with grids per channel around two SiLUs and a depthwise convolution."""
+    nodes = [
+        node("Conv", "x w1 b1", "a", pads=[1, 1, 1, 1]), node("Sigmoid", "a", "s"), node("Mul", "a s", "b"),
+        node("Conv", "b w2 b2", "c", pads=[1, 1, 1, 1], group=8), node("Sigmoid", "c", "t"), node("Mul", "c t", "d"),
+        node("Conv", "d w3 b3", "y"),
+    ]  # fmt: skip
+    weights = {"w1": normal(1, 8, 5, 3, 3), "w2": normal(2, 8, 1, 3, 3), "w3": normal(3, 4, 8, 1, 1)}
+    weights |= {"b1": normal(4, 8), "b2": normal(5, 8), "b3": normal(6, 4)}
+    shape = (1, 5, 16, 16)
+    source = write(folder / "m.onnx", nodes, [("x", shape, "float32")], [("y", (1, 4, 16, 16), "float32")], weights)
+    job = Job(source, [{"x": normal(seed, *shape)} for seed in range(4)], "ort-x86-ops")
+    (folder / "typed.onnx").write_bytes(ptq.apply(job, ptq.Config(method="ptq")).model)
+    return folder / "typed.onnx"
 
 
 class TestRegions:
@@ -135,6 +153,40 @@ class TestBuild:
         ]
         onnx.checker.check_model(onnx.load(target))
 
+    def test_grids_per_channel(self, tmp_path: Path) -> None:
+        """Nothing stays float: convolutions make such grids, tables and depthwise ones read and make them."""
+        target = tmp_path / "t.ort.onnx"
+        ON.build(by_channel(tmp_path), target)
+        model = onnx.load(target)
+        held = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+        assert ops(target).count("Conv") == 0
+        tables = [held[one.input[1]] for one in model.graph.node if one.op_type == "LutU8"]
+        assert [table.shape for table in tables] == [(8, 256), (8, 256)]
+        (depthwise,) = [one for one in model.graph.node if one.op_type == "DepthwiseU8"]
+        assert len(set(held[depthwise.input[4]].tolist())) > 1  # zero points of what it reads
+        onnx.checker.check_model(model)
+
+    def test_without_operators_they_are_computed_in_float(self, tmp_path: Path) -> None:
+        OFF.build(by_channel(tmp_path), tmp_path / "t.ort.onnx")
+        assert ops(tmp_path / "t.ort.onnx").count("Conv") == 2  # the last one has one grid on both sides
+        feed = {"x": normal(1, 1, 5, 16, 16)}
+        with OFF.engine(tmp_path / "t.ort.onnx") as engine, ort.reference(tmp_path / "typed.onnx") as typed:
+            found, expected = engine.infer(feed)["y"], typed.infer(feed)["y"]
+        step = np.diff(np.unique(expected)).min()
+        assert np.abs(found - expected).max() <= 1.001 * step
+
+    @pytest.mark.parametrize("lost", ["a kernel", "a stand-in"])
+    def test_no_stand_in_is_left(self, lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        if lost == "a kernel":
+            monkeypatch.setattr(convolutions, "_KERNELS", ())
+        else:
+            monkeypatch.setattr(operators, "_STAND_IN", "NoSuchOperator")
+        ON.build(by_channel(tmp_path), tmp_path / "t.ort.onnx")
+        assert ("DepthwiseU8" in ops(tmp_path / "t.ort.onnx")) == (lost != "a kernel")
+        assert ("LutU8" in ops(tmp_path / "t.ort.onnx")) == (lost == "a kernel")
+        read = [name for one in onnx.load(tmp_path / "t.ort.onnx").graph.node for name in one.input]
+        assert [name for name in read if grids.READING in name] == []
+
     def test_the_first_layer_of_other_kinds_stays(self, tmp_path: Path) -> None:
         others: list[dict[str, Any]] = [{"dilations": [2, 2]}, {"auto_pad": "SAME_UPPER"}]
         for first in others:
@@ -179,6 +231,19 @@ class TestBuild:
         assert ON.made_for(target) == OFF.fingerprint()
         ON.build(Rounded(SILU).write(tmp_path / "m.onnx"), target)
         assert ON.made_for(target) == ON.fingerprint()
+
+    def test_the_placement_is_for_what_is_fast_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ort.platform, "machine", lambda: "x86_64")
+        for has, expected in {
+            ("avx512_vnni", "avx512vbmi"): "ort-x86-ops",
+            ("avx512_vnni",): "ort-x86",
+            (): "ort-x86",
+        }.items():
+            monkeypatch.setattr(ort.processor, "instruction_sets", lambda sets=(), has=has: list(has))
+            assert ON.quantization_profile() == expected
+            assert OFF.quantization_profile() == "ort-x86"
+        monkeypatch.setattr(ort.platform, "machine", lambda: "aarch64")
+        assert ON.quantization_profile() == "ort-arm"
 
     def test_nothing_is_hinted_at(self, tmp_path: Path) -> None:
         assert ON.hint(Rounded(SILU).write(tmp_path / "m.onnx")) == ""

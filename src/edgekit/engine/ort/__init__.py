@@ -31,6 +31,7 @@ from edgekit.onnxfile.parts import without_opset
 from edgekit.runtime import processor, sessions
 
 SILENT = Silent()
+_FOR_CHANNELS = ("avx512_vnni", "avx512vbmi")
 
 
 class Backend(engine.Backend):
@@ -89,9 +90,14 @@ class Backend(engine.Backend):
         return super().same_fact(key, built, here) or (key == extension.FACT and built is None)
 
     def quantization_profile(self) -> str:
-        """The placement that the target names, or that of this machine's processor."""
-        here = "ort-arm" if platform.machine().lower() in ("aarch64", "arm64") else "ort-x86"
-        return self.config.profile or here
+        """The placement that the target names, or that of this machine's processor and operators."""
+        if self.config.profile is not None:
+            return self.config.profile
+        if platform.machine().lower() in ("aarch64", "arm64"):
+            return "ort-arm"
+        # Without these instructions tables of channels cost more than they bring.
+        fast = processor.instruction_sets(_FOR_CHANNELS) == list(_FOR_CHANNELS)
+        return "ort-x86-ops" if fast and self.operators() is not None else "ort-x86"
 
     def build(self, source: Path, target: Path, progress: Progress = SILENT) -> None:
         """Write the graph of ``source`` as ONNX Runtime optimises it for this machine.

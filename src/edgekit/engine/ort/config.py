@@ -16,7 +16,7 @@ class Config(ThreadsConfig):
     precision: Literal["int8", "fp16", "bf16", "fp32"] | None = Field(
         None, description="default: what the compress steps lead to, else fp32"
     )
-    profile: Literal["ort-x86", "ort-arm"] | None = Field(
+    profile: Literal["ort-x86", "ort-x86-ops", "ort-arm"] | None = Field(
         None, description="Q/DQ placement; default: that of the machine edgekit runs on"
     )
     provider: Literal["cpu", "cuda"] = "cpu"

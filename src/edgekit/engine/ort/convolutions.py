@@ -26,13 +26,19 @@ _WITHOUT_BIAS = 7  # constants of a QLinearConv
 _NO_TABLE = np.zeros(1, np.uint8)
 
 
-def exchanged(made: Parts) -> Parts:
-    """The graph with such convolutions exchanged."""
+def exchanged(made: Parts, zeros: Mapping[str, Array]) -> Parts:
+    """The graph with such convolutions exchanged.
+
+    Args:
+        made: the optimised graph.
+        zeros: zero points, int32 one a channel, of those that read a grid per channel, by the name of the scale that
+            stands in for theirs: the runtime may change the names of nodes.
+    """
     producers = made.producers()
     changed, tensors = dict[int, list[bytes]](), dict[str, bytes]()
     for at, node in enumerate(made.nodes):
         kind = _kind(made, producers, at)
-        arrays = {} if kind is None else _numbers(made, node, kind)
+        arrays = {} if kind is None else _numbers(made, node, kind, zeros.get(node.inputs[1]))
         if kind is None or not arrays:
             continue
         lists = (*node.lists.get("strides", (1, 1)), *node.lists.get("pads", (0, 0, 0, 0)))
@@ -103,7 +109,7 @@ def _array(made: Parts, name: str) -> Array:
     return np.zeros(0, np.float32) if found is None else found
 
 
-def _numbers(made: Parts, node: Node, kind: _Kind) -> dict[str, Array]:
+def _numbers(made: Parts, node: Node, kind: _Kind, zeros: Array | None) -> dict[str, Array]:
     """Those of an integer convolution, as ONNX Runtime computes with them; empty: they are not at hand."""
     given = [_array(made, name) for name in node.inputs[1:] if name]
     if len(given) < _WITHOUT_BIAS or any(array.size == 0 for array in given):
@@ -119,7 +125,7 @@ def _numbers(made: Parts, node: Node, kind: _Kind) -> dict[str, Array]:
         "weights": _on_the_image(centred.astype(np.int8), kind.cells),
         "bias": given[_WITHOUT_BIAS] if len(given) > _WITHOUT_BIAS else np.zeros(outputs, np.int32),
         "multipliers": _each(by, outputs),
-        "zero_in": _each(x_zero.astype(np.int32), outputs),
+        "zero_in": _each(x_zero.astype(np.int32) if zeros is None else zeros, outputs),
         "zero_out": _each(y_zero.astype(np.int32), outputs),
     }
 

@@ -51,7 +51,9 @@ class _Typed:
 
     def __init__(self, source: Path, wanted: Sequence[str], opened: Opener) -> None:
         graph = read_graph(source)
-        self._rounding = {n.outputs[0]: n.inputs for n in graph.nodes if n.op == "QuantizeLinear" and len(n.inputs) > 2}
+        rounding = [node for node in graph.nodes if node.op == "QuantizeLinear" and len(node.inputs) > 2]
+        self._rounding = {node.outputs[0]: node.inputs for node in rounding}
+        self._axes = {node.outputs[0]: node.attributes.get("axis", 1) for node in rounding}
         self._pairs = {
             n.outputs[0]: n.inputs[0]
             for n in graph.nodes
@@ -73,24 +75,29 @@ class _Typed:
             return dict(zip(self._names, self._session.run(None, dict(feeds)), strict=True))
 
     def exact(self, tensor: str, values: Mapping[str, Array]) -> Array | None:
-        """What was rounded, in steps; None for what is no rounding, or of more than one scale."""
+        """What was rounded, in steps; None for what is no rounding."""
         integer = self._pairs.get(tensor, tensor)
         given = self._rounding.get(integer)
-        if given is None or any(name not in values for name in (integer, *given)) or values[given[1]].size != 1:
+        if given is None or any(name not in values for name in (integer, *given)):
             return None
         limits = np.iinfo(values[integer].dtype)
-        scale, zero = self._grid(given, values)
+        scale, zero = self._grid(integer, values)
         return np.clip(values[given[0]].astype(np.float64) / scale + zero, limits.min, limits.max)
 
-    def grid(self, tensor: str, values: Mapping[str, Array]) -> tuple[float, float] | None:
+    def grid(self, tensor: str, values: Mapping[str, Array]) -> tuple[Array, Array] | None:
         """Scale and zero point of floats that a Q/DQ pair rounds; None: ``tensor`` is nothing of the kind."""
         if tensor not in self._pairs or self.exact(tensor, values) is None:
             return None
-        return self._grid(self._rounding[self._pairs[tensor]], values)
+        return self._grid(self._pairs[tensor], values)
 
-    @staticmethod
-    def _grid(given: Sequence[str], values: Mapping[str, Array]) -> tuple[float, float]:
-        return float(values[given[1]].reshape(-1)[0]), float(values[given[2]].reshape(-1)[0])
+    def _grid(self, integer: str, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Scale and zero point of a rounding, float64, in a shape that fits what it rounds."""
+        given = self._rounding[integer]
+        found = [values[name].astype(np.float64) for name in given[1:3]]
+        rank, axis = values[given[0]].ndim, self._axes[integer]
+        shape = [-1 if at == axis % max(1, rank) else 1 for at in range(rank)]
+        scale, zero = (array.reshape(shape if array.size > 1 else ()) for array in found)
+        return scale, zero
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
-from edgekit.engine.ort import convolutions
+from edgekit.engine.ort import convolutions, grids
 from edgekit.engine.ort.extension import DOMAIN
 from edgekit.onnxfile.graph import Node
 from edgekit.onnxfile.parts import Parts, node_bytes, parts_of, small_model, tensor_bytes
@@ -59,21 +59,29 @@ def rewritten(model: bytes, version: int, optimise: Optimise, opened: Opener, ve
         typed = parts_of(model)
     except ModelError:
         return optimise(model)  # which says what is wrong with it
-    found, made = regions(typed), None
-    while found and made is None:
-        optimised = parts_of(optimise(_with_stand_ins(typed, found).serialised()))
+    found, apart = regions(typed), grids.convolutions(typed) if vectors else []
+    made, plain = None, b""
+    while made is None and (found or apart):
+        optimised = parts_of(optimise(_with_stand_ins(typed, found, apart).serialised()))
         places = _places(optimised, found)
         if len(places) == len(found):
-            made = _exchanged(optimised, places, {one.name: _table(typed, one, opened) for one in found})
+            tables = {one.name: _table(typed, one, opened) for one in found}
+            zeros = {one.mark: one.zeros for one in apart if one.zeros is not None}
+            made = _with_convolutions(_exchanged(optimised, places, tables), vectors, zeros)
+            if left := (zeros.keys() - optimised.tensors.keys()) | (zeros.keys() & made.tensors.keys()):
+                made, apart = None, [one for one in apart if one.mark not in left]
         found = [one for one in found if one.name in places]
-    plain = optimise(model) if made is None else b""
-    result = parts_of(plain) if made is None else made
-    if vectors:
-        result = convolutions.exchanged(result)
-    if not any(node.domain == DOMAIN for node in result.nodes):
-        return plain
-    result.opsets[DOMAIN] = version
-    return result.serialised()
+    if made is None:
+        plain = optimise(model)
+        made = _with_convolutions(parts_of(plain), vectors, {})
+    if not any(node.domain == DOMAIN for node in made.nodes):
+        return plain or optimise(model)
+    made.opsets[DOMAIN] = version
+    return made.serialised()
+
+
+def _with_convolutions(made: Parts, vectors: bool, zeros: Mapping[str, Array]) -> Parts:
+    return convolutions.exchanged(made, zeros) if vectors else made
 
 
 def applicable(model: bytes) -> int:
@@ -111,7 +119,7 @@ def regions(typed: Parts) -> list[Region]:
             found.append(region)
             names.add(region.name)
     # One of them may be a part of another that nobody else reads.
-    kept = {node.name for node in _with_stand_ins(typed, found).nodes if node.op == "Sigmoid"}
+    kept = {node.name for node in _with_stand_ins(typed, found, ()).nodes if node.op == "Sigmoid"}
     return [one for one in found if one.name in kept]
 
 
@@ -225,12 +233,12 @@ class _Finder:
         return () if found is None else found.shape
 
 
-def _with_stand_ins(typed: Parts, found: Sequence[Region]) -> Parts:
-    """The typed model with a Sigmoid in place of each region.
+def _with_stand_ins(typed: Parts, found: Sequence[Region], apart: Sequence[grids.Convolution]) -> Parts:
+    """The typed model with a Sigmoid in place of each region, and with convolutions whose grids kernels take.
 
-    Each reads on a grid of its own, so that the runtime does not take two of one tensor for the same.
+    Each stand-in reads on a grid of its own, so that the runtime does not take two of one tensor for the same.
     """
-    changed, tensors = dict[int, list[bytes]](), dict[str, bytes]()
+    changed, tensors = grids.written(typed, apart)
     for number, one in enumerate(found):
         prefix = f"{DOMAIN}/{number}"
         scale, zero = f"{prefix}/scale", f"{prefix}/zero"
