@@ -2,10 +2,13 @@
 
     python benchmarks/operators.py artifacts/yolox-coco-cpu --json        # a bundle with a target of engine: ort
     python benchmarks/operators.py artifacts/yolox-coco-cpu --sessions 10000
+    python benchmarks/operators.py artifacts/camvid-seg-cpu --against placed-without=artifacts/camvid-plain-cpu
 
 The engines are made anew from the bundle's typed models: the FP32 control, INT8 without operators, and INT8 with them,
 opened once for each level that this processor has (EDGEKIT_OPS_LEVEL).  All are opened ``--openings`` times and
 asked in turn on one thread; the figure is processor time, the median of all queries, over that of the control.
+``--against`` lets engines of other bundles take part, made without operators: of a target with ``operators: false``,
+whose typed model is placed for ONNX Runtime alone, or of another network for the same input.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +52,18 @@ def levels() -> list[str]:
     names = [name for flags in FLAGS.values() for name in flags]
     here = set(processor.instruction_sets(names))
     return [level for level, flags in FLAGS.items() if here.issuperset(flags)]
+
+
+def others(against: Sequence[str], folder: Path) -> dict[str, tuple[Path, str]]:
+    """Engines of other bundles, made without operators; of a name=bundle its control and its INT8 engine."""
+    backend, found = ort.Backend(ort.Config(engine="ort", operators=False)), dict[str, tuple[Path, str]]()
+    for number, (name, _, path) in enumerate(one.partition("=") for one in against):
+        bundle = open_bundle(Path(path))
+        for kind, role in (("fp32", bundle.contents.control), ("int8", bundle.contents.candidate)):
+            if role is not None:
+                found[f"{name}, {kind}"] = (folder / f"{number}{kind}{backend.suffix}", "")
+                backend.build(bundle.path / role.model, found[f"{name}, {kind}"][0])
+    return found
 
 
 def built(bundle: Bundle, folder: Path) -> dict[str, tuple[Path, str]]:
@@ -121,12 +136,13 @@ def main() -> None:
     parser.add_argument("--openings", type=int, default=5)
     parser.add_argument("--each", type=int, default=20)
     parser.add_argument("--sessions", type=int, default=0, help="open and close so many in place of the race")
+    parser.add_argument("--against", nargs="*", default=[], metavar="NAME=BUNDLE", help="engines without operators")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     bundle = open_bundle(args.bundle)
     feeds = bundle.golden().feeds(0)
     with tempfile.TemporaryDirectory() as folder:
-        engines = built(bundle, Path(folder))
+        engines = built(bundle, Path(folder)) | others(args.against, Path(folder))
         operators = [node.op for node in read_graph(engines[f"with, {levels()[-1]}"][0]).nodes
                      if node.domain == "edgekit"]  # fmt: skip
         result: dict[str, Any] = {"bundle": bundle.name, "machine": asdict(machine())}

@@ -70,6 +70,11 @@ def test_nodes_change_and_what_nobody_reads_goes(path: Path) -> None:
     assert not model.graph.initializer
 
 
+def test_numbers_of_a_node() -> None:
+    made = onnx.NodeProto.FromString(node_bytes("Op", ["x"], ["y"], "n", "own", size=-3, factor=0.1))
+    assert {a.name: helper.get_attribute_value(a) for a in made.attribute} == {"size": -3, "factor": np.float32(0.1)}
+
+
 @pytest.mark.parametrize(("captured", "kept"), [("e", "Exp"), ("a", "Abs")])
 def test_what_a_subgraph_reads_stays(captured: str, kept: str) -> None:
     parts = parts_of(branching(captured).SerializeToString())

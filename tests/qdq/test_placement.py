@@ -209,14 +209,13 @@ class TestRoundingOutputs:
         assert found.tensors == ("x", "r")
         assert found.folded == {"Relu_r"}
 
-    def test_what_only_interpolation_reads_stays_float(self, tmp_path: Path) -> None:
+    def test_what_only_interpolation_reads_is_rounded_before_it(self, tmp_path: Path) -> None:
         resize = helper.make_node("Resize", ["d", "", "s"], ["y"], name="up", mode="linear")
         nodes = [conv("x w", "c"), conv("c w2", "d"), resize]
-        graph = graph_of(tmp_path, nodes, weights={"s": np.float32([1, 1, 2, 2])})
-        found = plan(graph, ORT)
-        assert found.float_nodes == {"Conv_d": "feeds only interpolation, which is fastest in float"}
-        assert "d" not in found.groups
-        assert plan(graph, TRT).compute == ("Conv_c", "Conv_d")
+        found = plan(graph_of(tmp_path, nodes, weights={"s": np.float32([1, 1, 2, 2])}), ORT)
+        assert found.compute == ("Conv_c", "Conv_d")
+        assert ("up", 0) in found.reads
+        assert "y" not in found.groups
 
     def test_a_relu_that_a_subgraph_reads_is_not_folded(self, tmp_path: Path) -> None:
         """The branches read the tensor by its name, which would be that of the convolution's result."""

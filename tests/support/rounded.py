@@ -143,3 +143,16 @@ DEPTHWISE = {
     "a grid for each channel": replace(CASES["silu, a grid per channel"], last=(3, 3)),
 }
 """Each ends with a depthwise convolution."""
+
+_TWICE = {"roi": np.zeros(0, np.float32), "factors": np.float32([1, 1, 2, 2])}
+_SIZES = {"roi": np.zeros(0, np.float32), "factors": np.zeros(0, np.float32), "sizes": np.int64([1, 8, 13, 30])}
+_FLOAT = (node("Resize", "b_f roi factors", "up", mode="linear"), "up")
+RESIZES = {
+    "rounded behind it": Rounded([node("Resize", "a roi factors", "b", mode="linear")], _TWICE),
+    "int8": Rounded([node("Resize", "a roi factors", "b", mode="linear")], _TWICE, dtype="int8"),
+    "to a size, corners aligned": Rounded([node("Resize", "a roi factors sizes", "b", mode="linear",
+                                                coordinate_transformation_mode="align_corners")], _SIZES),
+    "to floats": Rounded(SILU, _TWICE, extra=[_FLOAT]),
+    "to floats, int8": Rounded(SILU, _TWICE, extra=[_FLOAT], dtype="int8", made=(np.float32(0.04), -100)),
+}  # fmt: skip
+"""Each has a bilinear Resize of a rounded tensor."""

@@ -45,6 +45,12 @@ std::int64_t Node::integer(const char* name) const {
   return value;
 }
 
+float Node::number(const char* name) const {
+  float value = 0.0F;
+  require(api_.KernelInfoGetAttribute_float(info_, name, &value));
+  return value;
+}
+
 Constant Node::constant(std::size_t index) const {
   int is_constant = 0;
   const OrtValue* value = nullptr;

@@ -49,6 +49,7 @@ class Node {
   Node(const OrtApi& api, const OrtKernelInfo* info) : api_(api), info_(info) {}
 
   std::int64_t integer(const char* name) const;
+  float number(const char* name) const;
   Constant constant(std::size_t index) const;
 
  private:

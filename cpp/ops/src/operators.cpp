@@ -10,7 +10,8 @@ namespace {
 OrtCustomOpDomain* made_domain(const OrtApi& api) {
   OrtCustomOpDomain* made = nullptr;
   require(api.CreateCustomOpDomain(domain, &made));
-  for (const OrtCustomOp* one : {lut_operator(api), conv_operator(api), depthwise_operator(api)})
+  for (const OrtCustomOp* one : {lut_operator(api), conv_operator(api), depthwise_operator(api), resize_operator(api),
+                                 resize_to_float_operator(api)})
     require(api.CustomOpDomain_Add(made, one));
   return made;
 }

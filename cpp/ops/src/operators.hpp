@@ -6,7 +6,7 @@
 namespace edgekit::ops {
 
 /// Version of the domain: what an operator computes, takes or is called never changes without a new one.
-inline constexpr int version = 1;
+inline constexpr int version = 2;
 
 /// The domain of the operators in a model.
 inline constexpr const char* domain = "edgekit";

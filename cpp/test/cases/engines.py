@@ -67,7 +67,7 @@ def _save(
 
     graph = helper.make_graph(nodes, path.stem, values(inputs), [*values(outputs), *more], initializers)
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid(*one) for one in (("", 17), ("edgekit", 1))], ir_version=8
+        graph, opset_imports=[helper.make_opsetid(*one) for one in (("", 17), ("edgekit", 2))], ir_version=8
     )
     onnx.checker.check_model(model)
     onnx.save(model, path)

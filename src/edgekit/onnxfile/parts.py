@@ -5,6 +5,7 @@ Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/on
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,16 @@ _GRAPH, _OPSET = 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _NODE, _GRAPH_NAME, _TENSOR, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 3, 4, 6, 11
-_ATTRIBUTE_TYPE, _INT = 20, 2
+_ATTRIBUTE_NAME, _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    11,
+)
+_ATTRIBUTE_TYPE, _FLOAT, _INT = 20, 1, 2
+_FOUR_BYTES = 5  # wire type
 _DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW = 1, 2, 8, 9
 _CODES = {name: code for code, name in DTYPES.items()}
 
@@ -179,15 +188,19 @@ def _captured(node: bytes) -> Iterator[str]:
 
 
 def node_bytes(
-    op: str, inputs: Sequence[str], outputs: Sequence[str], name: str, domain: str = "", **integers: int
+    op: str, inputs: Sequence[str], outputs: Sequence[str], name: str, domain: str = "", **numbers: int | float
 ) -> bytes:
-    """A node, with integers as its attributes."""
+    """A node, with integers and floats (float32) as its attributes."""
     found = b"".join(_text(_NODE_INPUT, given) for given in inputs)
     found += b"".join(_text(_NODE_OUTPUT, made) for made in outputs)
     found += _text(_NODE_NAME, name) + _text(_OP_TYPE, op)
-    for key, value in integers.items():
-        inner = _text(_ATTRIBUTE_NAME, key) + _integer(_ATTRIBUTE_INT, value) + _integer(_ATTRIBUTE_TYPE, _INT)
-        found += encode(_ATTRIBUTE, inner)
+    for key, value in numbers.items():
+        if isinstance(value, float):
+            inner = number_of(_ATTRIBUTE_FLOAT << 3 | _FOUR_BYTES) + struct.pack("<f", value)
+            inner += _integer(_ATTRIBUTE_TYPE, _FLOAT)
+        else:
+            inner = _integer(_ATTRIBUTE_INT, value) + _integer(_ATTRIBUTE_TYPE, _INT)
+        found += encode(_ATTRIBUTE, _text(_ATTRIBUTE_NAME, key) + inner)
     return found + (_text(_DOMAIN, domain) if domain else b"")
 
 

@@ -104,21 +104,12 @@ class _Planner:
             return "its bias is no constant"
         if node.op_type == "Gemm" and _odd_gemm(node, constants):
             return "alpha, beta or transA are set, or the bias is no vector"
-        if self.profile.rounds_outputs and self._feeds_interpolation(node):
-            return "feeds only interpolation, which is fastest in float"
         return ""
 
     def _casts_weights(self, node: Any) -> bool:
         # ONNX Runtime wraps operators that it has in float32 only in Casts.
         maker = self.graph.producer.get(node.input[1])
         return maker is not None and maker.op_type == "Cast" and maker.input[0] in self.graph.constants
-
-    def _feeds_interpolation(self, node: Any) -> bool:
-        # ONNX Runtime interpolates three times faster in its blocked float layout than in plain
-        # float or uint8, and a tensor has that layout only behind a float convolution.  Such a
-        # convolution is a network's last one, which INT8 costs most.
-        users = self.graph.consumers.get(node.output[0], [])
-        return bool(users) and node.output[0] not in self.graph.outputs and all(interpolates(u) for u in users)
 
     # -- runtimes whose integer kernels give integers ------------------------------------------
 

@@ -8,7 +8,8 @@ An operator that ONNX Runtime does not know would keep its layout of tensors fro
 operators that it knows only.  So a Sigmoid between two grids stands in while the model is optimised, and is exchanged
 in the optimised graph.  A part whose stand-in does not come out as an integer operator stays what it was.
 
-Convolutions of some kinds are exchanged in that graph, too: ``convolutions.py``.
+Convolutions of some kinds are exchanged in that graph, too, and bilinear Resizes: ``convolutions.py``,
+``interpolation.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
-from edgekit.engine.ort import convolutions, grids
+from edgekit.engine.ort import convolutions, grids, interpolation
 from edgekit.engine.ort.extension import DOMAIN
 from edgekit.onnxfile.graph import Node
 from edgekit.onnxfile.parts import Parts, node_bytes, parts_of, small_model, tensor_bytes
@@ -67,27 +68,28 @@ def rewritten(model: bytes, version: int, optimise: Optimise, opened: Opener, ve
         if len(places) == len(found):
             tables = {one.name: _table(typed, one, opened) for one in found}
             zeros = {one.mark: one.zeros for one in apart if one.zeros is not None}
-            made = _with_convolutions(_exchanged(optimised, places, tables), vectors, zeros)
+            made = _with_others(_exchanged(optimised, places, tables), vectors, zeros)
             if left := (zeros.keys() - optimised.tensors.keys()) | (zeros.keys() & made.tensors.keys()):
                 made, apart = None, [one for one in apart if one.mark not in left]
         found = [one for one in found if one.name in places]
     if made is None:
         plain = optimise(model)
-        made = _with_convolutions(parts_of(plain), vectors, {})
+        made = _with_others(parts_of(plain), vectors, {})
     if not any(node.domain == DOMAIN for node in made.nodes):
         return plain or optimise(model)
     made.opsets[DOMAIN] = version
     return made.serialised()
 
 
-def _with_convolutions(made: Parts, vectors: bool, zeros: Mapping[str, Array]) -> Parts:
-    return convolutions.exchanged(made, zeros) if vectors else made
+def _with_others(made: Parts, vectors: bool, zeros: Mapping[str, Array]) -> Parts:
+    return interpolation.exchanged(convolutions.exchanged(made, zeros) if vectors else made)
 
 
 def applicable(model: bytes) -> int:
     """How many parts of a serialised typed model operators would compute."""
     try:
-        return len(regions(parts_of(model)))
+        typed = parts_of(model)
+        return len(regions(typed)) + interpolation.applicable(typed)
     except ModelError:
         return 0
 
