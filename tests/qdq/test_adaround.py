@@ -12,7 +12,7 @@ import pytest
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Arrays
 from edgekit.qdq import adaround
-from edgekit.qdq.adaround import Problem, Rounding, round_weights, solve, suitable
+from edgekit.qdq.adaround import Problem, Rounding, round_weights, solve, suitable, waves
 from edgekit.qdq.bias import tapped
 from edgekit.qdq.graph import Graph, run, runtime, session, simplified
 from edgekit.qdq.insert import Weights, channel_axis, insert, quantize_weights
@@ -242,3 +242,23 @@ def test_tapped_runs_only_what_is_needed(tmp_path: Path) -> None:
     source = write(tmp_path / "m.onnx", nodes, [IMAGE, ("s", (1,), "int64")], [("y", (None,), "float32")])
     (found,) = tapped(onnx.load(source), {"a": ""}, [{"x": normal(1, *SHAPE)}])
     assert np.array_equal(found["a"], np.maximum(normal(1, *SHAPE), 0))
+
+
+class TestWaves:
+    def graph_of(self, folder: Path, joined: bool) -> Graph:
+        """Three convolutions in a row; or two beside each other and a third behind one of them."""
+        weights = {name: normal(k, 8, 8, 1, 1) for k, name in enumerate("uvw")}
+        nodes = [node("Conv", "x u", "a"), node("Relu", "a", "r")]
+        nodes += [node("Conv", "x v" if joined else "r v", "b"), node("Relu", "b", "s"), node("Conv", "s w", "c")]
+        nodes.append(node("Add", "a c", "y"))
+        return Graph(simplified(write(folder / "m.onnx", nodes, [IMAGE], [("y", SHAPE, "float32")], weights)))
+
+    def test_neighbours_in_depth(self, tmp_path: Path) -> None:
+        graph, names = self.graph_of(tmp_path, False), ["Conv_a", "Conv_b", "Conv_c"]
+        assert waves(graph, names, 2) == [[("Conv_a", False), ("Conv_b", True)], [("Conv_c", False)]]
+        assert waves(graph, names, 16) == [[(name, False)] for name in names]
+        assert waves(graph, [], 16) == []
+
+    def test_branches_share_a_wave(self, tmp_path: Path) -> None:
+        found = waves(self.graph_of(tmp_path, True), ["Conv_a", "Conv_b", "Conv_c"], 3)
+        assert [sorted(name for name, _ in wave) for wave in found] == [["Conv_a", "Conv_b"], ["Conv_c"]]

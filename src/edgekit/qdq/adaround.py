@@ -25,7 +25,7 @@ import numpy as np
 
 from edgekit.core.errors import DataError
 from edgekit.core.tensors import Array
-from edgekit.qdq.bias import tapped, waves
+from edgekit.qdq.bias import reads, tapped
 from edgekit.qdq.graph import Graph, attribute
 from edgekit.qdq.insert import Weights, channel_axis, quantize_weights
 from edgekit.technique import Frames
@@ -152,6 +152,27 @@ def round_weights(
             fixed[node.input[1]] = Weights(values, start.scales, start.axis)
             advance()
     return Rounding(fixed, flipped, gains)
+
+
+def waves(graph: Graph, names: Iterable[str], most: int) -> list[list[tuple[str, bool]]]:
+    """Layers in an order of computation, in at most ``most`` groups of neighbouring depth.
+
+    Returns:
+        Groups of (node name, whether the node depends on another one of its group).
+    """
+    wanted, before, level = set(names), reads(graph), dict[str, int]()
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        here = max((depth.get(name, 0) for name in before.get(node.name, ())), default=0)
+        if node.name in wanted:
+            level[node.name] = here
+        depth.update(dict.fromkeys(node.output, here + (node.name in wanted)))
+    levels = max(level.values(), default=-1) + 1
+    groups: list[list[tuple[str, bool]]] = []
+    for part in np.array_split(np.arange(levels), min(most, levels)) if levels else []:
+        first, last = int(part[0]), int(part[-1])
+        groups.append([(name, at > first) for name, at in level.items() if first <= at <= last])
+    return groups
 
 
 def suitable(graph: Graph, compute: Iterable[str]) -> list[str]:

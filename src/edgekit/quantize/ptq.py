@@ -174,7 +174,7 @@ def bias_corrected(prepared: Prepared, job: Job) -> Prepared:
     def typed(shifted: Graph) -> Any:
         return _inserted(shifted, placed, ranges, config, prepared.fixed, channels)
 
-    with job.progress.track("bias correction", bias.passes(graph, placed.compute)) as advance:
+    with job.progress.track("bias correction", min(bias.FRAMES, len(job.frames))) as advance:
         correction = bias.correct(graph, placed.compute, typed, job.frames, advance)
     repairs = {**prepared.repairs, "bias_correction": correction.summary()}
     return replace(prepared, shifts=correction.shifts, repairs=repairs)
