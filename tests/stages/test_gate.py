@@ -6,6 +6,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +18,7 @@ from edgekit.core.artifacts import sha256_of
 from edgekit.core.errors import DataError, InputError, SpecError
 from edgekit.core.spec import Kpi
 from edgekit.profiling import ConstantStream, Load
+from edgekit.stages import gate
 from edgekit.stages.gate import GateOptions
 from edgekit.stages.measure import ProfileOptions
 from tests.support.shell import edgekit as run
@@ -199,3 +202,10 @@ def test_the_baseline_must_see_the_same_data_still(built: Path) -> None:
     repaint(built)
     with pytest.raises(InputError, match="not those that the bundle was built for"):
         edgekit.gate(bundle, options=GateOptions(against=str(bundle.path)))
+
+
+@pytest.mark.parametrize(("judged", "measured"), [("a.onnx", "b.onnx"), ("b.onnx", "a.onnx")])
+def test_a_profile_of_another_engine(judged: str, measured: str) -> None:
+    bundle = SimpleNamespace(contents=SimpleNamespace(candidate=SimpleNamespace(file=judged)))
+    with pytest.raises(InputError, match=f"the profile is of {measured}, and {judged} is judged"):
+        gate._require_candidate(cast("Any", bundle), (cast("Any", SimpleNamespace(engine=measured)),))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +15,7 @@ from edgekit.core.errors import DataError
 from edgekit.profiling import Load
 from edgekit.profiling.scenarios import SingleStream
 from edgekit.sensors import rapl
+from edgekit.stages import measure
 from edgekit.stages.measure import ProfileOptions
 from tests.support import shell
 from tests.support.sysfs_trees import plant
@@ -58,3 +61,19 @@ def test_energy_is_of_one_engine_or_of_none(tiny_bundle: Path, tmp_path: Path, m
     assert turns.energy_j is not None
     assert turns.energy_j > 0
     assert turns.energy_j_per_query is None  # the engine and its control took turns
+
+
+def test_frames_are_spread_over_all(tmp_path: Path) -> None:
+    data = range(10 * measure.FRAMES)
+    bundle, options = SimpleNamespace(dataset=lambda root: data), SimpleNamespace(images=None, root=None)
+    assert measure._frames(cast("Any", bundle), cast("Any", options)) == list(data[::10])
+
+
+def test_a_size_is_in_mebibytes(tmp_path: Path) -> None:
+    (tmp_path / "engine").write_bytes(bytes(3 * 2**20))
+    assert measure._size_mib(cast("Any", SimpleNamespace(path=tmp_path)), "engine") == 3
+
+
+def test_a_report_names_its_data(tiny_bundle: Path) -> None:
+    report = edgekit.evaluate(tiny_bundle)
+    assert report.dataset == f"image_mask:{report.dataset_hash[:16]}"

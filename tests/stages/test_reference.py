@@ -82,3 +82,14 @@ def add(bundle: Path) -> None:
     manifest["files"][INPUT_STATISTICS] = ""
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     forge(bundle)
+
+
+def test_pictures_of_16_bits_are_held_against_their_own_white(bare_project: Path, tmp_path: Path) -> None:
+    folder = bare_project / "data" / "images"
+    for path in folder.iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) * 16)  # of a camera of 12 bits
+    file = written(bare_project, CALIBRATION.replace(", limit: 6", ""), tmp_path / "out")
+    images = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1] for path in sorted(folder.iterdir())]
+    wanted = statistics_of([measure(np.ascontiguousarray(image), 4095) for image in images], "image_mask")
+    assert file is not None
+    assert InputStatistics.model_validate_json(file.read_bytes()) == wanted

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from edgekit.core.predictions import ClassScores
+from edgekit.tasks import classification
+from edgekit.verification import agreement
 from edgekit.verification.agreement import judged
 from edgekit.verification.limits import limits_of
 
@@ -61,3 +65,15 @@ def test_frames_on_which_nothing_is_found_prove_nothing() -> None:
     assert (found.verdict, found.empty) == ("undecided", 16)
     assert judged("", [0.0] * 16, [0.0] * 16, INT8, empty=15).verdict == "pass"
     assert judged("", [0.9] * 16, [0.0] * 16, INT8, empty=16).verdict == "fail"
+
+
+def test_an_interval_begins_at_nothing_at_the_earliest() -> None:
+    assert judged("", labels(1), labels(0), INT8).low == 0.0
+
+
+def test_what_cannot_be_read_agrees_with_its_like_alone() -> None:
+    task = classification.Config(output="y", classes=("a", "b")).create()
+    seen = ClassScores(np.array([0.2, 0.8], np.float32))
+    assert agreement._apart(task, "no output", "another reason") == 0.0
+    assert agreement._apart(task, "no output", seen) == agreement._apart(task, seen, "no output") == 1.0
+    assert agreement._apart(task, seen, seen) == 0.0

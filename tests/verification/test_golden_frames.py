@@ -141,7 +141,7 @@ def test_one_pixel_of_kept_outputs_is_enough(held: GoldenFrames) -> None:
 
 def test_a_task_that_cannot_read_the_outputs(held: GoldenFrames) -> None:
     proof = prove(held, preprocess(), task(output="z"), LIMITS)
-    assert proof.postprocessing.verdict == "fail"
+    assert (proof.postprocessing.verdict, proof.postprocessing.distance) == ("fail", 1.0)
     assert "no output 'z'" in proof.postprocessing.reason
 
 

@@ -168,3 +168,16 @@ def test_the_verdict_over_all_three() -> None:
     assert verdict(blind, unsure) == "fail"
     assert verdict(wrong, same) == "fail"
     assert verdict(proven, same, "fp32") == "fail"  # layers cannot vouch for the export
+
+
+def test_each_row_has_one_partner() -> None:
+    one = normal(1, 1, 1, 4)
+    assert distance("set", np.concatenate([one, one], axis=1), one) == pytest.approx(1 / 3)
+
+
+def test_columns_of_one_value_have_a_width() -> None:
+    """A thousandth of the value: of one row, or of a column that says the same of all."""
+    row, other = np.array([[100.0, 5.0]], np.float32), np.zeros((1, 2), np.float32)
+    for moved, expected in (([0.004, 0.0002], 1 / 3), ([0.006, 0.0], 1.0)):
+        found = np.concatenate([row + np.array([moved], np.float32), other])
+        assert distance("set", found, row) == pytest.approx(expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import edgekit
 from edgekit.bundle import open_bundle
 from edgekit.core.errors import BundleError, CheckFailed
 from edgekit.core.golden import Golden
+from edgekit.core.reports import OutputParity, VerifyReport
 from edgekit.verification.parity import LIMITS, compare, max_abs, relative_l2, require
 
 
@@ -69,3 +71,10 @@ def test_golden_without_frames_or_outputs(tiny_bundle: Path) -> None:
         other = golden.with_reference("int8", [{"boxes": golden.output(0, "logits")}] * 2)
         with pytest.raises(BundleError, match=r"golden.npz lacks output 'logits' of int8 on frame 0 .* boxes"):
             compare(engine, other, "int8")
+
+
+@pytest.mark.parametrize(("kind", "how"), [("dense", "relative L2"), ("labels", "share of the labels that differs")])
+def test_what_departs_is_said_with_its_measure(kind: str, how: str) -> None:
+    output = OutputParity("y", None, None, None, 0.1, "fail", cast("Any", kind), distance=0.5, limit=0.1)
+    with pytest.raises(CheckFailed, match=rf"output 'y' is 0.5 \({how}\) from its typed ONNX; the limit is 0.1"):
+        require(VerifyReport("", "int8", 2, (output,), "fail"))
