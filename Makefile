@@ -127,9 +127,9 @@ check: $(VENV)/.dev ## for daily work: lint and the fast tests, in 4 minutes on 
 	@begin=$$SECONDS; $(MAKE) --no-print-directory lint; echo "lint took $$((SECONDS - begin)) s; the fast tests:"
 	$(BIN)/python -m pytest --fast --numprocesses $(WORKERS) --dist loadfile
 
-mutants: $(VENV)/.mutants ## mutation test of verdicts and keys; hours, resumable: DRAW=, ROOM=, MINUTES=, FRESH=1
+mutants: $(VENV)/.mutants ## mutation test of verdicts and keys; hours, resumable: DRAW=, ROOM=, MINUTES=, FRESH=1, WORKERS=
 	$(BIN)/python benchmarks/mutants.py run $(if $(DRAW),--draw $(DRAW)) $(if $(ROOM),--room $(ROOM)) \
-	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FRESH),--fresh)
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FRESH),--fresh) --workers $(WORKERS)
 	$(BIN)/python benchmarks/mutants.py report
 
 lint: $(VENV)/.dev ## formatting, rules, types, imports between modules, workflows

@@ -3,9 +3,10 @@
 python benchmarks/mutants.py run --draw 600      # resumes; stop it whenever you like
 python benchmarks/mutants.py report --json benchmarks/results/mutants.json
 
-The code under test is that of a commit, unpacked in ``.mutants/tree``: the checkout stays as it is.  ``.mutants`` also
-holds Cosmic Ray's session (``session.sqlite``, which its own ``cr-html`` and ``cr-report`` read) and how long the
-tests of each room take unchanged.
+The code under test is that of a commit, unpacked in ``.mutants/tree-0`` and so on, one a worker: the checkout stays as
+it is.  ``.mutants`` also holds Cosmic Ray's session (``session.sqlite``, which its own ``cr-html`` and ``cr-report``
+read) and what the tests of each room take and run on unchanged code.  A mutant is asked of the tests of its room that
+ran the changed lines.
 """
 
 from __future__ import annotations
@@ -21,24 +22,31 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from benchmarks import mutant_tests  # noqa: E402
 
 if TYPE_CHECKING:
     from cosmic_ray.work_db import WorkDB
     from cosmic_ray.work_item import MutationSpec, WorkItem, WorkResult
 
-ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".mutants"
-TREE, SESSION, COMMIT, BASELINE = WORK / "tree", WORK / "session.sqlite", WORK / "commit", WORK / "baseline.json"
+TREE, SESSION, COMMIT, TRACES = WORK / "tree-0", WORK / "session.sqlite", WORK / "commit", WORK / "traces"
 LOCK = ROOT / ".mutants.lock"
 PLAN = ROOT / "benchmarks" / "mutants.yaml"
 CONFIDENCE_Z = 1.959964  # 95 %
-# More than the unchanged tests take: other work may start beside them.
+# More than the tests take on unchanged code: other work may start beside them.
 PATIENCE, GRACE_S = 5, 120
 
 
@@ -123,8 +131,8 @@ def drawn_from(db: WorkDB, plan: Plan) -> list[tuple[str, WorkItem]]:
 # --- the run ---------------------------------------------------------------------------------------------------------
 
 
-def unpack(fresh: bool) -> None:
-    """The code of the session's commit in the tree, with no mutant that a killed run left there.
+def unpack(fresh: bool, workers: int) -> list[Path]:
+    """The code of the session's commit in a tree a worker, with no mutant that a killed run left there.
 
     Raises:
         SystemExit: there is something to commit first.
@@ -135,60 +143,71 @@ def unpack(fresh: bool) -> None:
         changed = _git("status", "--porcelain", "--untracked-files=no")
         if changed:
             sys.exit(f"mutants are those of a commit; commit these first:\n{changed}")
-        TREE.mkdir(parents=True)
+        WORK.mkdir(parents=True, exist_ok=True)
         COMMIT.write_text(_git("rev-parse", "HEAD"))
-    archive = subprocess.Popen(["git", "-C", ROOT, "archive", COMMIT.read_text()], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-x", "-C", TREE], stdin=archive.stdout, check=True)
-    if archive.wait() != 0:
-        sys.exit(f"commit {COMMIT.read_text()} is gone: `make mutants FRESH=1` begins anew")
+    trees = [WORK / f"tree-{number}" for number in range(workers)]
+    for tree in trees:
+        tree.mkdir(exist_ok=True)
+        archive = subprocess.Popen(["git", "-C", ROOT, "archive", COMMIT.read_text()], stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", tree], stdin=archive.stdout, check=True)
+        if archive.wait() != 0:
+            sys.exit(f"commit {COMMIT.read_text()} is gone: `make mutants FRESH=1` begins anew")
+        # Nothing that a mutant runs may write bytecode; what is written here is of files as old as the commit.
+        subprocess.run([sys.executable, "-m", "compileall", "-q", tree / "src"], check=True)
+    return trees
 
 
 def _git(*words: str) -> str:
     return subprocess.run(["git", "-C", ROOT, *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def command(plan: Plan, room: Room, file: str) -> str:
-    """The room's tests until one fails: first those that are named like the file, or import it, then the fast ones."""
-    found: list[Path] = []
-    for place in room.tests:
-        found += sorted((TREE / place).rglob("test_*.py")) if (TREE / place).is_dir() else [TREE / place]
-    stem, took = Path(file).stem, _seconds_by_file()
-
-    def nearness(test: Path) -> tuple[bool, bool, float]:
-        mentions = f"{Path(file).parent.name}.{stem}" in (text := test.read_text("utf-8")) or f"import {stem}" in text
-        return stem not in test.stem, not mentions, took.get(str(test.relative_to(TREE)), 0.0)
-
-    tests = [str(test.relative_to(TREE)) for test in sorted(found, key=nearness)]
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--timeout={plan.test_timeout_s}"]
-    return shlex.join([sys.executable, "-m", "pytest", *options, *tests])
+def command(plan: Plan, tree: Path, tests: Sequence[str]) -> str:
+    """The tests, in this order, in a tree, until one fails."""
+    place = ["env", "-C", str(tree), f"PYTHONPATH={tree / 'src'}"]
+    options = ["-x", *mutant_tests.QUIET, f"--timeout={plan.test_timeout_s}"]
+    return shlex.join([*place, sys.executable, "-m", "pytest", *options, *tests])
 
 
-def _seconds_by_file() -> dict[str, float]:
-    took: dict[str, float] = {}
-    for test, seconds in json.loads((TREE / "tests" / "times.json").read_text("utf-8"))["seconds"].items():
-        file = test.partition("::")[0]
-        took[file] = took.get(file, 0.0) + seconds
-    return took
-
-
-def baseline(plan: Plan, room: Room) -> float:
-    """Seconds that the room's tests take on unchanged code, measured once a session.
-
-    Raises:
-        SystemExit: they fail there.
-    """
-    known: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    if room.name not in known:
+def traced(room: Room) -> mutant_tests.Trace:
+    """What the room's tests take and run on unchanged code, measured once a session."""
+    file = TRACES / f"{room.name}.json"
+    found = mutant_tests.kept(file)
+    if found is None:
         print(f"{room.name}: its tests on unchanged code", flush=True)
-        begin = time.monotonic()
-        done = subprocess.run(
-            shlex.split(command(plan, room, room.files[0])), capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            sys.exit(f"{room.name}: the tests fail on unchanged code, so they can judge no mutant\n{done.stdout}")
-        known[room.name] = time.monotonic() - begin
-        BASELINE.write_text(json.dumps(known))
-    return known[room.name]
+        found = mutant_tests.trace(TREE, room.tests, room.files, TRACES / room.name)
+        mutant_tests.keep(file, found)
+    return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mutant, the tests that are asked in their order, and the seconds after which it hangs."""
+
+    item: WorkItem
+    tests: Sequence[str]
+    limit_s: float
+
+
+def prepared(item: WorkItem, known: mutant_tests.Trace) -> Trial:
+    """Which tests a mutant is asked."""
+    (mutation,) = item.mutations
+    lines = mutant_tests.lines_of((TREE / mutation.module_path).read_text("utf-8"), mutation.start_pos[0])
+    texts = {test: (TREE / test).read_text("utf-8") for test in {one.partition("::")[0] for one in known.seconds}}
+    tests = known.chosen(str(mutation.module_path), lines, texts)
+    return Trial(item, tests, PATIENCE * sum(known.seconds[test] for test in tests) + GRACE_S)
+
+
+def tried(trial: Trial, plan: Plan, trees: SimpleQueue[Path]) -> tuple[Trial, WorkResult]:
+    """The mutant in a tree that nobody else uses, and what its tests say."""
+    import attrs
+    from cosmic_ray.mutating import mutate_and_test
+
+    tree = trees.get()
+    try:
+        there = [attrs.evolve(one, module_path=tree / one.module_path) for one in trial.item.mutations]
+        return trial, mutate_and_test(there, command(plan, tree, trial.tests), trial.limit_s)
+    finally:
+        trees.put(tree)
 
 
 def session(plan: Plan) -> None:
@@ -203,41 +222,55 @@ def session(plan: Plan) -> None:
     (WORK / "new.sqlite").replace(SESSION)
 
 
-def run(draw: int | None, rooms: Sequence[str], minutes: float, fresh: bool) -> None:
+def run(draw: int | None, rooms: Sequence[str], minutes: float, fresh: bool, workers: int) -> None:
     """Ask the tests of every drawn mutant that has no result yet."""
-    from cosmic_ray.mutating import mutate_and_test
     from cosmic_ray.work_db import WorkDB, use_db
 
     lock = LOCK.open("w")  # until this process ends, however it does
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(
-            "another run changes the code in .mutants/tree already: two at once would not know whose mutant failed"
-        )
-    unpack(fresh)
+        sys.exit("another run changes the code in .mutants already: two at once would not know whose mutant failed")
+    trees = unpack(fresh, workers)
     os.chdir(TREE)
     # CI: Hypothesis draws the same examples for every mutant.
-    os.environ |= {"PYTHONPATH": str(TREE / "src"), "CI": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {"PYTHONPATH": str(TREE / "src"), "CI": "1", "OMP_NUM_THREADS": "1"}
     plan = read_plan(PLAN, TREE)
     session(plan)
     end = time.monotonic() + minutes * 60
-    by_name = {room.name: room for room in plan.rooms}
     with use_db(SESSION, WorkDB.Mode.open) as db:
         done = {job for job, _ in db.results}
         drawn = drawn_from(db, plan)[: draw or plan.draw]
         left = [(room, item) for room, item in drawn if item.job_id not in done and (not rooms or room in rooms)]
-        for number, (name, item) in enumerate(left):
-            if time.monotonic() > end:
-                print(f"{len(left) - number} mutants of the draw are left: the same command goes on")
-                return
-            room = by_name[name]
-            limit = PATIENCE * baseline(plan, room) + GRACE_S
-            (mutation,) = item.mutations
-            result = mutate_and_test(item.mutations, command(plan, room, str(mutation.module_path)), limit)
-            db.set_result(item.job_id, result)
+        wanted = {room for room, _ in left}
+        known = {room.name: traced(room) for room in plan.rooms if room.name in wanted}
+        results = _in_parallel([prepared(item, known[room]) for room, item in left], plan, trees, end)
+        number = 0
+        for number, (trial, result) in enumerate(results, 1):
+            db.set_result(trial.item.job_id, result)
+            (mutation,) = trial.item.mutations
             line = f"{mutation.module_path}:{mutation.start_pos[0]}"
-            print(f"{number + 1}/{len(left)} {result.test_outcome} {line} {mutation.operator_name}", flush=True)
+            print(f"{number}/{len(left)} {result.test_outcome} {line} {mutation.operator_name}", flush=True)
+        if number < len(left):
+            print(f"{len(left) - number} mutants of the draw are left: the same command goes on")
+
+
+def _in_parallel(
+    trials: Sequence[Trial], plan: Plan, trees: Sequence[Path], end: float
+) -> Iterator[tuple[Trial, WorkResult]]:
+    """Results as they come; after ``end`` (monotonic seconds) no mutant is begun."""
+    free: SimpleQueue[Path] = SimpleQueue()
+    for tree in trees:
+        free.put(tree)
+    waiting, under_way = iter(trials), set[Future[tuple[Trial, "WorkResult"]]]()
+    with ThreadPoolExecutor(len(trees)) as pool:
+        while True:
+            while len(under_way) < len(trees) and time.monotonic() < end and (trial := next(waiting, None)):
+                under_way.add(pool.submit(tried, trial, plan, free))
+            if not under_way:
+                return
+            finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            yield from (one.result() for one in finished)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -344,6 +377,7 @@ def main() -> None:
     running.add_argument("--draw", type=int, help="how many; default: that of mutants.yaml")
     running.add_argument("--room", action="append", default=[], help="only this one; may be repeated")
     running.add_argument("--minutes", type=float, default=float("inf"), help="begin no mutant after so many")
+    running.add_argument("--workers", type=int, default=1, help="mutants at once, each in a tree of its own")
     running.add_argument(
         "--fresh", action="store_true", help="forget the session: mutants of the commit that is here now"
     )
@@ -351,7 +385,7 @@ def main() -> None:
     reporting.add_argument("--json", type=Path, metavar="FILE", help="write it to FILE too")
     args = parser.parse_args()
     if args.command == "run":
-        run(args.draw, args.room, args.minutes, args.fresh)
+        run(args.draw, args.room, args.minutes, args.fresh, args.workers)
         return
     found = report()
     if args.json:
