@@ -6,7 +6,6 @@ names.  Lines come of coverage.py's contexts, one a test.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 SECONDS = "EDGEKIT_MUTANTS_SECONDS"
 QUIET = ["-q", "-o", "addopts="]
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 _seconds: dict[str, float] = {}
 
@@ -53,7 +51,7 @@ class Trace:
 
         Args:
             file: the changed file, relative to the root.
-            lines: what :func:`lines_of` says of the change.
+            lines: what :func:`benchmarks.mutant_places.lines_of` says of the change.
             text_of: the source of each file of tests.
         """
         by_line = self.ran.get(file, {})
@@ -78,32 +76,6 @@ def nearness(file: str, test: str, text: str) -> tuple[bool, bool]:
     """Whether a file of tests is named like the changed file, and whether it imports it."""
     stem = Path(file).stem
     return stem in Path(test).stem, f"{Path(file).parent.name}.{stem}" in text or f"import {stem}" in text
-
-
-def lines_of(source: str, line: int) -> list[int] | None:
-    """Lines of the innermost statement at ``line``, of one with a body its head; None for what runs at import.
-
-    >>> text = "LIMIT = 1\\ndef f(\\n    a=2,\\n):\\n    return (\\n        a\\n    )\\n"
-    >>> lines_of(text, 1), lines_of(text, 3), lines_of(text, 6)
-    (None, None, [5, 6, 7])
-    """
-    around = [node for node in ast.walk(ast.parse(source)) if _first(node) <= line <= (_last(node) or 0)]
-    inner = min(around, key=lambda node: ((_last(node) or 0) - _first(node), -node.lineno), default=None)
-    if inner is None or not any(isinstance(node, _FUNCTION) and node is not inner for node in around):
-        return None
-    body = inner.cases[0].body if isinstance(inner, ast.Match) else getattr(inner, "body", None)
-    end = body[0].lineno - 1 if body else inner.end_lineno
-    return sorted({line, *range(_first(inner), (end or line) + 1)})
-
-
-def _first(node: ast.AST) -> int:
-    if not isinstance(node, ast.stmt | ast.ExceptHandler):
-        return sys.maxsize
-    return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
-
-
-def _last(node: ast.AST) -> int | None:
-    return getattr(node, "end_lineno", None)
 
 
 def trace(tree: Path, tests: Sequence[str], files: Sequence[str], work: Path) -> Trace:

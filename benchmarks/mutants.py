@@ -12,7 +12,6 @@ ran the changed lines.
 from __future__ import annotations
 
 import argparse
-import ast
 import fcntl
 import hashlib
 import json
@@ -35,11 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from benchmarks import mutant_tests  # noqa: E402
+from benchmarks import mutant_places, mutant_tests  # noqa: E402
 
 if TYPE_CHECKING:
     from cosmic_ray.work_db import WorkDB
-    from cosmic_ray.work_item import MutationSpec, WorkItem, WorkResult
+    from cosmic_ray.work_item import WorkItem, WorkResult
 
 WORK = ROOT / ".mutants"
 TREE, SESSION, COMMIT, TRACES = WORK / "tree-0", WORK / "session.sqlite", WORK / "commit", WORK / "traces"
@@ -82,22 +81,6 @@ def read_plan(path: Path, root: Path) -> Plan:
 # --- the draw --------------------------------------------------------------------------------------------------------
 
 
-def annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Begin and end (line, column) of every annotation: nothing evaluates them, and mypy judges them."""
-    found: list[ast.expr] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
-            found.append(node.annotation)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
-            found.append(node.returns)
-    return [((e.lineno, e.col_offset), (e.end_lineno or 0, e.end_col_offset or 0)) for e in found]
-
-
-def counts(mutation: MutationSpec, skipped: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
-    """Whether a mutation changes what runs."""
-    return not any(begin <= mutation.start_pos < end for begin, end in skipped)
-
-
 def name_of(item: WorkItem) -> str:
     """What a mutant is, the same in every session over the same code."""
     (m,) = item.mutations
@@ -119,11 +102,11 @@ def order(rooms: Mapping[str, Sequence[WorkItem]], seed: int) -> list[tuple[str,
 def drawn_from(db: WorkDB, plan: Plan) -> list[tuple[str, WorkItem]]:
     """Every mutant of the session that changes what runs, in the order of the draw."""
     room_of = {file: room.name for room in plan.rooms for file in room.files}
-    skipped = {file: annotations((TREE / file).read_text("utf-8")) for file in room_of}
+    sources = {file: (TREE / file).read_text("utf-8") for file in room_of}
     rooms: dict[str, list[WorkItem]] = {room.name: [] for room in plan.rooms}
     for item in db.work_items:
         file = str(item.mutations[0].module_path)
-        if counts(item.mutations[0], skipped[file]):
+        if mutant_places.counts(item.mutations[0], sources[file]):
             rooms[room_of[file]].append(item)
     return order(rooms, plan.seed)
 
@@ -191,7 +174,7 @@ class Trial:
 def prepared(item: WorkItem, known: mutant_tests.Trace) -> Trial:
     """Which tests a mutant is asked."""
     (mutation,) = item.mutations
-    lines = mutant_tests.lines_of((TREE / mutation.module_path).read_text("utf-8"), mutation.start_pos[0])
+    lines = mutant_places.lines_of((TREE / mutation.module_path).read_text("utf-8"), mutation.start_pos[0])
     texts = {test: (TREE / test).read_text("utf-8") for test in {one.partition("::")[0] for one in known.seconds}}
     tests = known.chosen(str(mutation.module_path), lines, texts)
     return Trial(item, tests, PATIENCE * sum(known.seconds[test] for test in tests) + GRACE_S)

@@ -6,54 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import mutant_tests
-from benchmarks.mutant_tests import Trace, lines_of
-
-SOURCE = """\
-LIMIT = 3
-
-@decorated(
-    1
-)
-def outer(
-    a=2,
-):
-    if (
-        a > LIMIT
-    ):
-        try:
-            return a
-        except ValueError:
-            return (
-                -a
-            )
-
-    def inner(b=4):
-        return b
-    match a:
-        case 5:
-            return inner()
-"""
-
-
-@pytest.mark.parametrize(
-    ("line", "lines"),
-    [
-        (1, None),
-        (4, None),
-        (7, None),
-        (10, [9, 10, 11]),
-        (12, [12]),
-        (13, [13]),
-        (14, [14]),
-        (16, [15, 16, 17]),
-        (19, [19]),
-        (20, [20]),
-        (22, [21, 22]),
-    ],
-)
-def test_lines_of_a_change(line: int, lines: list[int] | None) -> None:
-    assert lines_of(SOURCE, line) == lines
-
+from benchmarks.mutant_tests import Trace
 
 TRACE = Trace(
     {

@@ -57,16 +57,6 @@ def test_of_nothing_the_interval_is_everything() -> None:
     assert mutants.wilson(0, 0) == (0.0, 1.0)
 
 
-def test_annotations_are_no_code() -> None:
-    source = "def f(a: int | None) -> str | None:\n    b: int | str = 1 | 2\n    return a | b\n"
-    skipped = mutants.annotations(source)
-    bars = [(row, at) for row, line in enumerate(source.splitlines(), 1) for at, c in enumerate(line) if c == "|"]
-    assert [start for start in bars if mutants.counts(item("f.py", 0, start).mutations[0], skipped)] == [
-        (2, 21),
-        (3, 13),
-    ]
-
-
 def test_a_file_belongs_to_the_first_room_that_names_it() -> None:
     plan = mutants.read_plan(mutants.PLAN, ROOT)
     files = [file for room in plan.rooms for file in room.files]
