@@ -2,13 +2,13 @@
 
     python benchmarks/operators.py artifacts/yolox-coco-cpu --json        # a bundle with a target of engine: ort
     python benchmarks/operators.py artifacts/yolox-coco-cpu --sessions 10000
-    python benchmarks/operators.py artifacts/camvid-seg-cpu --against placed-without=artifacts/camvid-plain-cpu
+    python benchmarks/operators.py artifacts/camvid-pruned-cpu --against unpruned=artifacts/camvid-seg-cpu
 
 The engines are made anew from the bundle's typed models: the FP32 control, INT8 without operators, and INT8 with them,
 opened once for each level that this processor has (EDGEKIT_OPS_LEVEL).  All are opened ``--openings`` times and
 asked in turn on one thread; the figure is processor time, the median of all queries, over that of the control.
-``--against`` lets engines of other bundles take part, made without operators: of a target with ``operators: false``,
-whose typed model is placed for ONNX Runtime alone, or of another network for the same input.
+``--against`` lets the engines of other bundles take part, without operators and with them: of a target with
+``operators: false``, say, whose typed model is placed for ONNX Runtime alone, or of another network for the same input.
 """
 
 from __future__ import annotations
@@ -55,11 +55,16 @@ def levels() -> list[str]:
 
 
 def others(against: Sequence[str], folder: Path) -> dict[str, tuple[Path, str]]:
-    """Engines of other bundles, made without operators; of a name=bundle its control and its INT8 engine."""
-    backend, found = ort.Backend(ort.Config(engine="ort", operators=False)), dict[str, tuple[Path, str]]()
+    """Engines of other bundles; of a name=bundle its control, its INT8 engine, and that with operators."""
+    found = dict[str, tuple[Path, str]]()
     for number, (name, _, path) in enumerate(one.partition("=") for one in against):
-        bundle = open_bundle(Path(path))
-        for kind, role in (("fp32", bundle.contents.control), ("int8", bundle.contents.candidate)):
+        contents = (bundle := open_bundle(Path(path))).contents
+        for kind, role, on in [
+            ("fp32", contents.control, False),
+            ("int8", contents.candidate, False),
+            ("with", contents.candidate, True),
+        ]:
+            backend = ort.Backend(ort.Config(engine="ort", operators=on))
             if role is not None:
                 found[f"{name}, {kind}"] = (folder / f"{number}{kind}{backend.suffix}", "")
                 backend.build(bundle.path / role.model, found[f"{name}, {kind}"][0])
@@ -136,7 +141,7 @@ def main() -> None:
     parser.add_argument("--openings", type=int, default=5)
     parser.add_argument("--each", type=int, default=20)
     parser.add_argument("--sessions", type=int, default=0, help="open and close so many in place of the race")
-    parser.add_argument("--against", nargs="*", default=[], metavar="NAME=BUNDLE", help="engines without operators")
+    parser.add_argument("--against", nargs="*", default=[], metavar="NAME=BUNDLE", help="other bundles")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     bundle = open_bundle(args.bundle)
