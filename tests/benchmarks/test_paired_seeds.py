@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from edgekit.engine import _turns
+from edgekit.engine import opened_in_turn
 
 NUMBERS = st.floats(0, 1, width=32)
 
@@ -85,10 +88,13 @@ def test_what_gets_no_nearer_is_refused() -> None:
         paired_networks.equal(lambda share: 1.3 if share > 0.5 else 0.7, 0.5)
 
 
-def test_engines_in_turn_are_timed_by_the_processor_for_a_while_only() -> None:
+def test_engines_in_turn_are_timed_by_the_processor_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "process_time", lambda: float(next(ticks)))
+    openers = {"it": lambda: contextlib.nullcontext(mock.Mock())}
     with paired_networks.by_processor():
-        assert _turns.time.perf_counter is time.process_time
-    assert _turns.time.perf_counter is time.perf_counter
+        assert opened_in_turn(openers, {"it": {}}, 2, 3, 1) == {"it": [1000.0] * 6}  # type: ignore[arg-type]
+    assert opened_in_turn(openers, {"it": {}}, 2, 3, 1) != {"it": [1000.0] * 6}  # type: ignore[arg-type]
 
 
 def test_networks_are_the_same_by_their_tensors() -> None:
