@@ -23,8 +23,8 @@ import edgekit_native
 from edgekit import bundle as bundles
 from edgekit import engine as engines
 from edgekit.core.artifacts import sha256_file, sha256_of, write_json
-from edgekit.core.errors import BundleError, DataError, InputError, TensorError
-from edgekit.engine import Chain
+from edgekit.core.errors import BundleError, DataError, InputError, MissingRequirement, TensorError
+from edgekit.engine import Chain, ort
 
 CASES = Path(os.environ.get("EDGEKIT_CASES", Path(__file__).parents[3] / "build" / "cpp" / "cases"))
 TASKS = ("segmentation", "int8", "detection", "classification", "embedding", "regression", "outputs", "multitask")
@@ -364,3 +364,19 @@ class TestChain:
         bundle = bundles.open_bundle(bundle_of("segmentation"))
         with pytest.raises(EnvironmentFault, match="engine 'ort' is run by Python here"), chains.opened(bundle):
             pass
+
+
+def test_the_fast_path_needs_no_package_for_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are part of libedgekit; Python needs edgekit-ops for the same bundle."""
+    from edgekit_native.chain import opened as chain_of
+
+    monkeypatch.setattr(ort.extension, "version", lambda: None)
+    opened = bundles.open_bundle(bundle_of("int8"))
+    opened.manifest["device"]["operators"] = edgekit_native.operators()
+    with chain_of(opened) as chain:
+        assert chain.engine.describe()["engine"] == "native"
+    with pytest.raises(MissingRequirement, match="edgekit-ops"):
+        opened.engine()
+    opened.manifest["device"]["machine"] = "riscv64"
+    with pytest.raises(BundleError, match="built for machine 'riscv64'"), chain_of(opened):
+        pass

@@ -105,14 +105,18 @@ class Bundle:
                 sides and the command that rebuilds it.
             MissingRequirement: it needs a package that is not here; names the install line.
         """
-        self.backend().admit(self.manifest["device"])
-        foreign = self.foreign
-        if foreign:
-            raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")
+        self.require(self.backend())
         engine = self.backend().engine(self.path / (which or self.contents.candidate).file)
         if self.unpacked is not None:
             self.unpacked.lives_as_long_as(engine)
         return engine
+
+    def require(self, backend: Backend) -> None:
+        """Raise unless ``backend`` can run its engines on this machine; as :meth:`engine`."""
+        backend.admit(self.manifest["device"])
+        foreign = self._foreign_to(backend)
+        if foreign:
+            raise BundleError(f"{self.given}: {foreign}; make its engines anew for this machine: {self._rebuild()}")
 
     def backend(self) -> Backend:
         """What opens and rebuilds its engines on this machine."""
@@ -125,7 +129,9 @@ class Bundle:
         Raises:
             MissingRequirement: the runtime of its engines is not here.
         """
-        backend = self.backend()
+        return self._foreign_to(self.backend())
+
+    def _foreign_to(self, backend: Backend) -> str:
         here, there = backend.fingerprint(), self.manifest["device"]
         for key in sorted(set(here) | set(there)):
             if not backend.same_fact(key, there.get(key), here.get(key)):

@@ -17,7 +17,7 @@ from edgekit.core.tensors import Array, Arrays
 from edgekit.engine import Chain
 from edgekit.preprocess import Prepared, Preprocess
 from edgekit_native import _native
-from edgekit_native.plugin import Config, NativeEngine
+from edgekit_native.plugin import Backend, Config, NativeEngine
 
 ENGINES = ("ort", "native")
 """Engines of bundles whose files this runtime opens."""
@@ -64,7 +64,7 @@ def opened(bundle: Bundle) -> Iterator[NativeChain]:
         )
     preprocess = NativePreprocess(bundle, document["preprocess"])
     decoder = _native.Decoder(json.dumps(document["task"]), bundle.contents.outputs)
-    bundle.engine()  # refuses what was built for another machine
     config = Config.model_validate(document["engine"] | {"engine": "native"})
+    bundle.require(Backend(config))
     with NativeEngine(bundle.path / bundle.contents.candidate.file, config) as engine:
         yield NativeChain(preprocess, engine, bundle.task(), decoder)
