@@ -112,6 +112,80 @@ def typed(opset: int = 19, maker: str = "DequantizeLinear", factors: Any = (1, 1
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
 
 
+FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+def optimised(
+    before: Any = None,
+    behind: Any = None,
+    factors: Any = (1, 1, 2, 2),
+    to: str = "uint8",
+    shown: bool = False,
+    scales: int = 1,
+    more: bool = False,
+) -> list[tuple[str, dict[str, int], list[str]]]:
+    """What becomes of the nodes of x, Transpose ``before``, Resize, rounding to ``to``, Transpose ``behind``.
+
+    ``shown``: the resized floats are an output, too; ``more``: another node reads them; ``scales``: of x.
+    """  # fmt: skip
+    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=before)] if before else []
+    nodes += [
+        helper.make_node("DequantizeLinear", ["t" if before else "x", "s", "z"], ["f"]),
+        helper.make_node("Resize", ["f", "", "k"], ["r"], name="up", mode="linear"),
+        helper.make_node("QuantizeLinear", ["r", "sq", "zq"], ["q"]),
+    ]
+    nodes += [helper.make_node("Transpose", ["q"], ["y"], perm=behind)] if behind else []
+    nodes += [helper.make_node("Relu", ["r"], ["other"])] if more else []
+    weights = {
+        "s": np.full(scales, 0.1, np.float32), "z": np.full(scales, 3, np.uint8), "k": np.float32(factors),
+        "sq": np.float32(0.1), "zq": np.zeros((), to),
+    }  # fmt: skip
+    names = [("y" if behind else "q", 3 if to == "int8" else 2)]
+    names += [("r", 1)] * shown + [("other", 1)] * more
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", 2, [1, 3, 4, 5])],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in names],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    made = interpolation.exchanged(parts_of(model)).nodes
+    layout = ("channels_last", "made_last")
+    return [
+        (one.op, {k: one.attributes[k] for k in layout if k in one.attributes}, list(one.inputs[:1])) for one in made
+    ]
+
+
+def alone(op: str, last: int, made_last: int, given: str = "x") -> list[tuple[str, dict[str, int], list[str]]]:
+    return [(op, {"channels_last": last, "made_last": made_last}, [given])]
+
+
+class TestLayouts:
+    def test_what_turns_an_image_is_left_out(self) -> None:
+        assert optimised() == alone("ResizeLinearU8", 0, 0)
+        assert optimised(FIRST) == alone("ResizeLinearU8", 1, 0)
+        assert optimised(FIRST, LAST) == alone("ResizeLinearU8", 1, 1)
+        assert optimised(factors=(1, 2, 2, 1)) == alone("ResizeLinearU8", 1, 1)
+        assert optimised(None, FIRST, (1, 2, 2, 1)) == alone("ResizeLinearU8", 1, 0)
+
+    def test_what_turns_it_otherwise_stays(self) -> None:
+        assert [op for op, *_ in optimised(None, LAST)] == ["ResizeLinearU8", "Transpose"]
+        assert [op for op, *_ in optimised(FIRST, FIRST)] == ["ResizeLinearU8", "Transpose"]
+        assert [op for op, *_ in optimised(LAST)] == ["Transpose", "ResizeLinearU8"]
+        assert optimised(FIRST, None, (1, 2, 2, 1))[1:] == alone("ResizeLinearU8", 1, 1, "t")
+
+
+class TestRounding:
+    def test_to_integers_of_another_type_stays(self) -> None:
+        assert [op for op, *_ in optimised(to="int8")] == ["ResizeLinearU8ToFloat", "QuantizeLinear"]
+
+    def test_of_floats_that_others_read_stays(self) -> None:
+        assert [op for op, *_ in optimised(shown=True)] == ["ResizeLinearU8ToFloat", "QuantizeLinear"]
+        assert [op for op, *_ in optimised(more=True)] == ["ResizeLinearU8ToFloat", "QuantizeLinear", "Relu"]
+
+    def test_by_channel_before_it_keeps_the_resize(self) -> None:
+        assert [op for op, *_ in optimised(scales=3)] == ["DequantizeLinear", "Resize", "QuantizeLinear"]
+
+
 class TestApplicable:
     def test_behind_a_rounding(self) -> None:
         assert interpolation.applicable(parts_of(typed())) == 1
@@ -122,7 +196,7 @@ class TestApplicable:
             {"opset": 10},  # it knew no coordinates
             {"maker": "Relu"},
             {"antialias": 1},
-            {"axes": [2, 3], "factors": (2, 2)},
+            {"axes": [0, 1, 2, 3]},
             {"keep_aspect_ratio_policy": "not_larger"},
             {"factors": (1, 2, 2, 2)},
             {"factors": (2, 1, 2, 2)},
