@@ -257,7 +257,9 @@ class TestBias:
         seen = calibrate(graph, placed.tensors, [X], MinMax)
         ranges, channels = seen.ranges(placed.profile), seen.channel_ranges(placed.profile)
         a = Observer(graph, ["a"])(X)["a"]
-        assert np.allclose(channels["a"], [a.min((0, 2, 3)), a.max((0, 2, 3))], rtol=1e-5, atol=1e-6)
+        lows, highs = np.minimum(a.min((0, 2, 3)), 0), np.maximum(a.max((0, 2, 3)), 0)
+        wide = np.clip([2 * lows - highs, 2 * highs - lows], *ranges["a"])  # one frame says little of the next
+        assert np.allclose(channels["a"], wide, rtol=1e-5, atol=1e-6)
         exact = fake_quant(onnx.load(path), X)["y"]
         apart, together = (
             relative_l2(fake_quant(insert(graph, placed, ranges, channels=given), X)["y"], exact)
@@ -265,6 +267,17 @@ class TestBias:
         )
         assert apart < 0.02
         assert together > 5 * apart
+
+
+class TestRoom:
+    @pytest.mark.parametrize(("frames", "share"), [(1, 1.0), (2, 1.0), (8, 0.25), (40, 0.05)])
+    def test_the_more_frames_the_less(self, frames: int, share: float) -> None:
+        found = MinMax("a")
+        for _ in range(frames):
+            found.widen(np.array([-1.0, 0.0, -4.0], np.float32), np.array([3.0, 2.0, 0.0], np.float32))
+        wide = [[-1 - 4 * share, 0, -4 - 4 * share], [3 + 4 * share, 2 + 2 * share, 0]]
+        assert found.channel_ranges(-100, 100) == pytest.approx(np.array(wide))
+        assert found.channel_ranges(-4, 3) == pytest.approx(np.clip(wide, -4, 3))
 
 
 class TestNames:

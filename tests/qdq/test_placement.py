@@ -72,7 +72,7 @@ class TestTables:
         nodes = [conv("x w", "a"), conv("x w2", "o"), node("Sigmoid", "o", "s"), node("Mul", "a s", "b")]
         found = plan(graph_of(tmp_path, [*nodes, conv("b w3", "y")]), OPS)
         assert found.tensors == plan(graph_of(tmp_path, [*nodes, conv("b w3", "y")]), ORT).tensors
-        assert found.by_channel == {"o"}  # of which there is one
+        assert found.by_channel == frozenset()  # a sigmoid alone has a kernel with one grid
 
     def test_what_a_table_reads_and_a_depthwise_convolution(self, tmp_path: Path) -> None:
         nodes = [conv("x w", "a"), *self.silu("a", "b"), self.depthwise(), *self.silu("c", "f"), conv("f w2", "y")]
@@ -86,6 +86,19 @@ class TestTables:
     def test_readers_without_a_kernel_for_it(self, reader: dict[str, Any], tmp_path: Path) -> None:
         nodes = [conv("x w", "a"), *self.silu("a", "b"), self.depthwise(**reader), conv("c w2", "y")]
         assert plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), OPS).by_channel == {"a"}
+
+    @pytest.mark.parametrize(
+        ("function", "apart"),
+        [
+            ([node("Add", "a a", "b")], set()),
+            ([node("LeakyRelu", "a", "b")], set()),
+            ([node("Tanh", "a", "b")], {"a", "b"}),
+            ([node("Sigmoid", "a", "s"), node("Mul", "a s", "b")], {"a", "b"}),
+        ],
+    )
+    def test_not_where_the_runtime_has_a_kernel(self, function: list[Any], apart: set[str], tmp_path: Path) -> None:
+        nodes = [conv("x w", "a"), *function, self.depthwise(), conv("c w2", "y")]
+        assert plan(graph_of(tmp_path, nodes, weights=self.DEPTHWISE), OPS).by_channel == apart
 
     def test_of_a_convolution_alone(self, tmp_path: Path) -> None:
         """Other integer kernels make one grid."""

@@ -244,6 +244,16 @@ class Names:
         return self._given[of, part]
 
 
+def drop_unread(made: Any) -> None:
+    """Take out every DequantizeLinear that nobody reads: those behind a tensor that only integers are read of."""
+    graph = Graph(made)
+    read = graph.consumers.keys() | set(graph.outputs)
+    kept = [node for node in graph.nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
+    if len(kept) < len(graph.nodes):
+        del made.graph.node[:]
+        made.graph.node.extend(kept)
+
+
 def attribute(node: Any, name: str, default: Any = None) -> Any:
     """The value of a node's attribute."""
     import onnx

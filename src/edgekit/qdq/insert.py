@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.core.errors import ModelError
 from edgekit.core.tensors import Array
-from edgekit.qdq.graph import Graph, Names, attribute
+from edgekit.qdq.graph import Graph, Names, attribute, drop_unread
 from edgekit.qdq.placement import Plan
 from edgekit.qdq.profiles import Profile
 
@@ -185,7 +185,7 @@ class _Writer:
         made.CopyFrom(self.graph.model)
         del made.graph.node[:]
         made.graph.node.extend(self.nodes)
-        _drop_unread(made)
+        drop_unread(made)
         self._replace_constants(made)
         onnx.checker.check_model(made)
         return made
@@ -276,12 +276,10 @@ class _Writer:
     def _quantize_weights(self, node: Any) -> None:
         name = node.input[1]
         axis = channel_axis(node, self.graph.array(name)) if self.per_channel else None
-        biased = (
-            self.plan.profile.quantized_bias
-            and _has_bias(node)
-            and not self.grids[node.input[0]].channels
-            and not any(g.channels for o in node.output if (g := self.grids.get(o)))
-        )
+        by_channel = any(self.grids[name].channels for name in (node.input[0], *node.output) if name in self.grids)
+        if by_channel and self.plan.profile.quantized_bias and not _has_bias(node):
+            self._add_bias(node)
+        biased = self.plan.profile.quantized_bias and _has_bias(node) and not by_channel
         weights = self._integers(name, axis)
         if biased:
             weights = self._with_room_for_bias(node, weights)
@@ -293,6 +291,12 @@ class _Writer:
         node.input[1] = copies[scales]
         if biased:
             self._quantize_bias(node, weights)
+
+    def _add_bias(self, node: Any) -> None:
+        """Zeros, in float as all biases beside grids per channel, so that no kernel with one grid is made of it."""
+        bias = self.names.unique(node.name, "bias")
+        self.constants[bias] = np.zeros(self.graph.constants[node.input[1]].dims[0], np.float32)
+        node.input[:] = [*node.input[:2], bias]
 
     def _integers(self, name: str, axis: int | None) -> Weights:
         given = self.fixed.get(name)
@@ -360,16 +364,6 @@ class _Writer:
         infos = [value for value in made.graph.value_info if value.name in alive]
         del made.graph.value_info[:]
         made.graph.value_info.extend(infos)
-
-
-def _drop_unread(made: Any) -> None:
-    """Take out every DequantizeLinear that nobody reads: those behind a tensor that only integers are read of."""
-    graph = Graph(made)
-    read = graph.consumers.keys() | set(graph.outputs)
-    kept = [node for node in graph.nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
-    if len(kept) < len(graph.nodes):
-        del made.graph.node[:]
-        made.graph.node.extend(kept)
 
 
 def _told(grid: Grid) -> tuple[str, str]:

@@ -315,13 +315,19 @@ class _Planner:
         kernels = self.profile.kernels
         return {n for n, nodes in readers.items() if all(is_depthwise(self.graph, node, kernels) for node in nodes)}
 
+    def _is_one_kernel(self, node: Any, given: str) -> bool:
+        """Whether the runtime makes an integer kernel of its own of ``node`` alone, which reads one grid."""
+        own = self.profile.glue | self.profile.on_integers | SATURATIONS
+        return node.op_type in own and all(name == given or name in self.graph.constants for name in node.input)
+
     def _leave_tables_whole(self) -> None:
         """Round nothing inside of a function of one rounded tensor that a table computes."""
         for given in sorted(self.replaced & self.groups.keys()):
             function = function_of(self.graph, given)
             if function is None or function.nodes[-1].output[0] not in self.groups:
                 continue
-            self.tables[given] = function.nodes[-1].output[0]
+            if not self._is_one_kernel(function.nodes[-1], given):
+                self.tables[given] = function.nodes[-1].output[0]
             for inside in (node.output[0] for node in function.nodes[:-1]):
                 self.groups.pop(inside, None)
                 self.replaced.discard(inside)

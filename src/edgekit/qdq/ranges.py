@@ -26,6 +26,7 @@ BUDGET = 1 << 20
 LEAST = 1 << 14
 INWARD = np.linspace(1.0, 0.02, 50)
 """Shares of a range that are tried where the readers do not tell values apart; the largest first."""
+_ROOM = 2.0  # spans of a channel, over the number of frames
 _NARROW = 64  # bins, of which a range needs more: an 8-bit grid would be coarser than what was seen
 _MANY = 1 << 13
 _LEAST_NORMAL = 2.0**-126  # of float32
@@ -49,15 +50,28 @@ class RangeFinder(ABC):
     """Whether the extremes of every channel are wanted too."""
     channels: Array | None = None
     """Those that were seen, float32 ``(2, C)``: the lowest value of every channel, and the highest."""
+    widened = 0
+    """Frames whose channels were looked at."""
 
     def widen(self, lows: Array, highs: Array) -> None:
         """Add one frame's extremes by channel, ``(C,)`` each."""
+        self.widened += 1
         known = np.zeros((2, lows.size), np.float32) if self.channels is None else self.channels
         self.channels = np.stack([np.minimum(known[0], lows), np.maximum(known[1], highs)])
 
     def channel_ranges(self, low: float, high: float) -> Array | None:
-        """The part of ``[low, high]`` that every channel needs, ``(2, C)``; None: channels were not looked at."""
-        return None if self.channels is None else np.clip(self.channels, low, high)
+        """The part of ``[low, high]`` that every channel needs, ``(2, C)``; None: channels were not looked at.
+
+        With room: a further frame goes beyond what N frames have shown with a probability of 1 / (N + 1), on each side
+        of every channel, where the range of the whole tensor has many channels to know from.
+        """
+        if self.channels is None:
+            return None
+        lows, highs = self.channels
+        room = (highs - lows) * min(1.0, _ROOM / self.widened)
+        wide = np.stack([np.where(lows < 0, lows - room, 0), np.where(highs > 0, highs + room, 0)])
+        clipped: Array = np.clip(wide, low, high)
+        return clipped
 
     @abstractmethod
     def update(self, values: Array) -> None:

@@ -59,7 +59,7 @@ def by_channel(folder: Path) -> Path:
     weights |= {"b1": normal(4, 8), "b2": normal(5, 8), "b3": normal(6, 4)}
     shape = (1, 5, 16, 16)
     source = write(folder / "m.onnx", nodes, [("x", shape, "float32")], [("y", (1, 4, 16, 16), "float32")], weights)
-    job = Job(source, [{"x": normal(seed, *shape)} for seed in range(4)], "ort-x86-ops")
+    job = Job(source, [{"x": normal(seed, *shape)} for seed in range(40)], "ort-x86-ops")
     (folder / "typed.onnx").write_bytes(ptq.apply(job, ptq.Config(method="ptq")).model)
     return folder / "typed.onnx"
 
