@@ -55,7 +55,8 @@ def by_channel(folder: Path) -> Path:
         node("Conv", "b w2 b2", "c", pads=[1, 1, 1, 1], group=8), node("Sigmoid", "c", "t"), node("Mul", "c t", "d"),
         node("Conv", "d w3 b3", "y"),
     ]  # fmt: skip
-    weights = {"w1": normal(1, 8, 5, 3, 3), "w2": normal(2, 8, 1, 3, 3), "w3": normal(3, 4, 8, 1, 1)}
+    sizes = np.geomspace(0.1, 1, 8, dtype=np.float32).reshape(8, 1, 1, 1)
+    weights = {"w1": sizes * normal(1, 8, 5, 3, 3), "w2": normal(2, 8, 1, 3, 3), "w3": normal(3, 4, 8, 1, 1)}
     weights |= {"b1": normal(4, 8), "b2": normal(5, 8), "b3": normal(6, 4)}
     shape = (1, 5, 16, 16)
     source = write(folder / "m.onnx", nodes, [("x", shape, "float32")], [("y", (1, 4, 16, 16), "float32")], weights)
