@@ -98,3 +98,7 @@ def test_its_cells_are_integers(tmp_path: Path) -> None:
     typed = onnx.load_from_string(ptq.apply(Job(source, frames), ptq.Config(calibrator="minmax")).model)
     order = [n.op_type for n in typed.graph.node]
     assert order.index("QuantizeLinear") < order.index("SpaceToDepth") < order.index("Conv")
+
+
+def test_one_that_stays_float_stays_as_it_is(tmp_path: Path) -> None:
+    assert rewrite(Graph(simplified(stem(tmp_path / "m.onnx"))), ["Conv_y"])[1] == ()

@@ -9,7 +9,7 @@ compare as the values do.  Stems of stride 2: :mod:`edgekit.qdq.stem`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,8 @@ Unique = Callable[[str, str], str]
 """Gives names that are free, by node and part."""
 
 
-def rewrite(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """``graph`` with what fits rewritten, and the names of the rewritten nodes.
+def rewrite(graph: Graph, exclude: Collection[str] = ()) -> tuple[Graph, tuple[str, ...]]:
+    """``graph`` with what fits rewritten, and the names of the rewritten nodes; those of ``exclude`` stay float.
 
     The convolution keeps the name of the transposed one, and all outputs keep theirs.  What does not fit
     (groups, dilation, an output that is no multiple of the stride, a weight that is computed) stays.
@@ -37,6 +37,9 @@ def rewrite(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
     unique, names = Names(graph).unique, []
     for node in graph.nodes:
         axes = _phases(graph, node)
+        if node.name in exclude:  # float kernels want it as it is
+            model.graph.node.append(node)
+            continue
         if axes is not None:
             made = _convolution(graph, model, node, axes, unique)
         elif (split := stem.axes_of(graph, node)) is not None:

@@ -134,7 +134,7 @@ def rewritten(graph: Graph, profiles: Collection[str], config: Config) -> tuple[
     """The same function in operators with integer kernels, when every profile gains from it, and what was rewritten."""
     if not config.rewrite or not all(profile(name).rounds_outputs for name in profiles):
         return graph, []
-    graph, names = rewrite(graph)
+    graph, names = rewrite(graph, config.exclude)
     return graph, list(names)
 
 
