@@ -281,6 +281,11 @@ class TestBackend:
         assert stand_in.runs_elsewhere() == ""
         assert stand_in.quantization_profile() == "tensorrt"
 
+    def test_the_placement_is_for_a_board_that_may_lack_operators(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ort.Backend, "quantization_profile", lambda self: "ort-x86-ops")
+        stand_in = Board("user@nowhere.invalid", ort.Config(engine="ort"))
+        assert stand_in.quantization_profile() in ("ort-x86", "ort-arm")
+
     def test_an_engine_without_its_record(self, tmp_path: Path) -> None:
         (tmp_path / "int8.engine").write_bytes(b"plan")
         with (

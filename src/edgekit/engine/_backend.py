@@ -122,6 +122,10 @@ class Backend(ABC):
     def quantization_profile(self) -> str:
         """The Q/DQ placement that is fast on this target: a name of :mod:`edgekit.qdq.profiles`."""
 
+    def portable_profile(self) -> str:
+        """The placement for another machine, of which nothing is known: that of this one without what it may lack."""
+        return self.quantization_profile()
+
     @abstractmethod
     def build(self, source: Path, target: Path, progress: Progress = SILENT) -> None:
         """Write the engine of a typed ONNX file; what belongs to it goes beside it, under names that begin with its.

@@ -118,8 +118,8 @@ class Board(Backend):
         return RaceTimes(way.race(engines, first, self.config), way.name)
 
     def quantization_profile(self) -> str:
-        """That of the target's own backend."""
-        return self._plain.quantization_profile()
+        """That of the target's own backend for a machine of which nothing is known."""
+        return self._plain.portable_profile()
 
     def same_fact(self, key: str, built: Any, here: Any) -> bool:
         """That of the target's own backend."""

@@ -242,6 +242,7 @@ class TestBuild:
         }.items():
             monkeypatch.setattr(ort.processor, "instruction_sets", lambda sets=(), has=has: list(has))
             assert ON.quantization_profile() == expected
+            assert ON.portable_profile() == "ort-x86"
             assert OFF.quantization_profile() == "ort-x86"
         monkeypatch.setattr(ort.platform, "machine", lambda: "aarch64")
         assert ON.quantization_profile() == "ort-arm"

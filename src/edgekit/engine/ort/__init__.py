@@ -91,13 +91,15 @@ class Backend(engine.Backend):
 
     def quantization_profile(self) -> str:
         """The placement that the target names, or that of this machine's processor and operators."""
-        if self.config.profile is not None:
-            return self.config.profile
-        if platform.machine().lower() in ("aarch64", "arm64"):
-            return "ort-arm"
+        found = self.portable_profile()
+        if self.config.profile is not None or found != "ort-x86" or self.operators() is None:
+            return found
         # Without these instructions tables of channels cost more than they bring.
-        fast = processor.instruction_sets(_FOR_CHANNELS) == list(_FOR_CHANNELS)
-        return "ort-x86-ops" if fast and self.operators() is not None else "ort-x86"
+        return "ort-x86-ops" if processor.instruction_sets(_FOR_CHANNELS) == list(_FOR_CHANNELS) else found
+
+    def portable_profile(self) -> str:
+        """The placement that the target names, or that of this machine's architecture: a board may lack operators."""
+        return self.config.profile or ("ort-arm" if platform.machine().lower() in ("aarch64", "arm64") else "ort-x86")
 
     def build(self, source: Path, target: Path, progress: Progress = SILENT) -> None:
         """Write the graph of ``source`` as ONNX Runtime optimises it for this machine.
