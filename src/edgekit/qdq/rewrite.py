@@ -36,21 +36,12 @@ def rewrite(graph: Graph, exclude: Collection[str] = ()) -> tuple[Graph, tuple[s
     del model.graph.node[:]
     unique, names = Names(graph).unique, []
     for node in graph.nodes:
-        axes = _phases(graph, node)
-        if node.name in exclude:  # float kernels want it as it is
-            model.graph.node.append(node)
-            continue
-        if axes is not None:
-            made = _convolution(graph, model, node, axes, unique)
-        elif (split := stem.axes_of(graph, node)) is not None:
-            made = stem.split(graph, model, node, split, unique)
-        elif node.op_type == "PRelu" and _shrinks(graph, node):
-            made = _maximum(node, unique)
-        else:
-            model.graph.node.append(node)
-            continue
-        model.graph.node.extend(made)
-        names.append(node.name)
+        made = (
+            None if node.name in exclude else _rewritten(graph, model, node, unique)
+        )  # float kernels want it as it is
+        model.graph.node.extend([node] if made is None else made)
+        if made is not None:
+            names.append(node.name)
     if not names:
         return graph, ()
     read = {name for node in model.graph.node for name in node.input}
@@ -58,6 +49,15 @@ def rewrite(graph: Graph, exclude: Collection[str] = ()) -> tuple[Graph, tuple[s
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     return Graph(onnx.shape_inference.infer_shapes(model)), tuple(names)
+
+
+def _rewritten(graph: Graph, model: Any, node: Any, unique: Unique) -> list[Any] | None:
+    """What computes the same as ``node`` in integer kernels; None: it stays."""
+    if (axes := _phases(graph, node)) is not None:
+        return _convolution(graph, model, node, axes, unique)
+    if (split := stem.axes_of(graph, node)) is not None:
+        return stem.split(graph, model, node, split, unique)
+    return _maximum(node, unique) if node.op_type == "PRelu" and _shrinks(graph, node) else None
 
 
 @dataclass(frozen=True)
