@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "ring_writer.hpp"
+#include "support/scratch.hpp"
 
 namespace edgekit::run {
 namespace {
@@ -139,31 +140,26 @@ TEST(SharedMemory, TrustsNoSlot) {
   EXPECT_THAT((*input)->next(taken).error().message, HasSubstr("encoding 99"));
 }
 
-class Folder {
+class Folder : public test::Scratch {
  public:
-  Folder() : path(std::filesystem::temp_directory_path() / ("edgekit-run-" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  void add(const std::string& name) const { std::ofstream(path / name) << "no picture"; }
-  std::filesystem::path path;
+  void add(const std::string& name) const { std::ofstream(path() / name) << "no picture"; }
 };
 
 TEST(Pictures, NamesWhatIsWrong) {
   const Folder folder;
-  EXPECT_THAT(pictures({folder.path}).error().message, HasSubstr("holds no image"));
-  EXPECT_THAT(pictures({folder.path / "a.png"}).error().message, HasSubstr("no such file"));
+  EXPECT_THAT(pictures({folder.path()}).error().message, HasSubstr("holds no image"));
+  EXPECT_THAT(pictures({folder.path() / "a.png"}).error().message, HasSubstr("no such file"));
   folder.add("a.png");
   folder.add(".hidden.png");
   folder.add("notes.txt");
-  Expected<std::unique_ptr<Input>> input = pictures({folder.path});
+  Expected<std::unique_ptr<Input>> input = pictures({folder.path()});
   ASSERT_TRUE(input);
   Taken taken;
   const Expected<bool> more = (*input)->next(taken);
   ASSERT_FALSE(more);
   EXPECT_THAT(more.error().message, HasSubstr("a.png"));
   folder.add("a.JPG");
-  EXPECT_THAT(pictures({folder.path}).error().message, HasSubstr("has the same stem"));
+  EXPECT_THAT(pictures({folder.path()}).error().message, HasSubstr("has the same stem"));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "support/scratch.hpp"
+
 namespace edgekit::tensorrt {
 namespace {
 
@@ -31,8 +33,8 @@ class TensorRtFacts : public ::testing::Test {
  protected:
   void write(const std::string& text) { std::ofstream(engine_.string() + ".json") << text; }
 
-  std::filesystem::path folder_ = std::filesystem::path(::testing::TempDir()) / "edgekit_tensorrt_facts";
-  std::filesystem::path engine_ = folder_ / "int8.engine";
+  test::Scratch folder_;
+  std::filesystem::path engine_ = folder_.path() / "int8.engine";
   Facts facts_{.engine_sha256 = plan_sha256,
                .flavour = "tensorrt",
                .tensorrt = "10.3.0.30",
@@ -40,11 +42,6 @@ class TensorRtFacts : public ::testing::Test {
                .device = "Orin",
                .cuda = "12.6"};
   Machine here_{.tensorrt = "10.3.0", .compute_capability = "8.7", .device = "Orin", .cuda = "12.6"};
-
-  void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
 
   std::string refusal() {
     const Status status = check_facts(engine_, "plan", facts_, here_);
