@@ -9,6 +9,8 @@
 namespace edgekit::ops {
 namespace {
 
+constexpr std::size_t slack = 4;  // a group of four may read past the last column
+
 /// ``signed_bytes``: the kernel takes signed bytes, an unsigned one less 128; else unsigned ones, a signed one plus
 /// 128.
 Packed packed(const ConvSpec& spec, bool signed_bytes) {
@@ -56,36 +58,22 @@ std::size_t Conv::width(std::size_t given) const {
   return padded < spec_.kernel_w ? 0 : (padded - spec_.kernel_w) / spec_.stride_w + 1;
 }
 
-void Conv::row(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t at,
-               std::uint8_t* to) const {
-  const std::size_t padded = width + spec_.left + spec_.right + 4;  // a group of four may read past the last column
-  thread_local std::vector<std::uint8_t> bytes;
-  thread_local std::vector<const std::uint8_t*> rows;
-  bytes.resize(packed_.rows * padded);
-  rows.resize(packed_.rows);
-  const auto zero = static_cast<std::uint8_t>(spec_.zero_in);
-  for (std::size_t index = 0; index < packed_.rows; ++index) {
-    std::uint8_t* made = bytes.data() + index * padded;
-    rows[index] = made;
-    const std::size_t down = at * spec_.stride_h + index % spec_.kernel_h;
-    if (down < spec_.top || down - spec_.top >= height) {
-      std::memset(made, zero ^ flip_, padded);
-      continue;
-    }
-    const std::uint8_t* from = image + (index / spec_.kernel_h * height + down - spec_.top) * width;
-    std::memset(made, zero ^ flip_, spec_.left);
-    if (flip_ == 0) {
-      std::memcpy(made + spec_.left, from, width);
-    } else {
-      for (std::size_t column = 0; column < width; ++column) made[spec_.left + column] = from[column] ^ flip_;
-    }
-    std::memset(made + spec_.left + width, zero ^ flip_, spec_.right + 4);
+/// A padded row of a plane; null: all padding.
+void Conv::copy(const std::uint8_t* from, std::size_t width, std::uint8_t* to) const {
+  const std::uint8_t zero = static_cast<std::uint8_t>(spec_.zero_in) ^ flip_;
+  std::memset(to, zero, spec_.left);
+  to += spec_.left;
+  if (from == nullptr) {
+    std::memset(to, zero, width);
+  } else if (flip_ == 0) {
+    std::memcpy(to, from, width);
+  } else {
+    for (std::size_t column = 0; column < width; ++column) to[column] = from[column] ^ flip_;
   }
-  const float least = spec_.is_signed ? -128.0F : 0.0F;
-  const auto shift = static_cast<float>(spec_.zero_out);
-  const Row row{rows.data(),    spec_.stride_w,  this->width(width),
-                spec_.outputs,  least - shift,   least + 255.0F - shift,
-                spec_.zero_out, spec_.is_signed, to};
+  std::memset(to + width, zero, spec_.right + slack);
+}
+
+void Conv::row(const Row& row) const {
   switch (level_) {
 #if defined(__x86_64__)
     case Level::avx_vnni:
@@ -103,7 +91,32 @@ void Conv::row(const std::uint8_t* image, std::size_t height, std::size_t width,
     default:
       conv_scalar(packed_, row);
   }
-  if (!spec_.table.empty()) lut(to, to, row.pixels * row.outputs, spec_.table.data(), level_);
+  if (!spec_.table.empty()) lut(row.to, row.to, row.pixels * row.outputs, spec_.table.data(), level_);
+}
+
+void Conv::rows(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t begin, std::size_t end,
+                std::uint8_t* to) const {
+  const std::size_t padded = width + spec_.left + spec_.right + slack, kept = spec_.kernel_h;
+  const std::size_t columns = this->width(width);
+  thread_local std::vector<std::uint8_t> bytes;
+  thread_local std::vector<const std::uint8_t*> from;
+  bytes.resize(packed_.rows * padded);
+  from.resize(packed_.rows);
+  const float low = (spec_.is_signed ? -128.0F : 0.0F) - static_cast<float>(spec_.zero_out);
+  std::size_t copied = 0;  // padded rows before this one are copied, each over the one that is read no longer
+  for (std::size_t at = begin; at < end; ++at, to += columns * spec_.outputs) {
+    const std::size_t first = at * spec_.stride_h;
+    for (std::size_t index = 0; index < packed_.rows; ++index) {
+      const std::size_t plane = index / kept, down = first + index % kept;
+      std::uint8_t* made = bytes.data() + (plane * kept + down % kept) * padded;
+      from[index] = made;
+      if (down < copied) continue;
+      const bool inside = down >= spec_.top && down - spec_.top < height;
+      copy(inside ? image + (plane * height + down - spec_.top) * width : nullptr, width, made);
+    }
+    copied = first + kept;
+    row({from.data(), spec_.stride_w, columns, spec_.outputs, low, low + 255.0F, spec_.zero_out, spec_.is_signed, to});
+  }
 }
 
 }  // namespace edgekit::ops

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "level.hpp"
 
 namespace edgekit::ops {
@@ -23,16 +24,16 @@ struct ConvSpec {
   std::vector<std::int8_t> weights{};  // (outputs, planes, kernel_h, kernel_w)
   std::vector<std::int32_t> bias{};    // (outputs), in steps of input times weight
   std::vector<float> multipliers{};    // (outputs)
-  std::vector<std::uint8_t> table{};   // what is made of each output, (256); empty: nothing
+  Aligned<std::uint8_t> table{};       // what is made of each output, (256); empty: nothing
 };
 
 /// Weights in the order of the kernels: by plane, row, four columns, then (16 outputs, 4 columns), zero where there is
 /// none.
 struct Packed {
   std::size_t rows = 0, groups = 0, blocks = 0;  // planes x kernel rows; fours of columns; sixteens of outputs
-  std::vector<std::int8_t> weights{};
-  std::vector<std::int32_t> bias{};  // with what the zero point of the input adds
-  std::vector<float> multipliers{};
+  Aligned<std::int8_t> weights{};
+  Aligned<std::int32_t> bias{};  // with what the zero point of the input adds
+  Aligned<float> multipliers{};
 };
 
 /// A row of outputs: ``rows`` are the padded rows that it reads, bytes as the kernel takes them.
@@ -54,10 +55,14 @@ class Conv {
   std::size_t width(std::size_t given) const;
   const ConvSpec& spec() const { return spec_; }
 
-  /// One row of outputs (width, outputs) of an image (planes, height, width).
-  void row(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t at, std::uint8_t* to) const;
+  /// Rows of outputs (width, outputs), those from ``begin`` to before ``end``, of an image (planes, height, width).
+  void rows(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t begin, std::size_t end,
+            std::uint8_t* to) const;
 
  private:
+  void copy(const std::uint8_t* from, std::size_t width, std::uint8_t* to) const;
+  void row(const Row& row) const;
+
   ConvSpec spec_;
   Level level_;
   Packed packed_;

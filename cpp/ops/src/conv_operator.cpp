@@ -7,6 +7,7 @@
 //   table        uint8, (256): the byte of y for every rounded byte; or (1), not read: none
 //   y            as x, (N, H', W', outputs): channels last
 //   stride_h, stride_w, top, left, bottom, right, zero_in, zero_out
+#include <algorithm>
 #include <string>
 
 #include "conv.hpp"
@@ -68,11 +69,13 @@ class ConvKernel {
     std::uint8_t* to = output(api_, context, 0,
                               {shape[0], static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns),
                                static_cast<std::int64_t>(outputs)});
+    const std::size_t bands = (rows + band - 1) / band;
     auto part = [&](std::size_t index) {
-      const std::uint8_t* image = from + index / rows * planes * height * width;
-      conv.row(image, height, width, index % rows, to + index * columns * outputs);
+      const std::size_t picture = index / bands, begin = index % bands * band;
+      conv.rows(from + picture * planes * height * width, height, width, begin, std::min(rows, begin + band),
+                to + (picture * rows + begin) * columns * outputs);
     };
-    if (columns > 0 && rows > 0 && count > 0) parallel(api_, context, count * rows, part);
+    if (columns > 0 && rows > 0 && count > 0) parallel(api_, context, count * bands, part);
   }
 
  private:

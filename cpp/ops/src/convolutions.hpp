@@ -9,6 +9,9 @@
 
 namespace edgekit::ops {
 
+/// Rows of outputs that a thread makes at a time; they share the rows that they read.
+inline constexpr std::size_t band = 16;
+
 template <typename Element>
 std::vector<Element> values_of(const Constant& constant) {
   std::vector<Element> made(constant.bytes.size() / sizeof(Element));

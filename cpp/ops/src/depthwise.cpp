@@ -35,10 +35,11 @@ std::size_t zipped(std::size_t element, std::size_t width) {
 
 Repeated repeated(const DepthwiseSpec& spec, bool signed_bytes, std::size_t width) {
   Repeated made;
-  made.groups = (spec.kernel_h + 3) / 4;
+  const std::size_t groups = (spec.kernel_h + 3) / 4;
+  made.taps = groups * spec.kernel_w;
   made.chunks = std::lcm(spec.channels, width) / width;
   const std::size_t size = made.chunks * width;
-  made.weights.assign(size * made.groups * spec.kernel_w * 4, 0);
+  made.weights.assign(size * made.taps * 4, 0);
   made.bias.resize(size), made.multipliers.resize(size), made.zero.resize(size);
   for (std::size_t element = 0; element < size; ++element) {
     const std::size_t chunk = element / width, at = element % width;
@@ -48,7 +49,7 @@ Repeated repeated(const DepthwiseSpec& spec, bool signed_bytes, std::size_t widt
     for (std::size_t row = 0; row < spec.kernel_h; ++row) {
       for (std::size_t column = 0; column < spec.kernel_w; ++column) {
         const std::int8_t weight = spec.weights[(channel * spec.kernel_h + row) * spec.kernel_w + column];
-        const std::size_t place = ((chunk * made.groups + row / 4) * spec.kernel_w + column) * width + at;
+        const std::size_t place = (chunk * made.taps + row / 4 * spec.kernel_w + column) * width + at;
         made.weights[place * 4 + row % 4] = weight;
         sum += weight;
       }
@@ -70,11 +71,29 @@ bool fits(const DepthwiseSpec& spec) {
   return true;
 }
 
-/// Copies of a few bytes that need no call.
-void copied(std::uint8_t* to, const std::uint8_t* from, std::size_t count) {
-  std::size_t at = 0;
-  for (; at + 16 <= count; at += 16) std::memcpy(to + at, from + at, 16);
-  for (; at < count; ++at) to[at] = from[at];
+/// Pixels of ``size`` bytes that lie ``step`` bytes apart, one after the other.
+template <std::size_t fixed>
+void picked(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::size_t step, std::size_t size) {
+  if (fixed != 0) size = fixed;
+  for (std::size_t at = 0; at < count; ++at, to += size, from += step) std::memcpy(to, from, size);
+}
+
+/// With copies that need no call for the channels of the first layers, which have the most pixels.
+void pick(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::size_t step, std::size_t size) {
+  switch (size) {
+    case 16:
+      return picked<16>(to, from, count, step, size);
+    case 24:
+      return picked<24>(to, from, count, step, size);
+    case 32:
+      return picked<32>(to, from, count, step, size);
+    case 48:
+      return picked<48>(to, from, count, step, size);
+    case 64:
+      return picked<64>(to, from, count, step, size);
+    default:
+      return picked<0>(to, from, count, step, size);
+  }
 }
 
 }  // namespace
@@ -100,70 +119,48 @@ std::size_t Depthwise::width(std::size_t given) const {
   return padded < spec_.kernel_w ? 0 : (padded - spec_.kernel_w) / spec_.stride_w + 1;
 }
 
-/// A padded row, its pixels sorted by their place within a stride, so that each tap reads neighbours; null: all
-/// padding.
-void Depthwise::copy(const std::uint8_t* from, std::size_t width, std::size_t phases, std::size_t size,
-                     std::uint8_t* to) const {
-  const std::size_t channels = spec_.channels, padded = width + spec_.left + spec_.right;
-  if (from != nullptr && phases == 1 && flip_ == 0) {
-    std::memcpy(to + spec_.left * channels, from, width * channels);
+/// A padded row, its pixels sorted by their place within a stride, each sort from ``size`` bytes behind the other, so
+/// that every column of the kernel reads neighbours; null: all padding.
+void Depthwise::copy(const std::uint8_t* from, std::size_t width, std::size_t size, std::uint8_t* to) const {
+  const std::size_t channels = spec_.channels, phases = spec_.stride_w, left = spec_.left;
+  const std::size_t padded = width + left + spec_.right;
+  const auto place = [&](std::size_t pixel) { return to + pixel % phases * size + pixel / phases * channels; };
+  for (std::size_t pixel = 0; pixel < padded; ++pixel) {
+    if (from != nullptr && pixel == left) pixel += width;
+    if (pixel < padded) std::memcpy(place(pixel), zeros_.data(), channels);
   }
-  for (std::size_t pixel = 0, phase = 0, place = 0; pixel < padded; ++pixel) {
-    std::uint8_t* made = to + phase * size + place * channels;
-    if (++phase == phases) phase = 0, ++place;
-    const bool inside = from != nullptr && pixel >= spec_.left && pixel - spec_.left < width;
-    if (!inside) {
-      copied(made, zeros_.data(), channels);
-    } else if (phases > 1 || flip_ != 0) {
-      const std::uint8_t* given = from + (pixel - spec_.left) * channels;
-      copied(made, given, channels);
-      for (std::size_t channel = 0; flip_ != 0 && channel < channels; ++channel) made[channel] ^= flip_;
-    } else if (pixel == spec_.left) {
-      pixel += width - 1, place += width - 1;  // was copied in one piece
+  for (std::size_t first = 0; from != nullptr && first < std::min(phases, width); ++first) {
+    const std::size_t count = (width - first + phases - 1) / phases;
+    std::uint8_t* made = place(left + first);
+    if (phases == 1) {
+      std::memcpy(made, from, width * channels);
+    } else {
+      pick(made, from + first * channels, count, phases * channels, channels);
     }
+    for (std::size_t at = 0; flip_ != 0 && at < count * channels; ++at) made[at] ^= flip_;
   }
 }
 
-void Depthwise::scalar(const std::uint8_t* const* taps, std::size_t count, std::uint8_t* to) const {
-  const std::size_t columns = spec_.kernel_w;
-  for (std::size_t at = 0; at < count; ++at) {
+void Depthwise::scalar(const DepthwiseRow& row) const {
+  for (std::size_t at = 0; at < row.count; ++at) {
     const std::size_t channel = at % spec_.channels;
-    const std::int8_t* weights = spec_.weights.data() + channel * spec_.kernel_h * columns;
+    const std::int8_t* weights = spec_.weights.data() + channel * spec_.kernel_h * spec_.kernel_w;
     std::int32_t sum = spec_.bias[channel];
-    for (std::size_t tap = 0; tap < spec_.kernel_h * columns; ++tap) {
-      const std::uint8_t byte = taps[tap][at];
-      const int value = spec_.is_signed ? static_cast<std::int8_t>(byte) : byte;
-      sum += weights[tap] * (value - spec_.zero_in[channel]);
+    for (std::size_t index = 0; index < spec_.kernel_h; ++index) {
+      for (std::size_t column = 0; column < spec_.kernel_w; ++column) {
+        const std::uint8_t byte = row.rows[index][row.columns[column] + at];
+        const int value = spec_.is_signed ? static_cast<std::int8_t>(byte) : byte;
+        sum += *weights++ * (value - spec_.zero_in[channel]);
+      }
     }
     const float low = static_cast<float>((spec_.is_signed ? -128 : 0) - spec_.zero_out[channel]);
     const float value = static_cast<float>(sum) * spec_.multipliers[channel];
     const float inside = value < low ? low : value > low + 255.0F ? low + 255.0F : value;
-    to[at] = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(inside)) + spec_.zero_out[channel]);
+    row.to[at] = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(inside)) + spec_.zero_out[channel]);
   }
 }
 
-void Depthwise::row(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t at,
-                    std::uint8_t* to) const {
-  const std::size_t channels = spec_.channels, phases = spec_.stride_w, columns = spec_.kernel_w;
-  const std::size_t padded = width + spec_.left + spec_.right;
-  const std::size_t size = (padded + phases - 1) / phases * channels + slack;
-  thread_local std::vector<std::uint8_t> bytes;
-  thread_local std::vector<const std::uint8_t*> taps;
-  bytes.resize(spec_.kernel_h * phases * size);
-  taps.resize((spec_.kernel_h + 3) / 4 * 4 * columns);
-  for (std::size_t index = 0; index < spec_.kernel_h; ++index) {
-    std::uint8_t* made = bytes.data() + index * phases * size;
-    const std::size_t down = at * spec_.stride_h + index;
-    const bool inside = down >= spec_.top && down - spec_.top < height;
-    copy(inside ? image + (down - spec_.top) * width * channels : nullptr, width, phases, size, made);
-    for (std::size_t column = 0; column < columns; ++column) {
-      taps[index * columns + column] = made + column % phases * size + column / phases * channels;
-    }
-  }
-  for (std::size_t tap = spec_.kernel_h * columns; tap < taps.size(); ++tap)
-    taps[tap] = bytes.data();  // weights are zero
-  const std::size_t count = this->width(width) * channels;
-  const DepthwiseRow row{taps.data(), columns, count, spec_.is_signed, to};
+void Depthwise::row(const DepthwiseRow& row) const {
   switch (level_) {
 #if defined(__x86_64__)
     case Level::avx_vnni:
@@ -179,10 +176,41 @@ void Depthwise::row(const std::uint8_t* image, std::size_t height, std::size_t w
       break;
 #endif
     default:
-      scalar(taps.data(), count, to);
+      scalar(row);
   }
-  if (spec_.table.size() == 256) lut(to, to, count, spec_.table.data(), of_tables_);
-  if (spec_.table.size() > 256) lut_rows(to, to, count / channels, channels, spec_.table.data(), of_tables_);
+  const std::size_t channels = spec_.channels;
+  if (spec_.table.size() == 256) lut(row.to, row.to, row.count, spec_.table.data(), of_tables_);
+  if (spec_.table.size() > 256)
+    lut_rows(row.to, row.to, row.count / channels, channels, spec_.table.data(), of_tables_);
+}
+
+void Depthwise::rows(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t begin,
+                     std::size_t end, std::uint8_t* to) const {
+  const std::size_t channels = spec_.channels, phases = spec_.stride_w, kept = spec_.kernel_h;
+  const std::size_t padded = width + spec_.left + spec_.right, count = this->width(width) * channels;
+  const std::size_t size = ((padded + phases - 1) / phases * channels + slack + line - 1) / line * line;
+  thread_local Aligned<std::uint8_t> bytes;
+  thread_local std::vector<const std::uint8_t*> from;
+  thread_local std::vector<std::size_t> columns;
+  bytes.resize(kept * phases * size);
+  from.resize(kept);
+  columns.resize(spec_.kernel_w);
+  for (std::size_t column = 0; column < columns.size(); ++column) {
+    columns[column] = column % phases * size + column / phases * channels;
+  }
+  std::size_t copied = 0;  // padded rows before this one are copied, each over the one that is read no longer
+  for (std::size_t at = begin; at < end; ++at, to += count) {
+    for (std::size_t index = 0; index < kept; ++index) {
+      const std::size_t down = at * spec_.stride_h + index;
+      std::uint8_t* made = bytes.data() + down % kept * phases * size;
+      from[index] = made;
+      if (down < copied) continue;
+      const bool inside = down >= spec_.top && down - spec_.top < height;
+      copy(inside ? image + (down - spec_.top) * width * channels : nullptr, width, size, made);
+      copied = down + 1;
+    }
+    row({from.data(), columns.data(), kept, spec_.kernel_w, count, spec_.is_signed, to});
+  }
 }
 
 }  // namespace edgekit::ops

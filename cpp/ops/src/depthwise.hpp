@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "level.hpp"
 
 namespace edgekit::ops {
@@ -20,22 +21,37 @@ struct DepthwiseSpec {
   std::vector<std::int8_t> weights{};                    // (channels, kernel_h, kernel_w)
   std::vector<std::int32_t> bias{};                      // (channels), in steps of input times weight
   std::vector<float> multipliers{};                      // (channels)
-  std::vector<std::uint8_t> table{};                     // (256), (channels, 256), or empty: nothing
+  Aligned<std::uint8_t> table{};                         // (256), (channels, 256), or empty: nothing
+};
+
+/// The numbers of one vector.
+struct Numbers {
+  const std::int8_t* weights;
+  const std::int32_t* bias;
+  const float* multipliers;
+  const std::int32_t* zero;
 };
 
 /// Numbers in the order of a kernel of ``width`` bytes: repeated until channels and vectors end together.
 struct Repeated {
-  std::size_t chunks = 0, groups = 0;  // vectors until all repeats; fours of kernel rows
-  std::vector<std::int8_t> weights{};  // (chunks, groups, kernel_w, width, 4), in the order in which bytes are zipped
-  std::vector<std::int32_t> bias{};    // (chunks, width), so zipped; with what zero points add
-  std::vector<float> multipliers{};    // of the same order
-  std::vector<std::int32_t> zero{};
+  std::size_t chunks = 0, taps = 0;  // vectors until all repeats; fours of kernel rows times kernel columns
+  Aligned<std::int8_t> weights{};    // (chunks, taps, width, 4), in the order in which bytes are zipped
+  Aligned<std::int32_t> bias{};      // (chunks, width), so zipped; with what zero points add
+  Aligned<float> multipliers{};      // of the same order
+  Aligned<std::int32_t> zero{};
+
+  Numbers at(std::size_t chunk, std::size_t width) const {
+    const std::size_t first = chunk * width;
+    return {weights.data() + first * taps * 4, bias.data() + first, multipliers.data() + first, zero.data() + first};
+  }
 };
 
-/// A row of outputs: ``taps`` (groups x 4, kernel_w) are where each element of the kernel begins to read.
+/// A row of outputs: the padded rows that it reads (kernel_h), and where in them each column of the kernel begins
+/// (kernel_w).
 struct DepthwiseRow {
-  const std::uint8_t* const* taps;
-  std::size_t kernel_w, count;  // count: bytes to make
+  const std::uint8_t* const* rows;
+  const std::size_t* columns;
+  std::size_t kernel_h, kernel_w, count;  // count: bytes to make
   bool is_signed;
   std::uint8_t* to;
 };
@@ -48,12 +64,14 @@ class Depthwise {
   std::size_t width(std::size_t given) const;
   const DepthwiseSpec& spec() const { return spec_; }
 
-  /// One row of outputs (width, channels) of an image (height, width, channels).
-  void row(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t at, std::uint8_t* to) const;
+  /// Rows of outputs (width, channels), those from ``begin`` to before ``end``, of an image (height, width, channels).
+  void rows(const std::uint8_t* image, std::size_t height, std::size_t width, std::size_t begin, std::size_t end,
+            std::uint8_t* to) const;
 
  private:
-  void copy(const std::uint8_t* from, std::size_t width, std::size_t phases, std::size_t size, std::uint8_t* to) const;
-  void scalar(const std::uint8_t* const* taps, std::size_t count, std::uint8_t* to) const;
+  void copy(const std::uint8_t* from, std::size_t width, std::size_t size, std::uint8_t* to) const;
+  void row(const DepthwiseRow& row) const;
+  void scalar(const DepthwiseRow& row) const;
 
   DepthwiseSpec spec_;
   Level level_, of_tables_;

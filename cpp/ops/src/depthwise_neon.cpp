@@ -15,6 +15,7 @@ struct NeonDot {
   static constexpr std::size_t bytes = 16;
 
   static int8x16_t load(const std::uint8_t* from) { return vreinterpretq_s8_u8(vld1q_u8(from)); }
+  static int8x16_t none() { return vdupq_n_s8(0); }
   template <int half>
   static int8x16_t zip8(int8x16_t a, int8x16_t b) {
     return half == 0 ? vzip1q_s8(a, b) : vzip2q_s8(a, b);

@@ -72,12 +72,14 @@ class DepthwiseKernel {
     const std::size_t rows = made.height(height), columns = made.width(width);
     std::uint8_t* to = output(
         api_, context, 0, {shape[0], static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns), shape[3]});
+    const auto count = static_cast<std::size_t>(shape[0]);
+    const std::size_t bands = (rows + band - 1) / band;
     auto part = [&](std::size_t index) {
-      made.row(from + index / rows * height * width * channels, height, width, index % rows,
-               to + index * columns * channels);
+      const std::size_t image = index / bands, begin = index % bands * band;
+      made.rows(from + image * height * width * channels, height, width, begin, std::min(rows, begin + band),
+                to + (image * rows + begin) * columns * channels);
     };
-    if (shape[0] > 0 && rows > 0 && columns > 0)
-      parallel(api_, context, static_cast<std::size_t>(shape[0]) * rows, part);
+    if (count > 0 && rows > 0 && columns > 0) parallel(api_, context, count * bands, part);
   }
 
  private:

@@ -22,6 +22,7 @@ struct Avx512 {
   static constexpr std::size_t bytes = 64;
 
   static __m512i load(const std::uint8_t* from) { return _mm512_loadu_si512(from); }
+  static __m512i none() { return _mm512_setzero_si512(); }
   template <int half>
   static __m512i zip8(__m512i a, __m512i b) {
     return half == 0 ? _mm512_unpacklo_epi8(a, b) : _mm512_unpackhi_epi8(a, b);
@@ -70,6 +71,7 @@ struct AvxVnni {
   static constexpr std::size_t bytes = 32;
 
   static __m256i load(const std::uint8_t* from) { return at(from); }
+  static __m256i none() { return _mm256_setzero_si256(); }
   template <int half>
   static __m256i zip8(__m256i a, __m256i b) {
     return half == 0 ? _mm256_unpacklo_epi8(a, b) : _mm256_unpackhi_epi8(a, b);

@@ -64,7 +64,7 @@ Constant Node::constant(std::size_t index) const {
   if (size == 0) throw std::invalid_argument("input " + std::to_string(index) + " has a type that is not supported");
   void* data = nullptr;
   require(api_.GetTensorMutableData(const_cast<OrtValue*>(value), &data));
-  Constant found{view.type, view.shape, std::vector<std::uint8_t>(size)};
+  Constant found{view.type, view.shape, Aligned<std::uint8_t>(size)};
   std::memcpy(found.bytes.data(), data, size);
   return found;
 }

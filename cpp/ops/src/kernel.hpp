@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "aligned.hpp"
+
 namespace edgekit::ops {
 
 /// Thrown with a status of ONNX Runtime's, which is handed on to it.
@@ -37,7 +39,7 @@ OrtStatus* guarded(const OrtApi& api, Body&& body) noexcept {
 struct Constant {
   ONNXTensorElementDataType type;
   std::vector<std::int64_t> shape;
-  std::vector<std::uint8_t> bytes;
+  Aligned<std::uint8_t> bytes;
 };
 
 /// Size in bytes of the elements that operators take; 0: of another type.

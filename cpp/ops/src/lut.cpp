@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "aligned.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -121,33 +123,40 @@ constexpr std::size_t tile_rows = 64, tile_channels = 16;
   }
 }
 
-/// A tile of fewer rows or channels.
+/// A tile of fewer rows or channels; ``fixed``: its channels, where copies of that size need no call.
+template <std::size_t fixed>
 void part_of_tile(const std::uint8_t* from, std::uint8_t* to, std::size_t rows, std::size_t columns, std::size_t stride,
                   const std::uint8_t* tables) {
-  alignas(64) std::uint8_t held[tile_rows * tile_channels] = {};
-  alignas(64) std::uint8_t all[tile_channels * 256];
-  const std::uint8_t* used = tables;
-  if (columns < tile_channels) {
-    std::memcpy(all, tables, columns * 256);
-    std::memset(all + columns * 256, 0, (tile_channels - columns) * 256);
-    used = all;
-  }
+  alignas(line) std::uint8_t held[tile_rows * tile_channels] = {};
+  if (fixed != 0) columns = fixed;
   for (std::size_t row = 0; row < rows; ++row) std::memcpy(held + row * tile_channels, from + row * stride, columns);
-  tile(held, held, tile_channels, used);
+  tile(held, held, tile_channels, tables);
   for (std::size_t row = 0; row < rows; ++row) std::memcpy(to + row * stride, held + row * tile_channels, columns);
 }
 
 void avx512_vbmi_rows(const std::uint8_t* from, std::uint8_t* to, std::size_t rows, std::size_t channels,
                       const std::uint8_t* tables) {
-  for (std::size_t channel = 0; channel < channels; channel += tile_channels) {  // its tables stay in the first cache
-    const std::size_t columns = std::min(tile_channels, channels - channel);
-    for (std::size_t row = 0; row < rows; row += tile_rows) {
-      const std::size_t many = std::min(tile_rows, rows - row), at = row * channels + channel;
-      if (many == tile_rows && columns == tile_channels) {
+  const std::size_t whole = channels / tile_channels * tile_channels, left = channels - whole;
+  alignas(line) std::uint8_t last[tile_channels * 256];
+  if (left > 0) {
+    std::memcpy(last, tables + whole * 256, left * 256);
+    std::memset(last + left * 256, 0, (tile_channels - left) * 256);
+  }
+  for (std::size_t row = 0; row < rows; row += tile_rows) {
+    const std::size_t many = std::min(tile_rows, rows - row);
+    for (std::size_t channel = 0; channel < whole; channel += tile_channels) {
+      const std::size_t at = row * channels + channel;
+      if (many == tile_rows) {
         tile(from + at, to + at, channels, tables + channel * 256);
       } else {
-        part_of_tile(from + at, to + at, many, columns, channels, tables + channel * 256);
+        part_of_tile<tile_channels>(from + at, to + at, many, tile_channels, channels, tables + channel * 256);
       }
+    }
+    const std::size_t at = row * channels + whole;
+    if (left == 8) {
+      part_of_tile<8>(from + at, to + at, many, left, channels, last);
+    } else if (left > 0) {
+      part_of_tile<0>(from + at, to + at, many, left, channels, last);
     }
   }
 }

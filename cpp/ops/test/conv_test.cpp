@@ -74,11 +74,15 @@ TEST_P(EachLevel, ConvolutionsOfAnyShape) {
     for (std::uint8_t& byte : image.bytes) byte = trial % 5 == 0 ? 255 : static_cast<std::uint8_t>(source());
     const Conv conv(spec, GetParam());
     const std::size_t rows = conv.height(image.height), columns = conv.width(image.width);
-    for (std::size_t y = 0; columns > 0 && y < rows; ++y) {
-      std::vector<std::uint8_t> made(columns * spec.outputs);
-      conv.row(image.bytes.data(), image.height, image.width, y, made.data());
+    const std::size_t size = columns * spec.outputs;
+    for (std::size_t begin = 0, end = 0; columns > 0 && begin < rows; begin = end) {
+      end = std::min<std::size_t>(rows, begin + static_cast<std::size_t>(between(source, 1, 5)));
+      std::vector<std::uint8_t> made((end - begin) * size);
+      conv.rows(image.bytes.data(), image.height, image.width, begin, end, made.data());
       for (std::size_t at = 0; at < made.size(); ++at) {
-        ASSERT_EQ(made[at], reference(spec, image, y, at / spec.outputs, at % spec.outputs)) << trial << " " << at;
+        const std::size_t along = at % size;
+        ASSERT_EQ(made[at], reference(spec, image, begin + at / size, along / spec.outputs, along % spec.outputs))
+            << trial << " " << at;
       }
     }
   }
@@ -92,7 +96,7 @@ TEST_P(EachLevel, LargeSumsSaturate) {
   spec.multipliers = {1000.0F, 1000.0F};
   const Image image{6, 6, std::vector<std::uint8_t>(4 * 36, 255)};
   std::uint8_t made[2] = {7, 7};
-  Conv(spec, GetParam()).row(image.bytes.data(), 6, 6, 0, made);
+  Conv(spec, GetParam()).rows(image.bytes.data(), 6, 6, 0, 1, made);
   EXPECT_EQ(made[0], 255);
   EXPECT_EQ(made[1], 0);
 }
@@ -102,7 +106,7 @@ TEST_P(EachLevel, HalvesGoToEven) {
   spec.weights = {1}, spec.bias = {0}, spec.multipliers = {0.5F};
   const std::vector<std::uint8_t> bytes{1, 3, 5, 7, 2, 4};
   std::vector<std::uint8_t> made(6);
-  Conv(spec, GetParam()).row(bytes.data(), 1, 6, 0, made.data());
+  Conv(spec, GetParam()).rows(bytes.data(), 1, 6, 0, 1, made.data());
   EXPECT_EQ(made, (std::vector<std::uint8_t>{0, 2, 2, 4, 1, 2}));
 }
 

@@ -68,11 +68,15 @@ TEST_P(EachLevel, DepthwiseConvolutionsOfAnyShape) {
     for (std::uint8_t& byte : image) byte = trial % 5 == 0 ? 255 : static_cast<std::uint8_t>(source());
     const Depthwise convolution(spec, GetParam());
     const std::size_t rows = convolution.height(height), columns = convolution.width(width);
-    for (std::size_t y = 0; columns > 0 && y < rows; ++y) {
-      std::vector<std::uint8_t> made(columns * spec.channels);
-      convolution.row(image.data(), height, width, y, made.data());
+    const std::size_t size = columns * spec.channels;
+    for (std::size_t begin = 0, end = 0; columns > 0 && begin < rows; begin = end) {
+      end = std::min<std::size_t>(rows, begin + static_cast<std::size_t>(between(source, 1, 5)));
+      std::vector<std::uint8_t> made((end - begin) * size);
+      convolution.rows(image.data(), height, width, begin, end, made.data());
       for (std::size_t at = 0; at < made.size(); ++at) {
-        ASSERT_EQ(made[at], reference(spec, image, height, width, y, at / spec.channels, at % spec.channels))
+        const std::size_t along = at % size;
+        ASSERT_EQ(made[at], reference(spec, image, height, width, begin + at / size, along / spec.channels,
+                                      along % spec.channels))
             << trial << " " << at;
       }
     }
@@ -89,7 +93,7 @@ TEST_P(EachLevel, DepthwiseSumsSaturate) {
     std::fill(spec.weights.begin() + 9, spec.weights.end(), std::int8_t{-127});
     const std::vector<std::uint8_t> image(18, 255);
     std::uint8_t made[2] = {7, 7};
-    Depthwise(spec, GetParam()).row(image.data(), 3, 3, 0, made);
+    Depthwise(spec, GetParam()).rows(image.data(), 3, 3, 0, 1, made);
     EXPECT_EQ(made[0], 255);
     EXPECT_EQ(made[1], 0);
   }

@@ -294,12 +294,16 @@ class _Planner:
         """Rounded tensors of their own grid whose readers take a grid per channel."""
         if not self.profile.by_channel:
             return frozenset()
-        alone = Counter(self.groups.values())
-        able = self._read_by_depthwise()
-        if self.profile.tables:
-            convolved = {g: made for g, made in self.tables.items() if self._is_image_of_convolution(g)}
-            able = set(convolved) | (able & set(convolved.values()))
-        return frozenset(name for name in able if alone[self.groups[name]] == 1)
+        members = Counter(self.groups.values())
+        able = {name for name in self._read_by_depthwise() if members[self.groups[name]] == 1}
+        if not self.profile.tables:
+            return frozenset(able)
+        made_of = {
+            given: made
+            for given, made in self.tables.items()
+            if made in able and members[self.groups[given]] == 1 and self._is_image_of_convolution(given)
+        }
+        return frozenset(made_of) | frozenset(made_of.values())
 
     def _is_image_of_convolution(self, name: str) -> bool:
         maker = self.graph.producer.get(name)

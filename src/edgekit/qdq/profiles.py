@@ -45,8 +45,8 @@ class Profile:
         by_channel: inputs that depthwise convolutions alone read have a grid per channel.
         kernels: (height, width) of the depthwise convolutions that can read such a grid; None: any.
         tables: the runtime computes any function of one rounded tensor, element by element, as a table: nothing is
-            rounded inside of one.  What one reads of a convolution can have a grid per channel, and what it makes of
-            that, where depthwise convolutions read it; nothing else can.
+            rounded inside of one.  By channel is what one makes of a convolution for depthwise convolutions alone, and
+            what it reads.
     """
 
     name: str
