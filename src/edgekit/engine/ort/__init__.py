@@ -31,7 +31,7 @@ from edgekit.onnxfile.parts import without_opset
 from edgekit.runtime import processor, sessions
 
 SILENT = Silent()
-_FOR_CHANNELS = ("avx512_vnni", "avx512vbmi")
+_DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "asimddp")
 
 
 class Backend(engine.Backend):
@@ -94,8 +94,7 @@ class Backend(engine.Backend):
         found = self.portable_profile()
         if self.config.profile is not None or found != "ort-x86" or self.operators() is None:
             return found
-        # Without these instructions tables of channels cost more than they bring.
-        return "ort-x86-ops" if processor.instruction_sets(_FOR_CHANNELS) == list(_FOR_CHANNELS) else found
+        return "ort-x86-ops" if processor.instruction_sets(_DOT_PRODUCTS) else found  # who reads its grids needs them
 
     def portable_profile(self) -> str:
         """The placement that the target names, or that of this machine's architecture: a board may lack operators."""
@@ -124,7 +123,7 @@ class Backend(engine.Backend):
             if version is None:
                 made = optimise(model)
             else:
-                vectors = bool(processor.instruction_sets(("avx512_vnni", "avx_vnni", "asimddp")))
+                vectors = bool(processor.instruction_sets(_DOT_PRODUCTS))
                 made = operators.rewritten(model, version, optimise, self._as_written, vectors)
             write_bytes(target, made)
 
