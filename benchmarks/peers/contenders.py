@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.peers.common import Frames
 from benchmarks.peers.models import Model
+from benchmarks.peers.runtimes import ENGINE
 
 from edgekit.core.artifacts import sha256_of
 from edgekit.runtime import sessions
@@ -47,6 +48,7 @@ class Contender:
         models: only for these; None: for all.
         reference: the FP32 model itself, in the runtime's format.
         without: optimisations of ONNX Runtime that this contender's files are run without.
+        engine: its files are engines, optimised already, as edgekit builds and opens them.
     """
 
     title: str
@@ -58,10 +60,11 @@ class Contender:
     models: tuple[str, ...] | None = None
     reference: bool = False
     without: tuple[str, ...] = ()
+    engine: bool = False
 
     @property
     def suffix(self) -> str:
-        return ".xml" if self.runtime == "openvino" else ".onnx"
+        return ".xml" if self.runtime == "openvino" else ENGINE if self.engine else ".onnx"
 
     def digest(self) -> str:
         """Of the function and what it is closed over, so that another setting is another result."""
@@ -80,26 +83,48 @@ def _fp32_openvino(work: Work) -> None:
 
 
 def _edgekit(technique: str, profile: str = "ort-x86", **config: Any) -> Callable[[Work], None]:
-    """A technique of edgekit with its defaults; those that measure get the validation split, never the test one."""
+    """A technique of edgekit with its defaults, as a typed model."""
 
     def quantize(work: Work) -> None:
-        from benchmarks.peers.bench import ValidationBench
-
-        from edgekit import ladder
-        from edgekit.core import plugins
-        from edgekit.technique import Job
-
-        module = ladder if technique == "auto" else plugins.load("quantize", technique)
-        floor = {"max_drop": MAX_DROP[work.model.metric]} if "max_drop" in module.Config.model_fields else {}
-        bench = ValidationBench(work.model, work.camvid, work.source, work.frames)
-        job = Job(source=work.source, frames=work.frames, scratch=work.scratch, bench=bench, profile=profile)
-        made = module.apply(job, module.Config.model_validate({"method": technique, **config, **floor}))
+        model = _typed(work, technique, profile, config)
         if work.target.suffix == ".onnx":
-            work.target.write_bytes(made.model)
+            work.target.write_bytes(model)
         else:
-            _save_for_openvino(made.model, work.target)
+            _save_for_openvino(model, work.target)
 
     return quantize
+
+
+def _edgekit_engine(**config: Any) -> Callable[[Work], None]:
+    """The engine that edgekit builds on this machine: its own placement here, and edgekit-ops where it is installed."""
+
+    def quantize(work: Work) -> None:
+        from benchmarks.peers.common import THREADS
+
+        from edgekit.engine import ort
+
+        backend = ort.Backend(ort.Config(engine="ort", threads=THREADS))
+        typed = work.scratch / "typed.onnx"
+        typed.write_bytes(_typed(work, "ptq", backend.quantization_profile(), config))
+        backend.build(typed, work.target)
+
+    return quantize
+
+
+def _typed(work: Work, technique: str, profile: str, config: Mapping[str, Any]) -> bytes:
+    """What a technique makes; those that measure get the validation split, never the test one."""
+    from benchmarks.peers.bench import ValidationBench
+
+    from edgekit import ladder
+    from edgekit.core import plugins
+    from edgekit.technique import Job
+
+    module = ladder if technique == "auto" else plugins.load("quantize", technique)
+    floor = {"max_drop": MAX_DROP[work.model.metric]} if "max_drop" in module.Config.model_fields else {}
+    bench = ValidationBench(work.model, work.camvid, work.source, work.frames)
+    job = Job(source=work.source, frames=work.frames, scratch=work.scratch, bench=bench, profile=profile)
+    made: bytes = module.apply(job, module.Config.model_validate({"method": technique, **config, **floor})).model
+    return made
 
 
 def _save_for_openvino(model: bytes, target: Path) -> None:
@@ -247,6 +272,14 @@ CONTENDERS: dict[str, Contender] = {
     "edgekit": Contender("edgekit ptq", _edgekit("ptq"), *_EDGEKIT, without=_WITHOUT),
     "edgekit-bias": Contender(
         "edgekit ptq, bias correction", _edgekit("ptq", bias_correction=True), *_EDGEKIT, without=_WITHOUT
+    ),
+    "edgekit-engine": Contender("edgekit ptq, the engine", _edgekit_engine(), *_EDGEKIT, without=_WITHOUT, engine=True),
+    "edgekit-bias-engine": Contender(
+        "edgekit ptq, bias correction, the engine",
+        _edgekit_engine(bias_correction=True),
+        *_EDGEKIT,
+        without=_WITHOUT,
+        engine=True,
     ),
     "edgekit-mixed": Contender(
         "edgekit mixed",

@@ -16,7 +16,7 @@ from benchmarks.peers.runtimes import Infer, open_ort, session
 from edgekit.core.tensors import Array, Arrays
 from edgekit.profiling import summarise
 
-CONV_OPS = ("QLinearConv", "ConvInteger", "QLinearConvTranspose")
+CONV_OPS = ("QLinearConv", "ConvInteger", "QLinearConvTranspose", "ConvU8", "DepthwiseU8")
 MATMUL_OPS = (
     *("QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
     *("QGemm", "QAttention", "DynamicQuantizeLSTM"),

@@ -9,9 +9,13 @@ from typing import Any
 from benchmarks.peers.common import THREADS
 
 from edgekit.core.tensors import Array, Arrays
+from edgekit.engine.ort import extension
 from edgekit.runtime import sessions
 
 Infer = Callable[[Arrays], dict[str, Array]]
+
+ENGINE = ".ort.onnx"
+"""How the name of an engine of edgekit's ends: a graph that is optimised already, perhaps with operators of its own."""
 
 
 def session(path: Path, without: Sequence[str] = (), profile: Path | None = None) -> Any:
@@ -22,8 +26,12 @@ def session(path: Path, without: Sequence[str] = (), profile: Path | None = None
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
+    is_engine = path.name.endswith(ENGINE)
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL if is_engine else levels.ORT_ENABLE_ALL
+    options.enable_mem_pattern = not is_engine
+    if is_engine and (version := extension.needed(path)) is not None:
+        extension.register(options, version)
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -240,7 +240,9 @@ class TestBuild:
             ("avx_vnni",): "ort-x86-ops",
             ("avx2",): "ort-x86",
         }.items():
-            monkeypatch.setattr(ort.processor, "instruction_sets", lambda sets, has=has: [one for one in has if one in sets])
+            monkeypatch.setattr(
+                ort.processor, "instruction_sets", lambda sets, has=has: [one for one in has if one in sets]
+            )
             assert ON.quantization_profile() == expected
             assert ON.portable_profile() == "ort-x86"
             assert OFF.quantization_profile() == "ort-x86"

@@ -21,7 +21,7 @@ FACT = "operators"
 PACKAGE = "edgekit-ops"
 INSTALL = "pip install edgekit-ops (built from a checkout of edgekit: pip wheel cpp/ops, docs/operators.md)"
 GAIN = (
-    "INT8 networks with SiLU, GELU, hard-swish or PReLU are faster with it, and on processors with VBMI more accurate "
+    "INT8 networks with SiLU, GELU, hard-swish or PReLU are faster with it, and on processors with VNNI more accurate "
     "(docs/operators.md)"
 )
 
