@@ -134,6 +134,7 @@ class TestBuild:
         assert loser.timed.speedup_p50 == pytest.approx(1.5, rel=0.03)
         assert "the chosen one is 2." in loser.reason
         assert {path.name.split(".")[1] for path in (bundle.path / "engines").iterdir()} == {"ov"}
+        assert winner.size_mib == (bundle.path / "engines/int8.ov").stat().st_size / 2**20
 
         # What is published is the winner's; the loser's model is a further export.
         folder = project / "artifacts" / "tiny-compressed"

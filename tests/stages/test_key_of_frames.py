@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from edgekit.data import Sample
+from edgekit.core import plugins
+from edgekit.data import DataConfig, Sample
 from edgekit.stages import keys
 
 
@@ -37,3 +39,12 @@ def test_what_another_format_gives_is_told_by_its_frames(changed: dict[str, Any]
     assert keys._content(Few(), labelled) == same != other
     if labelled:
         assert keys._content(Few(**changed), False) == keys._content(Few(), False)  # truth does not count there
+
+
+def test_code_and_frames_of_a_users_own_format_count_and_of_edgekits_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = cast(DataConfig, SimpleNamespace(format="few"))
+    monkeypatch.setattr(plugins, "code", lambda kind, name: "")  # as of a format of edgekit
+    assert keys.frames(config, Few()) == {"fingerprint": "always the same"}
+    monkeypatch.setattr(plugins, "code", lambda kind, name: f"{kind} {name}")
+    found = keys.frames(config, Few())
+    assert found == {"fingerprint": "always the same", "code": "data few", "content": keys._content(Few(), False)}

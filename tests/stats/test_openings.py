@@ -57,6 +57,13 @@ def test_openings_of_which_a_few_hold_all_slow_times_give_no_end() -> None:
     assert queries_for_ends(values, 0.99, 0.95, OPENINGS) > len(values)
 
 
+@pytest.mark.parametrize(("quantile", "expected"), [(0.99, 1536), (0.5, 330)])
+def test_how_many_queries_give_both_ends(quantile: float, expected: int) -> None:
+    """300 times that rise from opening to opening: the root of their number is what the ranks beyond p99 lack."""
+    rising = (np.arange(300) / 100 + 5).tolist()
+    assert queries_for_ends(rising, quantile, 0.95, 10) == expected  # at least one more in each of ten openings
+
+
 @given(seed=st.integers(0, 10_000), quantile=st.sampled_from([0.5, 0.9, 0.99]), clusters=st.booleans())
 def test_never_narrower_than_for_independent_times(seed: int, quantile: float, clusters: bool) -> None:
     times = recorded(seed, clusters)
