@@ -295,15 +295,13 @@ class _Planner:
         if not self.profile.by_channel:
             return frozenset()
         members = Counter(self.groups.values())
-        able = {name for name in self._read_by_depthwise() if members[self.groups[name]] == 1}
+        alone = {name for name, group in self.groups.items() if members[group] == 1}
+        able = self._read_by_depthwise() & alone
         if not self.profile.tables:
             return frozenset(able)
-        made_of = {
-            given: made
-            for given, made in self.tables.items()
-            if made in able and members[self.groups[given]] == 1 and self._is_image_of_convolution(given)
-        }
-        return frozenset(made_of) | frozenset(made_of.values())
+        made = {given: made for given, made in self.tables.items() if made in able and given in alone}
+        given = {name for name in made if self._is_image_of_convolution(name)}
+        return frozenset(given | {made[name] for name in given})
 
     def _is_image_of_convolution(self, name: str) -> bool:
         maker = self.graph.producer.get(name)
