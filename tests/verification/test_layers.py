@@ -72,6 +72,15 @@ def test_floats_that_a_pair_rounds_are_held_against_what_was_rounded() -> None:
     assert judge_parts([replace(part, exact=None, grid=None)], INT8).verdict == "fail"
 
 
+def test_the_layer_furthest_over_its_own_limit_is_named_first() -> None:
+    """Integers may be half a step away and a little, floats a twentieth of one."""
+    rounded = Part("b", "QLinearConv", ("b",), (), "", "u", np.uint8([10]), np.uint8([11]), np.array([10.0]), 1.0, 0)
+    floating = Part("a", "Conv", ("a",), (), "", "t", np.float32([1.0]), np.float32([1.00004]), None, 1.0, 0)
+    assert floating.steps() < rounded.steps()
+    report = judge_parts([rounded, floating], INT8)
+    assert [layer.layer for layer in report.worst] == ["a", "b"]
+
+
 def test_pairs_that_round_floats_are_known(tmp_path: Path) -> None:
     engine, typed, golden = quantized("mobilenet", tmp_path, "ort-arm")
     operators = {made.name: made.op for made in read_graph(engine).nodes}

@@ -72,6 +72,10 @@ def test_masks_of_minus_infinity_are_no_error() -> None:
     assert relative_l2(np.array([0.0, 1.0, 2.0]), masked) == np.inf
 
 
+def test_an_output_below_one_is_held_by_its_own_size() -> None:
+    assert relative_l2(np.array([0.3]), np.array([0.25])) == pytest.approx(0.2)
+
+
 def test_what_orders_by_value(tmp_path: Path) -> None:
     nodes = [node("Relu", "x", "r"), node("TopK", "r k", "best places"), node("Neg", "best", "y")]
     value = (1, 9), "float32"
