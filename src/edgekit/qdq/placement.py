@@ -9,7 +9,8 @@ from typing import Any
 
 from edgekit.core.errors import ModelError
 from edgekit.qdq.channels_last import Step, steps
-from edgekit.qdq.graph import Graph, attribute, interpolates, is_depthwise
+from edgekit.qdq.graph import Graph, attribute, interpolates
+from edgekit.qdq.perchannel import by_channel
 from edgekit.qdq.profiles import MOVES, SATURATIONS, Profile
 from edgekit.qdq.seen import function_of
 
@@ -290,33 +291,6 @@ class _Planner:
             self.reads.difference_update((user.name, i) for i, name in enumerate(user.input) if name == made)
         del self.groups[made]
 
-    def _by_channel(self) -> frozenset[str]:
-        """Rounded tensors of their own grid whose readers take a grid per channel."""
-        if not self.profile.by_channel:
-            return frozenset()
-        members = Counter(self.groups.values())
-        alone = {name for name, group in self.groups.items() if members[group] == 1}
-        able = self._read_by_depthwise() & alone
-        if not self.profile.tables:
-            return frozenset(able)
-        made = {given: made for given, made in self.tables.items() if made in able and given in alone}
-        given = {name for name in made if self._is_image_of_convolution(name)}
-        return frozenset(given | {made[name] for name in given})
-
-    def _is_image_of_convolution(self, name: str) -> bool:
-        maker = self.graph.producer.get(name)
-        return maker is not None and maker.op_type == "Conv" and len(self.graph.shapes.get(maker.input[1], ())) == 4
-
-    def _read_by_depthwise(self) -> set[str]:
-        """Rounded tensors that depthwise convolutions alone read rounded."""
-        readers: dict[str, list[Any]] = {}
-        for node in self.graph.nodes:
-            for index, name in enumerate(node.input):
-                if name in self.groups and (node.name, index) in self.reads:
-                    readers.setdefault(name, []).append(node)
-        kernels = self.profile.kernels
-        return {n for n, nodes in readers.items() if all(is_depthwise(self.graph, node, kernels) for node in nodes)}
-
     def _is_one_kernel(self, node: Any, given: str) -> bool:
         """Whether the runtime makes an integer kernel of its own of ``node`` alone, which reads one grid."""
         own = self.profile.glue | self.profile.on_integers | SATURATIONS
@@ -383,7 +357,7 @@ class _Planner:
             on_integers=frozenset(self.on_integers),
             channels_last=self.channels_last,
             float_nodes=self.float_nodes,
-            by_channel=self._by_channel(),
+            by_channel=by_channel(self.graph, self.profile, self.groups, self.reads, self.tables),
         )
 
 

@@ -36,9 +36,8 @@ def rewrite(graph: Graph, exclude: Collection[str] = ()) -> tuple[Graph, tuple[s
     del model.graph.node[:]
     unique, names = Names(graph).unique, []
     for node in graph.nodes:
-        made = (
-            None if node.name in exclude else _rewritten(graph, model, node, unique)
-        )  # float kernels want it as it is
+        # Float kernels want their node as it is.
+        made = None if node.name in exclude else _rewritten(graph, model, node, unique)
         model.graph.node.extend([node] if made is None else made)
         if made is not None:
             names.append(node.name)
